@@ -1,0 +1,135 @@
+"""Settings of the appliance and every path in its data folder.
+
+A value comes from the command line, else from `SAVEOS_*`, else from saveos.toml, else from here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from saveos.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE_NAME = "saveos.toml"
+SYSTEM_FILE = Path("/etc/saveos") / FILE_NAME
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a person may set; the README's table is checked against this struct."""
+
+    data: str
+    address: str = "0.0.0.0"  # noqa: S104 - an appliance is there to be reached
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    names: tuple[str, ...] = ()
+    language: Annotated[str, Meta(pattern="^(en|fr)$")] = "en"
+    log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
+    heartbeat_seconds: Annotated[float, Meta(ge=1, le=60)] = 25.0
+    lease_seconds: Annotated[float, Meta(ge=5, le=86400)] = 120.0
+    writers: Annotated[int, Meta(ge=1, le=1000)] = 8
+    reserve_bytes: Annotated[int, Meta(ge=0)] = 256 * 1024**2
+    provisioning_hours: Annotated[float, Meta(gt=0, le=8760)] = 24.0
+    session_hours: Annotated[float, Meta(gt=0, le=8760)] = 12.0
+    agent_certificate_days: Annotated[float, Meta(gt=0, le=3650)] = 90.0
+    server_certificate_days: Annotated[float, Meta(gt=0, le=825)] = 397.0
+
+    @property
+    def folder(self) -> Path:
+        """The data folder."""
+        return Path(self.data)
+
+    @property
+    def database(self) -> Path:
+        """The truth."""
+        return self.folder / "saveos.db"
+
+    @property
+    def queue(self) -> Path:
+        """Huey's file; losing it loses nothing."""
+        return self.folder / "queue.db"
+
+    @property
+    def authority(self) -> Path:
+        """Keys and certificates of the appliance's own authority (0700)."""
+        return self.folder / "authority"
+
+    @property
+    def repositories(self) -> Path:
+        """One Borg repository per agent: `<tenant id>/<agent id>`."""
+        return self.folder / "repositories"
+
+    @property
+    def bases(self) -> Path:
+        """Agent executables ready to be stamped, by content hash."""
+        return self.folder / "bases"
+
+    @property
+    def borg_home(self) -> Path:
+        """BORG_BASE_DIR of the appliance's own Borg processes."""
+        return self.folder / "borg"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one serving process."""
+        return self.folder / "saveos.lock"
+
+
+def default_folder() -> Path:
+    """Return where the platform keeps such data: /var/lib for root, the user's data folder otherwise."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "SaveOS" / "appliance"
+    if os.geteuid() == 0:
+        return Path("/var/lib/saveos")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "saveos"
+
+
+def load(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None = None) -> Settings:
+    """Merge file, environment and flags (None is "not said") and return the settings.
+
+    Raises InvalidRequest for an unreadable file, an unknown name or a value out of its range, naming it.
+    """
+    said = {name: value for name, value in flags.items() if value is not None}
+    from_environment = {
+        name: environment[variable]
+        for name in Settings.__struct_fields__
+        if (variable := variable_of(name)) in environment
+    }
+    folder = Path(said.get("data") or from_environment.get("data") or default_folder())
+    from_file = _read(file, folder)
+    merged: dict[str, Any] = {"data": str(folder), **from_file, **from_environment, **said}
+    merged["data"] = str(Path(merged["data"]).expanduser().absolute())
+    if isinstance(merged.get("names"), str):
+        merged["names"] = [name.strip() for name in merged["names"].split(",") if name.strip()]
+    try:
+        return msgspec.convert(merged, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        message = f"A setting is wrong: {error}."
+        raise InvalidRequest(message) from error
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return f"SAVEOS_{name.upper()}"
+
+
+def _read(file: Path | None, folder: Path) -> dict[str, Any]:
+    candidates = [file] if file else [folder / FILE_NAME, SYSTEM_FILE]
+    for candidate in candidates:
+        try:
+            return msgspec.toml.decode(candidate.read_bytes(), type=dict[str, Any])
+        except FileNotFoundError:
+            continue
+        except (OSError, msgspec.DecodeError) as error:
+            message = f"{candidate} cannot be read: {error}."
+            raise InvalidRequest(message) from error
+    if file:
+        message = f"{file} does not exist."
+        raise InvalidRequest(message)
+    return {}

@@ -1,0 +1,159 @@
+"""Every error SaveOS raises on purpose.
+
+SaveOSError                     code, message for a person, context for the log
+├─ InvalidRequest      400      a value is wrong; names the field
+├─ NotAuthenticated    401      ├─ TokenSpent · TokenExpired
+├─ NotAllowed          403      ├─ QuotaExceeded · MethodRefused
+├─ NotFound            404
+├─ Conflict            409      ├─ AlreadyEnrolled · IllegalTransition · RepositoryLocked · AlreadyRunning
+│                               └─ PlatformUnavailable
+├─ TooMany             429      slow down; says for how many seconds
+├─ EngineError         502      borg: rc, msgid, last lines
+├─ StorageError        502      S3
+├─ CertificateError    500
+├─ BuildError          500      PyInstaller or a packager: its last lines
+└─ Unavailable         503      a needed part is not there (borg missing, disk full)
+
+`code` is stable: programs may depend on it. `exit_code` is what a command line returns for it.
+"""
+
+from __future__ import annotations
+
+
+class SaveOSError(Exception):
+    """The root: a message for a person, a stable code, context for the log."""
+
+    code = "error"
+    status = 500
+    exit_code = 1
+
+    def __init__(self, message: str, **context: object) -> None:
+        """Keep the message for a person and the context for the log (never a secret)."""
+        super().__init__(message)
+        self.message = message
+        self.context = context
+
+
+class InvalidRequest(SaveOSError):
+    """A value is wrong; `field` names it."""
+
+    code = "invalid-request"
+    status = 400
+    exit_code = 2
+
+
+class NotAuthenticated(SaveOSError):
+    """Nobody knows who is asking."""
+
+    code = "not-authenticated"
+    status = 401
+
+
+class TokenSpent(NotAuthenticated):
+    """A one-time token that has been used."""
+
+    code = "token-spent"
+
+
+class TokenExpired(NotAuthenticated):
+    """A token past its date."""
+
+    code = "token-expired"
+
+
+class NotAllowed(SaveOSError):
+    """Known, but not permitted."""
+
+    code = "not-allowed"
+    status = 403
+
+
+class QuotaExceeded(NotAllowed):
+    """A limit of storage or number is reached."""
+
+    code = "quota-exceeded"
+
+
+class NotFound(SaveOSError):
+    """No such thing, or not in the caller's tenant: both look alike."""
+
+    code = "not-found"
+    status = 404
+
+
+class Conflict(SaveOSError):
+    """The thing is not in a state for this."""
+
+    code = "conflict"
+    status = 409
+
+
+class AlreadyEnrolled(Conflict):
+    """The host has an identity already."""
+
+    code = "already-enrolled"
+
+
+class IllegalTransition(Conflict):
+    """A job cannot go from this state to that one."""
+
+    code = "illegal-transition"
+
+
+class RepositoryLocked(Conflict):
+    """Another session holds the repository."""
+
+    code = "repository-locked"
+    exit_code = 11
+
+
+class AlreadyRunning(Conflict):
+    """Another appliance holds this data folder."""
+
+    code = "already-running"
+
+
+class PlatformUnavailable(Conflict):
+    """There is no agent executable for that platform here."""
+
+    code = "platform-unavailable"
+
+
+class TooMany(SaveOSError):
+    """Asked too often; `retry_seconds` in the context says when to try again."""
+
+    code = "too-many-requests"
+    status = 429
+
+
+class EngineError(SaveOSError):
+    """Borg failed."""
+
+    code = "engine-error"
+    status = 502
+
+
+class StorageError(SaveOSError):
+    """S3 failed."""
+
+    code = "storage-error"
+    status = 502
+
+
+class CertificateError(SaveOSError):
+    """The authority could not issue, load or read a certificate."""
+
+    code = "certificate-error"
+
+
+class BuildError(SaveOSError):
+    """PyInstaller or a packager failed; the message ends with its last lines."""
+
+    code = "build-failed"
+
+
+class Unavailable(SaveOSError):
+    """A needed part is not there: disk full, Borg missing, shutting down."""
+
+    code = "unavailable"
+    status = 503

@@ -1,0 +1,358 @@
+"""Every struct, path and constant that crosses the wire between agent and appliance.
+
+New fields always have defaults, so that an older peer's message still decodes. Imports msgspec only: the
+agent carries this module.
+"""
+
+from __future__ import annotations
+
+import struct
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Annotated, NewType
+
+import msgspec
+from msgspec import Meta
+
+PROTOCOL_VERSION = 1
+
+# Fixed names that agents verify whatever address they dial, so that a changed address never breaks them. The
+# appliance picks the TLS context by them before the handshake starts.
+ENROL_SERVER_NAME = "enrol.saveos.internal"
+AGENT_SERVER_NAME = "agent.saveos.internal"
+TUNNEL_SERVER_NAME = "tunnel.saveos.internal"
+
+REGISTER_PATH = "/api/v1/agents/register"
+HEARTBEAT_PATH = "/api/v1/agents/heartbeat"
+RENEW_PATH = "/api/v1/agents/renew"
+ESCROW_PATH = "/api/v1/agents/escrow"
+OWN_JOBS_PATH = "/api/v1/agents/self/jobs"
+OWN_SNAPSHOTS_PATH = "/api/v1/agents/self/snapshots"
+OWN_STATUS_PATH = "/api/v1/agents/self"
+PROGRESS_PATH = "/api/v1/jobs/{job_id}/progress"
+REPORT_PATH = "/api/v1/jobs/{job_id}/report"
+
+STAMP_MAGIC = b"SAVEOSP1"  # ends a stamped executable: payload, its length as 8 bytes big-endian, this
+ESCROW_INFO = b"saveos repository key v1"  # HPKE info; the agent id follows it
+
+TenantId = NewType("TenantId", str)
+UserId = NewType("UserId", str)
+AgentId = NewType("AgentId", str)
+JobId = NewType("JobId", str)
+SnapshotId = NewType("SnapshotId", str)
+PolicyId = NewType("PolicyId", str)
+ProvisioningId = NewType("ProvisioningId", str)
+
+Count = Annotated[int, Meta(ge=0, le=2**62)]
+ShortText = Annotated[str, Meta(max_length=255)]
+Hostname = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
+LongText = Annotated[str, Meta(max_length=4096)]
+Pem = Annotated[str, Meta(max_length=16384)]
+HostPath = Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class ExitCode(IntEnum):
+    """What every command of SaveOS returns."""
+
+    DONE = 0
+    ERROR = 1
+    USAGE = 2
+    WARNINGS = 3
+    REPOSITORY_MISSING = 10
+    LOCKED = 11
+    PASSPHRASE_WRONG = 12
+    UNREACHABLE = 13
+    NOT_ENROLLED = 14
+    INTERRUPTED = 130
+
+
+class Platform(StrEnum):
+    """What an agent executable runs on."""
+
+    LINUX = "linux"
+    WINDOWS = "windows"
+    MACOS = "macos"
+
+
+class Kind(StrEnum):
+    """What a job does."""
+
+    BACKUP = "backup"
+    RESTORE = "restore"
+    BUILD_AGENT = "build-agent"
+
+
+class Outcome(StrEnum):
+    """How a job ended, said by who ran it."""
+
+    DONE = "done"
+    WARNED = "warned"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True):
+    """A message; unknown fields are ignored, so that a newer peer may say more."""
+
+
+class Confidential(Wire, frozen=True, kw_only=True):
+    """A message that carries a secret: it never shows its fields."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(***)"
+
+
+class Stamp(Confidential, frozen=True, kw_only=True):
+    """What provisioning appends to the agent's executable."""
+
+    addresses: tuple[ShortText, ...]  # "host:port", the best first
+    root_certificate: Pem
+    token: ShortText
+    hostname: ShortText = ""
+
+
+class EnrolRequest(Confidential, frozen=True, kw_only=True):
+    """A one-time token and a certificate request made on the host."""
+
+    token: Annotated[str, Meta(max_length=255)]
+    csr: Pem
+    hostname: Hostname
+    platform: Platform = Platform.LINUX
+    agent_version: ShortText = ""
+    protocol_version: Count = PROTOCOL_VERSION
+
+
+class Enrolment(Confidential, frozen=True, kw_only=True):
+    """An identity: the certificate chain (leaf first), the token bound to it, and what the host needs."""
+
+    agent_id: AgentId
+    hostname: ShortText
+    tenant_name: ShortText
+    certificate: str
+    agent_token: str
+    recovery_public_key: str  # X25519, 32 bytes, base64
+    heartbeat_seconds: float = 30.0
+
+
+class RenewRequest(Wire, frozen=True, kw_only=True):
+    """A certificate request over a connection that the present certificate opened."""
+
+    csr: Pem
+
+
+class Renewal(Confidential, frozen=True, kw_only=True):
+    """The next certificate chain and the token bound to it."""
+
+    certificate: str
+    agent_token: str
+
+
+class EscrowRequest(Wire, frozen=True, kw_only=True):
+    """The repository's passphrase and key export, sealed to the tenant's recovery key."""
+
+    sealed: Annotated[str, Meta(max_length=65536)]  # base64 of HPKE output
+    repository_id: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+
+
+class EscrowContents(Confidential, frozen=True, kw_only=True):
+    """What `EscrowRequest.sealed` holds, as JSON, once opened with the recovery code."""
+
+    passphrase: str
+    key_export: str  # as printed by `borg key export`
+    repository_id: str
+    agent_id: AgentId
+    hostname: str
+
+
+class LogLine(Wire, frozen=True, kw_only=True):
+    """A line for a person to read in a job's log."""
+
+    level: Annotated[str, Meta(pattern=r"^(debug|info|warning|error)$")] = "info"
+    line: Annotated[str, Meta(max_length=2000)]
+
+
+class BackupOrder(Wire, frozen=True, kw_only=True):
+    """What to put in which archive. Empty `sources` means the host's own default set."""
+
+    archive: ShortText
+    sources: tuple[HostPath, ...] = ()
+    excludes: tuple[HostPath, ...] = ()
+    compression: ShortText = "lz4"
+    one_file_system: bool = False
+    checkpoint_seconds: Count = 300
+    expected_files_count: Count = 0  # of the last snapshot: the base of the percentage
+    expected_bytes: Count = 0
+
+
+class RestoreOrder(Wire, frozen=True, kw_only=True):
+    """What to take out of which archive. Empty `paths` means all; no `target` means the original place."""
+
+    archive: ShortText
+    paths: tuple[HostPath, ...] = ()
+    target: HostPath | None = None
+    expected_files_count: Count = 0
+    expected_bytes: Count = 0
+
+
+class Assignment(Wire, frozen=True, kw_only=True):
+    """A job for this host; exactly one order is set."""
+
+    job_id: JobId
+    kind: Kind
+    attempt: Count = 1
+    backup: BackupOrder | None = None
+    restore: RestoreOrder | None = None
+
+
+class Heartbeat(Wire, frozen=True, kw_only=True):
+    """I am alive; give me work, and let me wait for it up to `wait_seconds`."""
+
+    agent_version: ShortText = ""
+    protocol_version: Count = PROTOCOL_VERSION
+    platform: Platform = Platform.LINUX
+    system: ShortText = ""  # "Debian GNU/Linux 12 (bookworm)"
+    time_zone: ShortText = ""
+    local_time: datetime | None = None
+    running_job: JobId | None = None
+    wait_seconds: Annotated[float, Meta(ge=0, le=60)] = 0.0
+
+
+class HeartbeatAnswer(Wire, frozen=True, kw_only=True):
+    """What to do next."""
+
+    assignment: Assignment | None = None
+    next_seconds: float = 30.0
+    renew: bool = False
+    escrow_wanted: bool = False  # the appliance has no sealed key of this repository yet
+
+
+class OwnJobRequest(Wire, frozen=True, kw_only=True):
+    """A host asks for a job of its own; `claim` means that the caller runs it at once, itself."""
+
+    kind: Kind = Kind.BACKUP
+    claim: bool = False
+    sources: Annotated[tuple[HostPath, ...], Meta(max_length=1000)] = ()
+    snapshot_id: SnapshotId | None = None
+    paths: Annotated[tuple[HostPath, ...], Meta(max_length=10000)] = ()
+    target: HostPath | None = None
+
+
+class OwnJob(Wire, frozen=True, kw_only=True):
+    """The job made for a host that asked; the assignment if it was claimed."""
+
+    job_id: JobId
+    assignment: Assignment | None = None
+
+
+class OwnSnapshot(Wire, frozen=True, kw_only=True):
+    """A snapshot of the asking host."""
+
+    snapshot_id: SnapshotId
+    archive: str
+    kind: str
+    started_at: datetime
+    files_count: int
+    original_bytes: int
+    added_bytes: int
+
+
+class OwnStatus(Wire, frozen=True, kw_only=True):
+    """How the appliance sees the asking host."""
+
+    agent_id: AgentId
+    hostname: str
+    state: str
+    last_backup_at: datetime | None = None
+    snapshots_count: int = 0
+    next_backup_at: datetime | None = None
+
+
+class Progress(Wire, frozen=True, kw_only=True):
+    """How far a running job is; the last one counts."""
+
+    phase: ShortText = "running"
+    files_count: Count = 0
+    original_bytes: Count = 0
+    compressed_bytes: Count = 0
+    added_bytes: Count = 0
+    total_files_count: Count = 0  # 0: unknown
+    total_bytes: Count = 0
+    current_path: LongText = ""
+    log: Annotated[tuple[LogLine, ...], Meta(max_length=500)] = ()
+
+
+class ProgressAnswer(Wire, frozen=True, kw_only=True):
+    """Go on, or stop."""
+
+    cancel: bool = False
+
+
+class ArchiveFacts(Wire, frozen=True, kw_only=True):
+    """What Borg said of a finished archive."""
+
+    name: ShortText
+    archive_id: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    files_count: Count = 0
+    original_bytes: Count = 0
+    compressed_bytes: Count = 0
+    added_bytes: Count = 0  # what this archive added to the repository
+    duration_seconds: Annotated[float, Meta(ge=0)] = 0.0
+    sources: Annotated[tuple[HostPath, ...], Meta(max_length=1000)] = ()
+
+
+class JobReport(Wire, frozen=True, kw_only=True):
+    """How a job ended. Sent again until it is accepted; accepting it twice changes nothing."""
+
+    outcome: Outcome
+    error_code: ShortText = ""
+    message: LongText = ""
+    warnings_count: Count = 0
+    files_count: Count = 0
+    original_bytes: Count = 0
+    archive: ArchiveFacts | None = None
+    log: Annotated[tuple[LogLine, ...], Meta(max_length=500)] = ()
+
+
+# The tunnel: frames of a type byte and a length (big-endian), then so many bytes. § Borg over our own TLS.
+FRAME_HEADER = struct.Struct(">BI")
+FRAME_LIMIT = 1 << 20
+
+
+class Frame(IntEnum):
+    """What a tunnel frame carries."""
+
+    DATA = 0  # Borg's RPC stream, both ways
+    STDERR = 2  # lines of Borg's server for Borg's client
+    EXIT = 3  # the server closed the repository; one byte: its exit code
+    EOF = 4  # the client has no more to say
+    PING = 5  # both ways, at least every PING_SECONDS when nothing else travels
+    HELLO = 16  # agent: TunnelHello as JSON, first
+    READY = 17  # appliance: go on
+    REFUSED = 18  # appliance: TunnelRefusal as JSON, last
+
+
+PING_SECONDS = 10.0
+SILENCE_SECONDS = 60.0  # a peer that says nothing for so long is gone
+
+
+class TunnelMode(StrEnum):
+    """What a session may do: `write` sessions of one host follow each other, a new one ends the old."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+class TunnelHello(Confidential, frozen=True, kw_only=True):
+    """The first frame of the agent; who it is comes from its certificate, the token is bound to that."""
+
+    agent_token: ShortText
+    mode: TunnelMode = TunnelMode.READ
+    job_id: JobId | None = None
+
+
+class TunnelRefusal(Wire, frozen=True, kw_only=True):
+    """Why the appliance does not serve the repository now."""
+
+    code: ShortText
+    message: LongText
+    retry_seconds: float = 0.0
