@@ -1,0 +1,168 @@
+"""The schema: the sum of these functions, applied in order by sqlite-utils, each in one transaction.
+
+Text times are `clock.to_text`, JSON columns end in `_json`, every row that belongs to a tenant says so.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from typing import TYPE_CHECKING
+
+from sqlite_utils import Database as UtilsDatabase
+from sqlite_utils import Migrations
+
+from saveos.database.connection import connect
+from saveos.errors import Unavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+migrations = Migrations("saveos")
+
+FIRST = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+
+CREATE TABLE tenants (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, recovery_public_key BLOB, created_at TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE users (
+    id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL REFERENCES tenants(id),
+    email TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    password_hash TEXT NOT NULL, role TEXT NOT NULL, language TEXT NOT NULL DEFAULT '',
+    theme TEXT NOT NULL DEFAULT 'system', is_disabled INTEGER NOT NULL DEFAULT 0,
+    created_at TEXT NOT NULL, signed_in_at TEXT
+) STRICT;
+
+CREATE TABLE sessions (
+    secret_hash TEXT PRIMARY KEY, user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE,
+    created_at TEXT NOT NULL, expires_at TEXT NOT NULL, address TEXT NOT NULL DEFAULT '',
+    browser TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX sessions_by_user ON sessions(user_id);
+
+CREATE TABLE api_tokens (
+    id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL REFERENCES tenants(id),
+    user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE, name TEXT NOT NULL, prefix TEXT NOT NULL UNIQUE,
+    secret_hash TEXT NOT NULL, created_at TEXT NOT NULL, expires_at TEXT, used_at TEXT, revoked_at TEXT
+) STRICT;
+
+CREATE TABLE throttles (name TEXT PRIMARY KEY, failures INTEGER NOT NULL, blocked_until TEXT NOT NULL) STRICT;
+
+CREATE TABLE policies (
+    id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL REFERENCES tenants(id), name TEXT NOT NULL,
+    sources_json TEXT NOT NULL, excludes_json TEXT NOT NULL, schedule TEXT NOT NULL, time_zone TEXT NOT NULL DEFAULT '',
+    retention_json TEXT NOT NULL, compression TEXT NOT NULL, is_default INTEGER NOT NULL DEFAULT 0,
+    created_at TEXT NOT NULL, UNIQUE (tenant_id, name)
+) STRICT;
+
+CREATE TABLE agents (
+    id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL REFERENCES tenants(id), hostname TEXT NOT NULL, platform TEXT NOT NULL,
+    state TEXT NOT NULL, policy_id TEXT NOT NULL REFERENCES policies(id), agent_version TEXT NOT NULL DEFAULT '',
+    system TEXT NOT NULL DEFAULT '', time_zone TEXT NOT NULL DEFAULT '', address TEXT NOT NULL DEFAULT '',
+    clock_skew_seconds REAL NOT NULL DEFAULT 0, enrolled_at TEXT NOT NULL, seen_at TEXT, revoked_at TEXT,
+    next_backup_at TEXT
+) STRICT;
+CREATE INDEX agents_by_tenant ON agents(tenant_id, hostname);
+CREATE INDEX agents_by_next_backup ON agents(next_backup_at);
+
+CREATE TABLE provisionings (
+    id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL REFERENCES tenants(id), hostname TEXT NOT NULL, platform TEXT NOT NULL,
+    policy_id TEXT NOT NULL REFERENCES policies(id), prefix TEXT NOT NULL UNIQUE, secret_hash TEXT NOT NULL,
+    created_by TEXT NOT NULL, created_at TEXT NOT NULL, expires_at TEXT NOT NULL, downloaded_at TEXT, spent_at TEXT,
+    agent_id TEXT REFERENCES agents(id)
+) STRICT;
+CREATE INDEX provisionings_by_tenant ON provisionings(tenant_id, created_at);
+
+CREATE TABLE certificates (
+    serial TEXT PRIMARY KEY, tenant_id TEXT REFERENCES tenants(id), agent_id TEXT REFERENCES agents(id),
+    kind TEXT NOT NULL, subject TEXT NOT NULL, thumbprint TEXT NOT NULL UNIQUE, token_hash TEXT,
+    issued_at TEXT NOT NULL, expires_at TEXT NOT NULL, revoked_at TEXT
+) STRICT;
+CREATE INDEX certificates_by_agent ON certificates(agent_id);
+
+CREATE TABLE repositories (
+    id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL REFERENCES tenants(id),
+    agent_id TEXT NOT NULL UNIQUE REFERENCES agents(id),
+    state TEXT NOT NULL, engine_id TEXT NOT NULL DEFAULT '', sealed_key TEXT NOT NULL DEFAULT '', sealed_at TEXT,
+    created_at TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE jobs (
+    id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL REFERENCES tenants(id), agent_id TEXT REFERENCES agents(id),
+    policy_id TEXT REFERENCES policies(id), kind TEXT NOT NULL, runs_on TEXT NOT NULL, state TEXT NOT NULL,
+    priority INTEGER NOT NULL DEFAULT 0, order_json TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
+    attempts_limit INTEGER NOT NULL DEFAULT 3, not_before TEXT NOT NULL, lease_until TEXT,
+    owner TEXT NOT NULL DEFAULT '', due_key TEXT UNIQUE,
+    requested_by TEXT NOT NULL, requested_at TEXT NOT NULL, started_at TEXT, ended_at TEXT,
+    cancel_requested_at TEXT, error_code TEXT NOT NULL DEFAULT '', message TEXT NOT NULL DEFAULT '',
+    warnings_count INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX jobs_waiting ON jobs(state, runs_on, priority, not_before);
+CREATE INDEX jobs_by_agent ON jobs(agent_id, requested_at);
+CREATE INDEX jobs_by_tenant ON jobs(tenant_id, requested_at);
+
+CREATE TABLE job_progress (
+    job_id TEXT PRIMARY KEY REFERENCES jobs(id) ON DELETE CASCADE, updated_at TEXT NOT NULL, phase TEXT NOT NULL,
+    files_count INTEGER NOT NULL, original_bytes INTEGER NOT NULL, compressed_bytes INTEGER NOT NULL,
+    added_bytes INTEGER NOT NULL, total_files_count INTEGER NOT NULL, total_bytes INTEGER NOT NULL,
+    current_path TEXT NOT NULL, bytes_per_second REAL NOT NULL, files_per_second REAL NOT NULL, eta_seconds REAL
+) STRICT;
+
+CREATE TABLE job_log (
+    id INTEGER PRIMARY KEY, job_id TEXT NOT NULL REFERENCES jobs(id) ON DELETE CASCADE, at TEXT NOT NULL,
+    level TEXT NOT NULL, line TEXT NOT NULL
+) STRICT;
+CREATE INDEX job_log_by_job ON job_log(job_id, id);
+
+CREATE TABLE snapshots (
+    id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL REFERENCES tenants(id), agent_id TEXT NOT NULL REFERENCES agents(id),
+    job_id TEXT NOT NULL UNIQUE REFERENCES jobs(id),
+    archive TEXT NOT NULL, archive_id TEXT NOT NULL, kind TEXT NOT NULL,
+    started_at TEXT NOT NULL, ended_at TEXT NOT NULL, duration_seconds REAL NOT NULL, files_count INTEGER NOT NULL,
+    original_bytes INTEGER NOT NULL, compressed_bytes INTEGER NOT NULL, added_bytes INTEGER NOT NULL,
+    sources_json TEXT NOT NULL, warnings_count INTEGER NOT NULL DEFAULT 0, UNIQUE (agent_id, archive_id)
+) STRICT;
+CREATE INDEX snapshots_by_agent ON snapshots(agent_id, started_at);
+CREATE INDEX snapshots_by_tenant ON snapshots(tenant_id, started_at);
+
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY, tenant_id TEXT, at TEXT NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
+    target TEXT NOT NULL, detail_json TEXT NOT NULL, previous_hash TEXT NOT NULL, hash TEXT NOT NULL
+) STRICT;
+CREATE INDEX audit_by_tenant ON audit(tenant_id, id);
+CREATE INDEX audit_by_action ON audit(action, id);
+"""
+
+
+@migrations()
+def m001_the_spine(db: UtilsDatabase) -> None:
+    """Tenants, people, hosts, jobs, snapshots, certificates, the audit log."""
+    for statement in FIRST.split(";"):
+        if statement.strip():
+            db.execute(statement)
+
+
+def migrate(path: Path) -> None:
+    """Bring the file at `path` to today's schema; copy it first when something will change.
+
+    One process at a time (a lock file beside it). Raises Unavailable when the file was written by a newer SaveOS.
+    """
+    with path.with_suffix(".migrating").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        connection = connect(path)
+        path.chmod(0o600)
+        try:
+            database = UtilsDatabase(connection)
+            known = {migration.name for migration in migrations._migrations}  # noqa: SLF001 - no public listing
+            applied = {migration.name for migration in migrations.applied(database)}
+            if applied - known:
+                message = "The database was written by a newer SaveOS: start that version, or restore the older file."
+                raise Unavailable(message, unknown=sorted(applied - known))
+            if applied and known - applied:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                shutil.copy2(path, path.with_suffix(f".before-{min(known - applied)}"))
+            migrations.apply(database)
+        finally:
+            connection.close()
