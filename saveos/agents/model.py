@@ -1,0 +1,89 @@
+"""Hosts under protection, and the right to become one."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+
+from saveos.protocol import AgentId, Platform, PolicyId, ProvisioningId, TenantId
+
+SILENT_AFTER = timedelta(seconds=90)  # an agent's longest wait for an answer is 60 s
+
+
+class AgentState(StrEnum):
+    """How far a host has come."""
+
+    ENROLLED = "enrolled"  # it has an identity; its repository and sealed key are being made
+    READY = "ready"
+    REVOKED = "revoked"
+
+
+class Agent(msgspec.Struct, frozen=True, kw_only=True):
+    """Our program enrolled on one host."""
+
+    id: AgentId
+    tenant_id: TenantId
+    hostname: str
+    platform: Platform
+    state: AgentState
+    policy_id: PolicyId
+    agent_version: str
+    system: str
+    time_zone: str
+    address: str
+    clock_skew_seconds: float  # the host's clock minus ours
+    enrolled_at: datetime
+    seen_at: datetime | None
+    revoked_at: datetime | None
+    next_backup_at: datetime | None
+    last_backup_at: datetime | None = None  # of its newest snapshot
+    snapshots_count: int = 0
+
+    def is_online_at(self, now: datetime) -> bool:
+        """Return whether it was heard of lately."""
+        return self.state is not AgentState.REVOKED and self.seen_at is not None and now - self.seen_at < SILENT_AFTER
+
+
+class Provisioning(msgspec.Struct, frozen=True, kw_only=True):
+    """The right, valid once and for a time, to enrol one agent."""
+
+    id: ProvisioningId
+    tenant_id: TenantId
+    hostname: str
+    platform: Platform
+    policy_id: PolicyId
+    prefix: str
+    created_by: str
+    created_at: datetime
+    expires_at: datetime
+    downloaded_at: datetime | None
+    spent_at: datetime | None
+    agent_id: AgentId | None
+
+
+class AgentIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is at the other end of an authenticated agent connection."""
+
+    agent_id: AgentId
+    tenant_id: TenantId
+    hostname: str
+    serial: str
+    is_renewal_due: bool
+    state: AgentState
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant's fleet in numbers."""
+
+    agents_count: int
+    online_count: int
+    protected_count: int  # with at least one snapshot
+    revoked_count: int
+    snapshots_count: int
+    original_bytes: int  # of each host's newest snapshot
+    added_bytes: int  # of all snapshots: what the repositories took in
+    jobs_running_count: int
+    jobs_queued_count: int
+    jobs_failed_day_count: int  # in the last 24 h

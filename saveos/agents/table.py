@@ -1,0 +1,200 @@
+"""All SQL on agents and provisionings."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from saveos import clock
+from saveos.agents.model import SILENT_AFTER, Agent, AgentState, Provisioning, Statistics
+from saveos.database.connection import many, one
+
+if TYPE_CHECKING:
+    import sqlite3
+    from datetime import datetime
+
+    from saveos.agents.model import AgentIdentity
+    from saveos.protocol import AgentId, Heartbeat, TenantId
+
+_AGENT = (
+    "SELECT a.*, (SELECT max(s.started_at) FROM snapshots s WHERE s.agent_id = a.id) AS last_backup_at,"
+    " (SELECT count(*) FROM snapshots s WHERE s.agent_id = a.id) AS snapshots_count FROM agents a"
+)
+_PROVISIONING = (
+    "SELECT id, tenant_id, hostname, platform, policy_id, prefix, created_by, created_at, expires_at, downloaded_at,"
+    " spent_at, agent_id FROM provisionings"
+)
+
+
+def _to_agent(row: sqlite3.Row) -> Agent:
+    return msgspec.convert(dict(row), Agent)
+
+
+def get(connection: sqlite3.Connection, agent_id: str, tenant_id: TenantId | None = None) -> Agent | None:
+    """Return an agent, of that tenant if one is given."""
+    statement = f"{_AGENT} WHERE a.id = ? AND (? IS NULL OR a.tenant_id = ?)"
+    row = one(connection, statement, (agent_id, tenant_id, tenant_id))
+    return _to_agent(row) if row else None
+
+
+def find(
+    connection: sqlite3.Connection, tenant_id: TenantId, *, search: str = "", after: str = "", limit: int = 500
+) -> list[Agent]:
+    """Return a tenant's agents by id (the order of enrolment), those with `search` in their hostname."""
+    rows = many(
+        connection,
+        f"{_AGENT} WHERE a.tenant_id = ? AND a.id > ? AND instr(lower(a.hostname), lower(?)) > 0 ORDER BY a.id LIMIT ?",
+        (tenant_id, after, search, limit),
+    )
+    return [_to_agent(row) for row in rows]
+
+
+def insert(connection: sqlite3.Connection, values: dict[str, Any]) -> None:
+    """Add an enrolled agent."""
+    connection.execute(
+        "INSERT INTO agents (id, tenant_id, hostname, platform, state, policy_id, agent_version, address, enrolled_at)"
+        " VALUES (:id, :tenant_id, :hostname, :platform, 'enrolled', :policy_id, :agent_version, :address,"
+        " :enrolled_at)",
+        values,
+    )
+
+
+def set_state(connection: sqlite3.Connection, agent_id: AgentId, state: AgentState) -> None:
+    """Move an agent on; a revocation is dated."""
+    revoked_at = clock.to_text(clock.now()) if state is AgentState.REVOKED else None
+    connection.execute(
+        "UPDATE agents SET state = ?, revoked_at = coalesce(?, revoked_at) WHERE id = ?",
+        (state.value, revoked_at, agent_id),
+    )
+
+
+def record_heartbeat(
+    connection: sqlite3.Connection, agent: AgentIdentity, heartbeat: Heartbeat, address: str, skew_seconds: float
+) -> None:
+    """Note that an agent lives and what it says of itself."""
+    connection.execute(
+        "UPDATE agents SET seen_at = ?, agent_version = ?, system = ?, time_zone = ?, address = ?,"
+        " clock_skew_seconds = ? WHERE id = ?",
+        (
+            clock.to_text(clock.now()),
+            heartbeat.agent_version,
+            heartbeat.system,
+            heartbeat.time_zone,
+            address,
+            skew_seconds,
+            agent.agent_id,
+        ),
+    )
+
+
+def touch(connection: sqlite3.Connection, agent_id: AgentId) -> None:
+    """Note that an agent lives."""
+    connection.execute("UPDATE agents SET seen_at = ? WHERE id = ?", (clock.to_text(clock.now()), agent_id))
+
+
+def due(connection: sqlite3.Connection) -> list[Agent]:
+    """Return the ready agents whose next backup has come, or is not known yet."""
+    rows = many(
+        connection,
+        f"{_AGENT} WHERE a.state = 'ready' AND (a.next_backup_at IS NULL OR a.next_backup_at <= ?)",
+        (clock.to_text(clock.now()),),
+    )
+    return [_to_agent(row) for row in rows]
+
+
+def set_next_backup(connection: sqlite3.Connection, agent_id: AgentId, moment: datetime | None) -> None:
+    """Keep when the policy is due next for this agent."""
+    connection.execute(
+        "UPDATE agents SET next_backup_at = ? WHERE id = ?", (clock.to_text(moment) if moment else None, agent_id)
+    )
+
+
+def default_policy_id(connection: sqlite3.Connection, tenant_id: TenantId) -> str:
+    """Return the id of the tenant's default policy."""
+    row = one(connection, "SELECT id FROM policies WHERE tenant_id = ? AND is_default", (tenant_id,))
+    return str(row["id"]) if row else ""
+
+
+def insert_provisioning(connection: sqlite3.Connection, values: dict[str, Any]) -> None:
+    """Add a provisioning."""
+    connection.execute(
+        "INSERT INTO provisionings (id, tenant_id, hostname, platform, policy_id, prefix, secret_hash, created_by,"
+        " created_at, expires_at) VALUES (:id, :tenant_id, :hostname, :platform, :policy_id, :prefix, :secret_hash,"
+        " :created_by, :created_at, :expires_at)",
+        values,
+    )
+
+
+def provisioning(
+    connection: sqlite3.Connection, provisioning_id: str, tenant_id: TenantId | None = None
+) -> Provisioning | None:
+    """Return a provisioning, of that tenant if one is given."""
+    statement = f"{_PROVISIONING} WHERE id = ? AND (? IS NULL OR tenant_id = ?)"
+    row = one(connection, statement, (provisioning_id, tenant_id, tenant_id))
+    return msgspec.convert(dict(row), Provisioning) if row else None
+
+
+def provisionings(connection: sqlite3.Connection, tenant_id: TenantId, limit: int) -> list[Provisioning]:
+    """Return a tenant's provisionings, newest first."""
+    rows = many(connection, f"{_PROVISIONING} WHERE tenant_id = ? ORDER BY id DESC LIMIT ?", (tenant_id, limit))
+    return [msgspec.convert(dict(row), Provisioning) for row in rows]
+
+
+def provisioning_secret(connection: sqlite3.Connection, prefix: str) -> tuple[str, str] | None:
+    """Return (id, secret_hash) of the provisioning with a token prefix."""
+    row = one(connection, "SELECT id, secret_hash FROM provisionings WHERE prefix = ?", (prefix,))
+    return (row["id"], row["secret_hash"]) if row else None
+
+
+def set_provisioning_secret(connection: sqlite3.Connection, provisioning_id: str, prefix: str, secret: str) -> None:
+    """Replace the token: the former one is dead."""
+    connection.execute(
+        "UPDATE provisionings SET prefix = ?, secret_hash = ? WHERE id = ?", (prefix, secret, provisioning_id)
+    )
+
+
+def set_downloaded(connection: sqlite3.Connection, provisioning_id: str, *, is_downloaded: bool) -> None:
+    """Note that the executable has been handed out, or that it was not after all."""
+    moment = clock.to_text(clock.now()) if is_downloaded else None
+    connection.execute("UPDATE provisionings SET downloaded_at = ? WHERE id = ?", (moment, provisioning_id))
+
+
+def spend(connection: sqlite3.Connection, provisioning_id: str, agent_id: AgentId) -> bool:
+    """Use a provisioning up; return False when somebody was first."""
+    return (
+        connection.execute(
+            "UPDATE provisionings SET spent_at = ?, agent_id = ? WHERE id = ? AND spent_at IS NULL",
+            (clock.to_text(clock.now()), agent_id, provisioning_id),
+        ).rowcount
+        > 0
+    )
+
+
+def statistics(connection: sqlite3.Connection, tenant_id: TenantId) -> Statistics:
+    """Return a tenant's fleet in numbers."""
+    now = clock.now()
+    values = {
+        "tenant": tenant_id,
+        "heard_after": clock.to_text(now - SILENT_AFTER),
+        "yesterday": clock.to_text(now - timedelta(days=1)),
+    }
+    agents = "(SELECT count(*) FROM agents WHERE tenant_id = :tenant AND "
+    jobs = "(SELECT count(*) FROM jobs WHERE tenant_id = :tenant AND "
+    row = one(
+        connection,
+        f"SELECT {agents} state <> 'revoked') AS agents_count,"
+        f" {agents} state <> 'revoked' AND seen_at > :heard_after) AS online_count,"
+        f" {agents} state <> 'revoked' AND id IN (SELECT agent_id FROM snapshots)) AS protected_count,"
+        f" {agents} state = 'revoked') AS revoked_count,"
+        " (SELECT count(*) FROM snapshots WHERE tenant_id = :tenant) AS snapshots_count,"
+        " (SELECT coalesce(sum(added_bytes), 0) FROM snapshots WHERE tenant_id = :tenant) AS added_bytes,"
+        " (SELECT coalesce(sum(s.original_bytes), 0) FROM snapshots s WHERE s.tenant_id = :tenant AND s.id ="
+        " (SELECT max(id) FROM snapshots n WHERE n.agent_id = s.agent_id)) AS original_bytes,"
+        f" {jobs} state = 'running') AS jobs_running_count,"
+        f" {jobs} state = 'queued') AS jobs_queued_count,"
+        f" {jobs} state = 'failed' AND ended_at > :yesterday) AS jobs_failed_day_count",
+        values,
+    )
+    return msgspec.convert(dict(row) if row else {}, Statistics)

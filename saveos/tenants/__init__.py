@@ -1,0 +1,1 @@
+"""The organisations that own agents, repositories and users."""

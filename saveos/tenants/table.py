@@ -1,0 +1,65 @@
+"""All SQL on tenants and their users, and on the appliance's own facts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from saveos import clock
+from saveos.database.connection import one
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+def fact(connection: sqlite3.Connection, name: str) -> str | None:
+    """Return a fact about the appliance."""
+    row = one(connection, "SELECT value FROM facts WHERE name = ?", (name,))
+    return row["value"] if row else None
+
+
+def set_fact(connection: sqlite3.Connection, name: str, value: str | None) -> None:
+    """Keep a fact; None forgets it."""
+    if value is None:
+        connection.execute("DELETE FROM facts WHERE name = ?", (name,))
+        return
+    connection.execute(
+        "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        (name, value),
+    )
+
+
+def insert_tenant(connection: sqlite3.Connection, tenant_id: str, name: str, recovery_public_key: bytes) -> None:
+    """Add a tenant."""
+    connection.execute(
+        "INSERT INTO tenants (id, name, recovery_public_key, created_at) VALUES (?, ?, ?, ?)",
+        (tenant_id, name, recovery_public_key, clock.to_text(clock.now())),
+    )
+
+
+def tenant(connection: sqlite3.Connection, tenant_id: str) -> sqlite3.Row | None:
+    """Return id, name, recovery_public_key, created_at."""
+    return one(connection, "SELECT * FROM tenants WHERE id = ?", (tenant_id,))
+
+
+def first_tenant(connection: sqlite3.Connection) -> sqlite3.Row | None:
+    """Return the oldest tenant: the default one."""
+    return one(connection, "SELECT * FROM tenants ORDER BY created_at, id LIMIT 1")
+
+
+def users_count(connection: sqlite3.Connection) -> int:
+    """Return how many people exist."""
+    return int(connection.execute("SELECT count(*) FROM users").fetchone()[0])
+
+
+def insert_user(connection: sqlite3.Connection, values: dict[str, str]) -> None:
+    """Add a user: id, tenant_id, email, password_hash, role, language, created_at."""
+    connection.execute(
+        "INSERT INTO users (id, tenant_id, email, password_hash, role, language, created_at)"
+        " VALUES (:id, :tenant_id, :email, :password_hash, :role, :language, :created_at)",
+        values,
+    )
+
+
+def user_by_email(connection: sqlite3.Connection, email: str) -> sqlite3.Row | None:
+    """Return a user."""
+    return one(connection, "SELECT * FROM users WHERE email = ?", (email,))
