@@ -1,0 +1,1 @@
+"""Work as rows: asked for, claimed, ended."""

@@ -1,0 +1,191 @@
+"""request → queued → running → done | warned | failed | cancelled.
+
+Jobs are low in the house and know no kind's meaning: `app.py` registers per kind what else happens, in the same
+transaction, when one ends.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from saveos import clock
+from saveos.audit.record import record
+from saveos.errors import IllegalTransition, NotFound
+from saveos.identity.principals import Permission, Principal
+from saveos.jobs import table
+from saveos.jobs.model import ENDED, OWNER_COMMAND, Job, JobLogLine, JobProgress, NewJob, State
+from saveos.jobs.progress import advance
+from saveos.protocol import JobId, JobReport, LogLine, Outcome, Progress
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Mapping
+
+    from saveos.database.connection import Database
+    from saveos.protocol import AgentId, Kind
+
+    OnEnd = Callable[[sqlite3.Connection, Job, State, JobReport], None]
+
+BACK_OFF = (timedelta(seconds=5), timedelta(seconds=30))  # of three attempts
+PERMANENT = frozenset({"no-sources", "path-not-found", "passphrase-wrong", "snapshot-missing", "build-failed"})
+
+
+def request(connection: sqlite3.Connection, job: NewJob) -> Job:
+    """Queue a job. Raises IllegalTransition when one with the same `due_key` was queued before."""
+    table.insert(connection, job)
+    made = table.get(connection, job.id)
+    if made is None:
+        message = "This job was asked for already."
+        raise IllegalTransition(message, due_key=job.due_key)
+    return made
+
+
+def get(database: Database, principal: Principal, job_id: str) -> Job:
+    """Return a job of the principal's tenant. Raises NotFound."""
+    principal.require(Permission.READ)
+    return _known(table.get(database.read, job_id, principal.tenant_id))
+
+
+def find(
+    database: Database, principal: Principal, filters: dict[str, Any] | None = None, limit: int = 100
+) -> list[Job]:
+    """Return the tenant's jobs, newest first. Filters: agent_id, state, kind, before (a job id)."""
+    principal.require(Permission.READ)
+    return table.find(database.read, principal.tenant_id, filters or {}, limit)
+
+
+def progress(database: Database, principal: Principal, job_id: str) -> JobProgress | None:
+    """Return the last word of a job of the tenant."""
+    get(database, principal, job_id)
+    return table.progress(database.read, job_id)
+
+
+def log(database: Database, principal: Principal, job_id: str, after: int = 0, limit: int = 500) -> list[JobLogLine]:
+    """Return a job's kept lines newer than `after`, oldest first."""
+    get(database, principal, job_id)
+    return table.log(database.read, job_id, after, limit)
+
+
+def cancel(database: Database, principal: Principal, job_id: str) -> Job:
+    """Stop a job: at once if it waits, else as soon as its hands hear of it. Raises IllegalTransition."""
+    principal.require(Permission.BACK_UP)
+
+    def write(connection: sqlite3.Connection) -> Job:
+        job = _known(table.get(connection, job_id, principal.tenant_id))
+        if job.state in ENDED:
+            message = f"The job is {job.state.value} already."
+            raise IllegalTransition(message)
+        table.request_cancel(connection, job.id)
+        if job.state is State.QUEUED:
+            table.end(connection, job.id, State.CANCELLED, "cancelled", "Cancelled before it began.", 0)
+        record(connection, tenant_id=job.tenant_id, actor=principal.label, action="job-cancelled", target=job.id)
+        return _known(table.get(connection, job_id))
+
+    return database.write(write)
+
+
+def note_progress(
+    connection: sqlite3.Connection, job_id: JobId, agent_id: AgentId | None, said: Progress, lease_seconds: float
+) -> bool:
+    """Keep how far a running job is and renew its lease; return whether it is to stop.
+
+    A host that was cut off for longer than its lease, and worked on, keeps the job. One that has ended is to stop too.
+    Raises NotFound for another agent's job.
+    """
+    job = _known(_of_agent(table.get(connection, job_id), agent_id))
+    if job.state is State.QUEUED and job.attempts and agent_id is not None:
+        job = _known(table.take_up(connection, job.id))
+    table.add_log(connection, job.id, said.log)
+    if job.state is not State.RUNNING:
+        return True
+    table.set_progress(connection, advance(table.progress(connection, job.id), job.id, said))
+    table.renew_lease(connection, job.id, clock.now() + timedelta(seconds=lease_seconds))
+    return job.cancel_requested_at is not None
+
+
+def finish(
+    connection: sqlite3.Connection,
+    job_id: JobId,
+    agent_id: AgentId | None,
+    report: JobReport,
+    on_end: Mapping[Kind, OnEnd],
+) -> None:
+    """End a job as reported, or queue it again when another attempt may help.
+
+    Idempotent: a report of a job that has ended, or was taken back from its hands, changes nothing, except that a
+    success which arrives late (the lease ran out while the line was cut) is still taken. Raises NotFound for another
+    agent's job.
+    """
+    job = _known(_of_agent(table.get(connection, job_id), agent_id))
+    is_success = report.outcome in (Outcome.DONE, Outcome.WARNED)
+    if job.state in ENDED and not (is_success and job.error_code == "lost"):
+        return
+    if job.state is State.QUEUED and not is_success:
+        return
+    table.add_log(connection, job.id, report.log)
+    state = State(report.outcome.value)
+    if job.cancel_requested_at is not None and state is State.FAILED:
+        state = State.CANCELLED
+    if state is State.FAILED and _may_try_again(job, report.error_code):
+        _queue_again(connection, job, report.message)
+        return
+    table.end(connection, job.id, state, report.error_code, report.message, report.warnings_count)
+    if handler := on_end.get(job.kind):
+        handler(connection, job, state, report)
+
+
+def lost(connection: sqlite3.Connection, job: Job, why: str) -> None:
+    """Nobody works on a running job any more: queue it again, or give it up."""
+    table.add_log(connection, job.id, [LogLine(level="warning", line=why)])
+    if job.cancel_requested_at is not None:
+        table.end(connection, job.id, State.CANCELLED, "cancelled", "Cancelled.", 0)
+    elif job.owner == OWNER_COMMAND or job.attempts >= job.attempts_limit:
+        table.end(connection, job.id, State.FAILED, "lost", why, 0)
+    else:
+        _queue_again(connection, job, why)
+
+
+def reap(database: Database) -> int:
+    """Take back the jobs whose lease ran out; return how many."""
+    if not table.expired(database.read):
+        return 0
+
+    def write(connection: sqlite3.Connection) -> int:
+        jobs = table.expired(connection)
+        for job in jobs:
+            lost(connection, job, "Nothing was heard of this job in time.")
+        return len(jobs)
+
+    return database.write(write)
+
+
+def resume(database: Database, lease_seconds: float) -> None:
+    """Take up what a former process left: its own jobs are queued again, hosts get time to speak up for theirs."""
+
+    def write(connection: sqlite3.Connection) -> None:
+        for job in table.running_on_appliance(connection):
+            lost(connection, job, "The appliance was restarted.")
+        table.renew_leases_of_hosts(connection, clock.now() + timedelta(seconds=lease_seconds))
+
+    database.write(write)
+
+
+def _may_try_again(job: Job, error_code: str) -> bool:
+    return job.attempts < job.attempts_limit and error_code not in PERMANENT and job.owner != OWNER_COMMAND
+
+
+def _queue_again(connection: sqlite3.Connection, job: Job, why: str) -> None:
+    wait = BACK_OFF[min(job.attempts, len(BACK_OFF)) - 1] if job.attempts else timedelta()
+    table.requeue(connection, job.id, clock.now() + wait, why)
+
+
+def _of_agent(job: Job | None, agent_id: AgentId | None) -> Job | None:
+    return job if job and (agent_id is None or job.agent_id == agent_id) else None
+
+
+def _known(job: Job | None) -> Job:
+    if job is None:
+        message = "There is no such job."
+        raise NotFound(message)
+    return job

@@ -1,0 +1,1 @@
+"""What is backed up, when, and how long it is kept."""

@@ -1,0 +1,58 @@
+"""All SQL on policies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from saveos import clock
+from saveos.database.connection import many, one
+from saveos.policies.model import Policy
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from saveos.protocol import TenantId
+
+
+def _to_policy(row: sqlite3.Row) -> Policy:
+    values = dict(row)
+    for name in ("sources", "excludes", "retention"):
+        values[name] = msgspec.json.decode(values.pop(f"{name}_json"))
+    values["is_default"] = bool(values["is_default"])
+    return msgspec.convert(values, Policy)
+
+
+def insert(connection: sqlite3.Connection, policy: Policy) -> None:
+    """Add a policy."""
+    connection.execute(
+        "INSERT INTO policies (id, tenant_id, name, sources_json, excludes_json, schedule, time_zone, retention_json,"
+        " compression, is_default, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            policy.id,
+            policy.tenant_id,
+            policy.name,
+            msgspec.json.encode(policy.sources).decode(),
+            msgspec.json.encode(policy.excludes).decode(),
+            policy.schedule,
+            policy.time_zone,
+            msgspec.json.encode(policy.retention).decode(),
+            policy.compression,
+            int(policy.is_default),
+            clock.to_text(clock.now()),
+        ),
+    )
+
+
+def get(connection: sqlite3.Connection, policy_id: str, tenant_id: TenantId | None = None) -> Policy | None:
+    """Return a policy, of that tenant if one is given."""
+    statement = "SELECT * FROM policies WHERE id = ? AND (? IS NULL OR tenant_id = ?)"
+    row = one(connection, statement, (policy_id, tenant_id, tenant_id))
+    return _to_policy(row) if row else None
+
+
+def find(connection: sqlite3.Connection, tenant_id: TenantId) -> list[Policy]:
+    """Return a tenant's policies by name."""
+    rows = many(connection, "SELECT * FROM policies WHERE tenant_id = ? ORDER BY name", (tenant_id,))
+    return [_to_policy(row) for row in rows]
