@@ -1,0 +1,1 @@
+"""Borg repositories on this appliance."""

@@ -1,0 +1,62 @@
+"""What the main process and the tunnel's process say to each other; light, so that either may import it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from saveos.protocol import PING_SECONDS, SILENCE_SECONDS, AgentId, Confidential, TunnelMode, TunnelRefusal, Wire
+
+
+class Options(Wire, frozen=True, kw_only=True):
+    """What the tunnel's process is started with; no secret, it stands in argv."""
+
+    certificate_path: str  # the server's certificate and the intermediate
+    key_path: str
+    trust_path: str  # root and intermediate, to verify agents against
+    borg_home: str
+    ping_seconds: float = PING_SECONDS
+    silence_seconds: float = SILENCE_SECONDS
+
+
+class Opening(Confidential, frozen=True, kw_only=True):
+    """Child to main: who is at the other end and what it wants."""
+
+    serial: str  # hex, lower case, no leading zeros
+    thumbprint: str  # SHA-256 of the certificate's DER, hex, lower case
+    token: str
+    mode: TunnelMode
+    job_id: str | None
+    pid: int
+
+
+class Grant(Wire, frozen=True, kw_only=True):
+    """What a session gets: one repository, and whether it may be created and its key saved."""
+
+    agent_id: AgentId
+    path: Path
+    may_create: bool = False
+    storage_quota_bytes: int = 0  # 0: none
+
+
+class Verdict(Wire, frozen=True, kw_only=True):
+    """Main to child, one a line: go on with this, or stop for that reason (also in the middle of a session)."""
+
+    grant: Grant | None = None
+    refusal: TunnelRefusal | None = None
+
+
+def to_line(message: Wire) -> bytes:
+    """Return a message as it travels."""
+    return msgspec.json.encode(message, enc_hook=str) + b"\n"
+
+
+def to_verdict(line: bytes) -> Verdict:
+    """Read a verdict. Raises msgspec.DecodeError."""
+    return msgspec.json.decode(line, type=Verdict, dec_hook=_to_path)
+
+
+def _to_path(_kind: type, value: Any) -> Path:
+    return Path(value)

@@ -1,0 +1,197 @@
+"""The registry of the tunnel's sessions: who may come in, who has to wait, who has to go. In the main process."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import shutil
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from saveos.errors import SaveOSError
+from saveos.protocol import PING_SECONDS, SILENCE_SECONDS, TunnelMode, TunnelRefusal
+from saveos.repositories.handover import Grant, Opening, Options
+from saveos.repositories.session import Session, SessionFacts
+from saveos.repositories.zygote import Zygote
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from saveos.certificates.authority import Authority
+    from saveos.config import Settings
+
+    Authorise = Callable[[str, str, str, TunnelMode, str | None], Awaitable[Grant]]
+
+__all__ = ["Grant", "Sessions"]
+
+log = logging.getLogger("saveos.sessions")
+
+OPENING_SECONDS = 20.0
+SESSIONS_LIMIT = 1000
+UNKNOWN_LIMIT = 64  # connections that have not said yet who they are
+REVALIDATE_SECONDS = 2.0
+RELAXED_SECONDS = 60.0
+SUPERSEDED = TunnelRefusal(
+    code="superseded", message="A newer session of this host writes to the repository.", retry_seconds=30
+)
+STOPPING = TunnelRefusal(code="stopping", message="The appliance is stopping. Try again soon.", retry_seconds=10)
+
+
+class Sessions:
+    """All sessions of the tunnel. Methods are called in the event loop that `start` ran in."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        authority: Authority,
+        authorise: Authorise,
+        ping_seconds: float = PING_SECONDS,
+        silence_seconds: float = SILENCE_SECONDS,
+    ) -> None:
+        """Keep what is needed; nothing runs yet. `authorise` returns a grant or raises SaveOSError."""
+        self._settings = settings
+        self._authorise = authorise
+        self._zygote = Zygote(
+            Options(
+                certificate_path=str(authority.server_chain_path),
+                key_path=str(authority.server_key_path),
+                trust_path=str(authority.trust_path),
+                borg_home=str(settings.borg_home),
+                ping_seconds=ping_seconds,
+                silence_seconds=silence_seconds,
+            )
+        )
+        self._places = asyncio.Semaphore(settings.writers)
+        self._numbers = itertools.count(1)
+        self._sessions: dict[int, Session] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watch: asyncio.Task[None] | None = None
+        self._is_stopping = False
+
+    async def start(self) -> None:
+        """Start the tunnel's process; it is kept alive until `stop`."""
+        self._settings.borg_home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await self._zygote.start()
+        self._watch = asyncio.create_task(self._revalidate())
+
+    async def stop(self) -> None:
+        """End every session, each with its lock released, then the tunnel's process."""
+        self._is_stopping = True
+        if self._watch:
+            self._watch.cancel()
+        await asyncio.gather(*(session.end(STOPPING) for session in list(self._sessions.values())))
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._zygote.stop()
+
+    def accept(self, client: socket.socket) -> None:
+        """Take over a connection that nobody has read from yet."""
+        unknown = sum(session.opening is None for session in self._sessions.values())
+        if self._is_stopping or unknown >= UNKNOWN_LIMIT or len(self._sessions) >= SESSIONS_LIMIT:
+            client.close()
+            return
+        session = Session(next(self._numbers))
+        self._sessions[session.number] = session
+        task = asyncio.get_running_loop().create_task(self._run(session, client))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def listing(self) -> list[SessionFacts]:
+        """Return the sessions of known agents, oldest first."""
+        return [session.facts() for session in self._sessions.values() if session.agent_id]
+
+    async def _run(self, session: Session, client: socket.socket) -> None:
+        admission: asyncio.Task[Grant] | None = None
+        try:
+            await session.connect(self._zygote, client)
+            opening = await asyncio.wait_for(session.hear(), OPENING_SECONDS)
+            if opening is None:
+                return
+            admission = asyncio.create_task(self._admit(session, opening))
+            gone = asyncio.create_task(session.wait_until_gone())
+            await asyncio.wait({admission, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if admission.done():
+                session.answer(admission)
+            await gone
+        except (OSError, TimeoutError, msgspec.DecodeError, ValueError) as error:
+            log.info("A connection was not handed over: %s", error)
+        finally:
+            client.close()
+            if admission and not admission.done():
+                admission.cancel()
+                await asyncio.wait({admission})
+            session.close()
+            del self._sessions[session.number]
+            if session.has_place:
+                self._places.release()
+
+    async def _admit(self, session: Session, opening: Opening) -> Grant:
+        """Return what the session gets, once it may have it. Raises SaveOSError."""
+        grant = await self._authorise(opening.serial, opening.thumbprint, opening.token, opening.mode, opening.job_id)
+        session.agent_id = grant.agent_id
+        if opening.mode is TunnelMode.WRITE:
+            older = [
+                other
+                for other in self._sessions.values()
+                if other.agent_id == grant.agent_id and other.is_writing and other.number < session.number
+            ]
+            await self._end(older, SUPERSEDED)
+            await self._places.acquire()
+            session.has_place = True
+            _require_space(grant.path, self._settings.reserve_bytes)
+        session.is_open = True
+        return grant
+
+    async def _end(self, sessions: list[Session], reason: TunnelRefusal) -> None:
+        await asyncio.gather(*(session.end(reason) for session in sessions))
+
+    async def _revalidate(self) -> None:
+        """Ask again and again whether the agents of open sessions are still welcome.
+
+        A revocation may come from another process. A certificate that has merely been replaced since does not end a
+        long backup: its session is only asked after less often.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(REVALIDATE_SECONDS)
+            for session in [session for session in self._sessions.values() if session.is_open]:
+                opening = session.opening
+                if opening is None or loop.time() < session.next_check_at:
+                    continue
+                try:
+                    await self._authorise(
+                        opening.serial, opening.thumbprint, opening.token, opening.mode, opening.job_id
+                    )
+                except SaveOSError as error:
+                    if error.code == "not-authenticated":
+                        session.next_check_at = loop.time() + RELAXED_SECONDS
+                        continue
+                    session.is_open = False
+                    refusal = TunnelRefusal(code=error.code, message=error.message)
+                    task = asyncio.create_task(session.end(refusal))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
+                except Exception:
+                    log.exception("A session could not be checked again.")
+
+
+def _require_space(path: Path, reserve_bytes: int) -> None:
+    """Refuse to write when the disk is nearly full: what is free then is for finishing and for people."""
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    if free < reserve_bytes:
+        message = "The appliance's disk is full: no backup can be taken until space is made."
+        raise DiskFull(message, free_bytes=free, retry_seconds=300)
+
+
+class DiskFull(SaveOSError):
+    """Less is free than the reserve."""
+
+    code = "disk-full"
+    status = 507

@@ -1,0 +1,1 @@
+"""Moments that a person can restore from."""

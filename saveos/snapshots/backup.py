@@ -1,0 +1,208 @@
+"""Ask for a backup, and keep what a finished one left: the snapshot."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from saveos import clock
+from saveos.agents import table as agents
+from saveos.agents.model import Agent, AgentState
+from saveos.audit.record import record
+from saveos.database.identifiers import new_id
+from saveos.errors import Conflict, InvalidRequest, NotFound
+from saveos.identity.principals import Permission, Principal
+from saveos.jobs import lifecycle
+from saveos.jobs import table as jobs
+from saveos.jobs.model import GOOD, Job, NewJob, RunsOn, State
+from saveos.policies import due
+from saveos.policies import table as policies
+from saveos.protocol import AgentId, BackupOrder, JobId, JobReport, Kind, SnapshotId
+from saveos.repositories import keys
+from saveos.snapshots import table
+from saveos.snapshots.model import Snapshot, SnapshotKind
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from saveos.agents.model import AgentIdentity
+    from saveos.database.connection import Database
+    from saveos.protocol import EscrowRequest
+
+FIRST_PRIORITY = 10
+PERSON_PRIORITY = 5
+
+
+def request(database: Database, principal: Principal, agent_id: str, sources: Sequence[str] = ()) -> Job:
+    """Ask an agent to back up now: its policy's sources, or these. One that already waits is returned instead.
+
+    Raises NotFound, Conflict (revoked agent), InvalidRequest.
+    """
+    principal.require(Permission.BACK_UP)
+    require_clean(sources)
+
+    def write(connection: sqlite3.Connection) -> Job:
+        agent = agents.get(connection, agent_id, principal.tenant_id)
+        if agent is None:
+            message = "There is no such agent."
+            raise NotFound(message)
+        if not sources and (waiting := waiting_of(connection, agent)) is not None:
+            return waiting
+        record(connection, tenant_id=agent.tenant_id, actor=principal.label, action="backup-requested", target=agent.id)
+        return queue(connection, agent, principal.label, sources=sources, priority=PERSON_PRIORITY)
+
+    return database.write(write)
+
+
+def waiting_of(connection: sqlite3.Connection, agent: Agent) -> Job | None:
+    """Return the queued or running backup of all that the agent's policy names; one of some chosen paths is another."""
+    wanted = list(_sources(connection, agent))
+    waiting = jobs.waiting_of(connection, agent.id, Kind.BACKUP)
+    return next((job for job in waiting if job.order["backup"]["sources"] == wanted), None)
+
+
+def queue(
+    connection: sqlite3.Connection,
+    agent: Agent,
+    requested_by: str,
+    *,
+    sources: Sequence[str] = (),
+    priority: int = 0,
+    due_key: str | None = None,
+) -> Job:
+    """Queue a backup inside the caller's transaction. Raises Conflict for a revoked agent."""
+    if agent.state is AgentState.REVOKED:
+        message = f"{agent.hostname} has been revoked: it can no longer back up."
+        raise Conflict(message)
+    job_id = JobId(new_id("job"))
+    order = _order(connection, agent, job_id, tuple(sources))
+    return lifecycle.request(
+        connection,
+        NewJob(
+            id=job_id,
+            tenant_id=agent.tenant_id,
+            agent_id=agent.id,
+            policy_id=agent.policy_id,
+            kind=Kind.BACKUP,
+            runs_on=RunsOn.HOST,
+            order={"backup": msgspec.to_builtins(order)},
+            requested_by=requested_by,
+            priority=priority,
+            due_key=due_key,
+        ),
+    )
+
+
+def begin_protection(connection: sqlite3.Connection, agent: AgentIdentity, escrow: EscrowRequest) -> None:
+    """Keep the sealed key, call the agent ready, and queue its first backup."""
+    keys.keep(connection, agent, escrow)
+    agents.set_state(connection, agent.agent_id, AgentState.READY)
+    found = agent_of(connection, agent.agent_id)
+    queue(connection, found, "system:enrolment", priority=FIRST_PRIORITY)
+
+
+def queue_due(connection: sqlite3.Connection) -> int:
+    """Queue a backup for each agent whose policy is due, and set when it is due next; return how many."""
+    now = clock.now()
+    count = 0
+    for agent in agents.due(connection):
+        policy = policies.get(connection, agent.policy_id)
+        if policy is None:
+            continue
+        zone = policy.time_zone or agent.time_zone
+        if agent.next_backup_at is not None and waiting_of(connection, agent) is None:
+            key = due.due_key(policy.id, agent.id, policy.schedule, zone, agent.next_backup_at)
+            count += _queue_once(connection, agent, key)
+        agents.set_next_backup(connection, agent.id, due.next_due(policy.schedule, zone, now))
+    return count
+
+
+def record_end(connection: sqlite3.Connection, job: Job, state: State, report: JobReport) -> None:
+    """Keep the snapshot that a finished backup left. Called in the transaction that ends the job."""
+    facts = report.archive
+    is_ordered = facts is not None and facts.name == job.order.get("backup", {}).get("archive")
+    if state not in GOOD or facts is None or job.agent_id is None or not is_ordered:
+        return
+    ended_at: datetime = clock.now()
+    is_first = table.newest(connection, job.agent_id) is None
+    table.insert(
+        connection,
+        Snapshot(
+            id=SnapshotId(new_id("snp")),
+            tenant_id=job.tenant_id,
+            agent_id=job.agent_id,
+            job_id=job.id,
+            archive=facts.name,
+            archive_id=facts.archive_id,
+            kind=SnapshotKind.FULL if is_first else SnapshotKind.INCREMENTAL,
+            started_at=ended_at - timedelta(seconds=min(facts.duration_seconds, 86400 * 365)),
+            ended_at=ended_at,
+            duration_seconds=facts.duration_seconds,
+            files_count=facts.files_count,
+            original_bytes=facts.original_bytes,
+            compressed_bytes=facts.compressed_bytes,
+            added_bytes=facts.added_bytes,
+            sources=facts.sources,
+            warnings_count=report.warnings_count,
+        ),
+    )
+
+
+def of_agent(
+    database: Database, principal: Principal, agent_id: str, *, before: str = "", limit: int = 100
+) -> list[Snapshot]:
+    """Return an agent's snapshots, newest first. Raises NotFound."""
+    principal.require(Permission.READ)
+    if agents.get(database.read, agent_id, principal.tenant_id) is None:
+        message = "There is no such agent."
+        raise NotFound(message)
+    return table.of_agent(database.read, agent_id, before=before, limit=limit)
+
+
+def require_clean(paths: Sequence[str]) -> None:
+    """Raise InvalidRequest for a path with a NUL byte or a `..` part."""
+    for path in paths:
+        if "\0" in path or ".." in re.split(r"[/\\]", path):
+            message = "A path holds a NUL byte or a '..' part."
+            raise InvalidRequest(message, field="paths")
+
+
+def _queue_once(connection: sqlite3.Connection, agent: Agent, key: str) -> int:
+    try:
+        queue(connection, agent, "system:schedule", due_key=key)
+    except Conflict:
+        return 0  # the hour that comes twice in autumn: done already
+    return 1
+
+
+def _order(connection: sqlite3.Connection, agent: Agent, job_id: JobId, sources: tuple[str, ...]) -> BackupOrder:
+    policy = policies.get(connection, agent.policy_id)
+    last = table.newest(connection, agent.id)
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", agent.hostname)[:64] or "host"
+    return BackupOrder(
+        archive=f"{name}-{clock.now():%Y-%m-%dT%H%M%S}-{job_id}",
+        sources=sources or (policy.sources if policy else ()),
+        excludes=policy.excludes if policy else (),
+        compression=policy.compression if policy else "lz4",
+        expected_files_count=last.files_count if last and not sources else 0,
+        expected_bytes=last.original_bytes if last and not sources else 0,
+    )
+
+
+def _sources(connection: sqlite3.Connection, agent: Agent) -> tuple[str, ...]:
+    policy = policies.get(connection, agent.policy_id)
+    return policy.sources if policy else ()
+
+
+def agent_of(connection: sqlite3.Connection, agent_id: AgentId) -> Agent:
+    """Return an agent for whom a verb acts. Raises NotFound."""
+    agent = agents.get(connection, agent_id)
+    if agent is None:
+        message = "There is no such agent."
+        raise NotFound(message)
+    return agent

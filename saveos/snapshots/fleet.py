@@ -1,0 +1,123 @@
+"""How does each host stand? Its newest snapshot, what it does now, and whether a person is needed."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from saveos import clock
+from saveos.agents import table as agents
+from saveos.agents.model import Agent, AgentState
+from saveos.identity.principals import Permission, Principal
+from saveos.jobs import lifecycle
+from saveos.jobs import table as jobs
+from saveos.jobs.model import Job, JobProgress, RunsOn, State
+from saveos.policies import due
+from saveos.policies import table as policies
+from saveos.snapshots import table
+from saveos.snapshots.model import Snapshot
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from saveos.database.connection import Database
+
+HOSTS_LIMIT = 1000
+GRACE = timedelta(hours=24)  # a backup that is later than this after its due time needs a person
+START = timedelta(minutes=15)  # a new host gets this long to begin its first backup
+
+
+class Need(StrEnum):
+    """Why a host needs a person, or not."""
+
+    NOTHING = "nothing"
+    STARTING = "starting"  # its first backup is on its way
+    FAILED = "failed"  # its last backup
+    LATE = "late"  # it should have been backed up long ago
+    NEVER = "never"  # enrolled, and nothing came
+    REVOKED = "revoked"
+
+
+NEEDY = frozenset({Need.FAILED, Need.LATE, Need.NEVER})
+
+
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent and how it stands. `job`: what it does or waits for now; `failure`: its last backup, if that failed."""
+
+    agent: Agent
+    is_online: bool
+    newest: Snapshot | None
+    job: Job | None
+    progress: JobProgress | None
+    failure: Job | None
+    need: Need
+
+
+def hosts(database: Database, principal: Principal) -> list[Host]:
+    """Return the tenant's hosts by hostname; those that need a person first, the revoked ones last."""
+    principal.require(Permission.READ)
+    connection = database.read
+    newest = table.newest_of_agents(connection, principal.tenant_id)
+    ended = jobs.last_ended_backups(connection, principal.tenant_id)
+    work: dict[str | None, Job] = {}
+    for state in (State.QUEUED, State.RUNNING):  # what runs hides what waits
+        for job in reversed(lifecycle.find(database, principal, {"state": state}, HOSTS_LIMIT)):
+            if job.runs_on is RunsOn.HOST:
+                work[job.agent_id] = job
+    found = [
+        _host(connection, agent, newest.get(agent.id), work.get(agent.id), ended.get(agent.id))
+        for agent in agents.find(connection, principal.tenant_id, limit=HOSTS_LIMIT)
+    ]
+    return sorted(found, key=_order)
+
+
+def need_of(
+    agent: Agent, newest: Snapshot | None, job: Job | None, failure: Job | None, late_at: datetime | None
+) -> Need:
+    """Decide whether a host needs a person. `late_at`: when its next backup is overdue; None: never."""
+    now = clock.now()
+    if agent.state is AgentState.REVOKED:
+        return Need.REVOKED
+    if failure is not None:
+        return Need.FAILED
+    if newest is None:
+        is_on_its_way = job is not None or now - agent.enrolled_at < START
+        return Need.STARTING if is_on_its_way else Need.NEVER
+    if late_at is not None and late_at < now:
+        return Need.LATE
+    return Need.NOTHING
+
+
+def _order(host: Host) -> tuple[int, str, str]:
+    rank = 0 if host.need in NEEDY else 2 if host.need is Need.REVOKED else 1
+    return rank, host.agent.hostname.casefold(), host.agent.id
+
+
+def _host(
+    connection: sqlite3.Connection, agent: Agent, newest: Snapshot | None, job: Job | None, ended: Job | None
+) -> Host:
+    failure = ended if ended is not None and ended.state is State.FAILED else None
+    if failure and newest and failure.ended_at and newest.ended_at > failure.ended_at:
+        failure = None
+    return Host(
+        agent=agent,
+        is_online=agent.is_online_at(clock.now()),
+        newest=newest,
+        job=job,
+        progress=jobs.progress(connection, job.id) if job and job.state is State.RUNNING else None,
+        failure=failure,
+        need=need_of(agent, newest, job, failure, _late_at(connection, agent, newest)),
+    )
+
+
+def _late_at(connection: sqlite3.Connection, agent: Agent, newest: Snapshot | None) -> datetime | None:
+    if newest is None or clock.now() - newest.started_at < GRACE:
+        return None
+    policy = policies.get(connection, agent.policy_id)
+    if policy is None:
+        return None
+    expected = due.next_due(policy.schedule, policy.time_zone or agent.time_zone, newest.started_at)
+    return expected + GRACE if expected else None

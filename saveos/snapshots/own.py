@@ -1,0 +1,93 @@
+"""What a host may ask for itself: its state, its snapshots, a job of its own. Identity comes from the channel."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from saveos import clock
+from saveos.agents.heartbeat import assignment_of
+from saveos.errors import Conflict, InvalidRequest, NotFound
+from saveos.jobs import table as jobs
+from saveos.jobs.model import OWNER_COMMAND, Job, State
+from saveos.protocol import Kind, OwnJob, OwnJobRequest, OwnSnapshot, OwnStatus
+from saveos.snapshots import backup, restore, table
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from saveos.agents.model import AgentIdentity
+    from saveos.database.connection import Database
+    from saveos.snapshots.model import Snapshot
+
+
+def status(database: Database, agent: AgentIdentity) -> OwnStatus:
+    """Return how the appliance sees the host."""
+    found = backup.agent_of(database.read, agent.agent_id)
+    return OwnStatus(
+        agent_id=found.id,
+        hostname=found.hostname,
+        state=found.state.value,
+        last_backup_at=found.last_backup_at,
+        snapshots_count=found.snapshots_count,
+        next_backup_at=found.next_backup_at,
+    )
+
+
+def snapshots(database: Database, agent: AgentIdentity) -> list[OwnSnapshot]:
+    """Return the host's snapshots, newest first."""
+    return [
+        OwnSnapshot(
+            snapshot_id=snapshot.id,
+            archive=snapshot.archive,
+            kind=snapshot.kind.value,
+            started_at=snapshot.started_at,
+            files_count=snapshot.files_count,
+            original_bytes=snapshot.original_bytes,
+            added_bytes=snapshot.added_bytes,
+        )
+        for snapshot in table.of_agent(database.read, agent.agent_id, limit=10_000)
+    ]
+
+
+def request(database: Database, agent: AgentIdentity, asked: OwnJobRequest, lease_seconds: float) -> OwnJob:
+    """Make a job that the host asked for; claimed at once if the command line runs it itself.
+
+    Raises InvalidRequest, NotFound (no such snapshot of this host), Conflict.
+    """
+
+    def write(connection: sqlite3.Connection) -> OwnJob:
+        job = _queue(connection, agent, asked)
+        if not asked.claim:
+            return OwnJob(job_id=job.id)
+        claimed = jobs.claim(connection, job.id, OWNER_COMMAND, clock.now() + timedelta(seconds=lease_seconds))
+        if claimed is None:
+            message = "The job could not be claimed. Try again."
+            raise Conflict(message)
+        return OwnJob(job_id=job.id, assignment=assignment_of(claimed))
+
+    return database.write(write)
+
+
+def _queue(connection: sqlite3.Connection, agent: AgentIdentity, asked: OwnJobRequest) -> Job:
+    requested_by = f"agent:{agent.agent_id}"
+    if asked.kind is Kind.BACKUP:
+        backup.require_clean(asked.sources)
+        found = backup.agent_of(connection, agent.agent_id)
+        waiting = backup.waiting_of(connection, found)
+        if waiting is not None and waiting.state is State.QUEUED and not asked.sources:
+            return waiting
+        return backup.queue(connection, found, requested_by, sources=asked.sources, priority=backup.PERSON_PRIORITY)
+    if asked.kind is Kind.RESTORE:
+        snapshot = _own_snapshot(connection, agent, asked.snapshot_id or "")
+        return restore.queue(connection, snapshot, requested_by, asked.paths, asked.target)
+    message = "A host asks for a backup or a restore."
+    raise InvalidRequest(message, field="kind")
+
+
+def _own_snapshot(connection: sqlite3.Connection, agent: AgentIdentity, snapshot_id: str) -> Snapshot:
+    snapshot = table.get(connection, snapshot_id, agent.tenant_id)
+    if snapshot is None or snapshot.agent_id != agent.agent_id:
+        message = "This host has no such snapshot."
+        raise NotFound(message)
+    return snapshot
