@@ -1,0 +1,208 @@
+"""HTTPS to the appliance: pinned to its root, one connection kept open, problems turned into failures."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from saveos import __version__
+from saveos.agent.failures import Failure, Refused
+from saveos.protocol import (
+    AGENT_SERVER_NAME,
+    ENROL_SERVER_NAME,
+    ESCROW_PATH,
+    HEARTBEAT_PATH,
+    OWN_JOBS_PATH,
+    OWN_SNAPSHOTS_PATH,
+    OWN_STATUS_PATH,
+    PROGRESS_PATH,
+    REGISTER_PATH,
+    RENEW_PATH,
+    REPORT_PATH,
+    Enrolment,
+    EnrolRequest,
+    EscrowRequest,
+    Heartbeat,
+    HeartbeatAnswer,
+    OwnJob,
+    OwnJobRequest,
+    OwnSnapshot,
+    OwnStatus,
+    Progress,
+    ProgressAnswer,
+    Renewal,
+    RenewRequest,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from saveos.agent.settings import Config, Home
+    from saveos.protocol import JobReport
+
+T = TypeVar("T")
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 30.0
+
+
+class _Problem(msgspec.Struct):
+    detail: str = ""
+    code: str = "error"
+
+
+class _Snapshots(msgspec.Struct):
+    items: list[OwnSnapshot]
+
+
+class Client:
+    """Speaks to one appliance. Not for use by two threads at once."""
+
+    def __init__(self, addresses: tuple[str, ...], context: ssl.SSLContext, name: str, token: str = "") -> None:
+        """Use `for_host` or `for_enrolment`."""
+        self.addresses, self._context, self._name, self._token = addresses, context, name, token
+        self._connection: http.client.HTTPConnection | None = None
+
+    @classmethod
+    def for_host(cls, home: Home, config: Config) -> Client:
+        """Return a client with the host's certificate and token."""
+        credentials = home.credentials(config.credentials)
+        try:
+            context = trusting(home.root)
+            context.load_cert_chain(credentials / "agent.pem", credentials / "agent.key")
+            token = (credentials / "token").read_text().strip()
+        except (OSError, ssl.SSLError) as error:
+            message = f"This host's identity cannot be read ({error}). Provision and enrol it again."
+            raise Failure("not-enrolled", message) from error
+        return cls(config.addresses, context, AGENT_SERVER_NAME, token)
+
+    @classmethod
+    def for_enrolment(cls, addresses: tuple[str, ...], root: Path) -> Client:
+        """Return a client that has no identity yet."""
+        return cls(addresses, trusting(root), ENROL_SERVER_NAME)
+
+    def enrol(self, request: EnrolRequest) -> Enrolment:
+        """Spend the one-time token."""
+        return self._call("POST", REGISTER_PATH, request, Enrolment)
+
+    def renew(self, csr: str) -> Renewal:
+        """Ask for the next certificate."""
+        return self._call("POST", RENEW_PATH, RenewRequest(csr=csr), Renewal)
+
+    def escrow(self, request: EscrowRequest) -> None:
+        """Hand over the sealed key."""
+        self._call("POST", ESCROW_PATH, request, None)
+
+    def heartbeat(self, said: Heartbeat) -> HeartbeatAnswer:
+        """Say that we live, and wait for work."""
+        return self._call("POST", HEARTBEAT_PATH, said, HeartbeatAnswer, ANSWER_SECONDS + said.wait_seconds)
+
+    def status(self) -> OwnStatus:
+        """Ask how the appliance sees us."""
+        return self._call("GET", OWN_STATUS_PATH, None, OwnStatus)
+
+    def snapshots(self) -> list[OwnSnapshot]:
+        """List our snapshots, newest first."""
+        return self._call("GET", OWN_SNAPSHOTS_PATH, None, _Snapshots).items
+
+    def request_job(self, asked: OwnJobRequest) -> OwnJob:
+        """Ask for a job of our own."""
+        return self._call("POST", OWN_JOBS_PATH, asked, OwnJob)
+
+    def progress(self, job_id: str, said: Progress) -> ProgressAnswer:
+        """Say how far a job is."""
+        return self._call("POST", PROGRESS_PATH.format(job_id=job_id), said, ProgressAnswer)
+
+    def report(self, job_id: str, report: JobReport) -> None:
+        """Say how a job ended."""
+        self._call("POST", REPORT_PATH.format(job_id=job_id), report, None)
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: msgspec.Struct | None,
+        answer: type[T] | None,
+        seconds: float = ANSWER_SECONDS,
+    ) -> T:
+        """Send one request. Raises Refused (a problem) or Failure `unreachable`."""
+        payload = msgspec.json.encode(body) if body is not None else None
+        headers = {"accept": "application/json", "user-agent": f"saveos-agent/{__version__}"}
+        if payload is not None:
+            headers["content-type"] = "application/json"
+        if self._token:
+            headers["authorization"] = f"Bearer {self._token}"
+        was_open = self._connection is not None
+        try:
+            status, raw = self._exchange(method, path, payload, headers, seconds)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            if was_open and isinstance(error, http.client.RemoteDisconnected | ConnectionError | ssl.SSLEOFError):
+                return self._call(method, path, body, answer, seconds)  # closed while idle: once more, anew
+            raise Failure(
+                "unreachable", f"The appliance cannot be reached: {error or type(error).__name__}."
+            ) from error
+        if status >= http.client.BAD_REQUEST:
+            raise _refusal(status, raw)
+        try:
+            return msgspec.json.decode(raw, type=answer) if answer is not None else None  # type: ignore[return-value]
+        except msgspec.MsgspecError as error:
+            raise Failure("protocol", f"The appliance's answer cannot be understood: {error}.") from error
+
+    def _exchange(
+        self, method: str, path: str, payload: bytes | None, headers: dict[str, str], seconds: float
+    ) -> tuple[int, bytes]:
+        if self._connection is None:
+            self._connection = self._open()
+        self._connection.sock.settimeout(seconds)
+        self._connection.request(method, path, payload, headers)
+        response = self._connection.getresponse()
+        raw = response.read()
+        if response.will_close:
+            self.close()
+        return response.status, raw
+
+    def _open(self) -> http.client.HTTPConnection:
+        """Connect to the first address that proves to be our appliance."""
+        reasons = []
+        for address in self.addresses:
+            host, _, port = address.rpartition(":")
+            try:
+                raw = socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS)
+                with contextlib.suppress(OSError):
+                    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                wrapped = self._context.wrap_socket(raw, server_hostname=self._name)
+            except (OSError, ValueError) as error:
+                reasons.append(f"{address}: {error}")
+                continue
+            # The one that answers comes first from now on: trying a dead one again costs its time-out.
+            self.addresses = (address, *(other for other in self.addresses if other != address))
+            connection = http.client.HTTPConnection(host.strip("[]"), int(port))
+            connection.sock = wrapped
+            return connection
+        raise ConnectionError("; ".join(reasons) or "no address is known")
+
+
+def trusting(root: Path) -> ssl.SSLContext:
+    """Return a context that trusts one root and nothing else, whatever the environment says."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_verify_locations(cafile=str(root))
+    return context
+
+
+def _refusal(status: int, raw: bytes) -> Refused:
+    problem: Any = _Problem(detail=f"The appliance answered {status}.")
+    with contextlib.suppress(msgspec.MsgspecError):
+        problem = msgspec.json.decode(raw, type=_Problem)
+    return Refused(problem.code, problem.detail or f"The appliance answered {status}.", status)

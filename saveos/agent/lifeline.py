@@ -1,0 +1,30 @@
+"""What belongs to a one-file executable ends with it: a kill -9 leaves no Python and no unpacked folder behind."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def hold_to_loader() -> None:
+    """End with the loader of a one-file executable: killed alone, it would leave its Python behind."""
+    if getattr(sys, "frozen", False) and sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def sweep() -> None:
+    """Remove what one-file executables of ours that were killed left unpacked beside this one."""
+    here = getattr(sys, "_MEIPASS", None)
+    if here is None or "TMPDIR" not in os.environ:
+        return  # only a service has an unpacking folder of its own
+    for leftover in Path(here).parent.glob("_MEI*"):
+        if leftover != Path(here):
+            shutil.rmtree(leftover, ignore_errors=True)

@@ -1,0 +1,131 @@
+"""The daemon: heartbeat → job → run → report, until told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+from saveos.agent import enrol, lifeline, locks, system
+from saveos.agent.client import Client
+from saveos.agent.failures import Failure, Refused
+from saveos.agent.reports import send_kept
+from saveos.agent.work import Work
+from saveos.protocol import ExitCode
+
+if TYPE_CHECKING:
+    from saveos.agent.settings import Config, Home
+    from saveos.protocol import HeartbeatAnswer
+
+log = logging.getLogger("saveos.agent")
+SHORTEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 60.0  # of a long poll, whatever the appliance says
+FIRST_BACK_OFF_SECONDS = 1.0
+LONGEST_BACK_OFF_SECONDS = 60.0
+REVOKED_SECONDS = 3600.0
+
+
+class _StopListeningError(BaseException):
+    """Raised by a signal in the middle of a wait for work."""
+
+
+class Daemon:
+    """One daemon for one configuration."""
+
+    def __init__(self, home: Home, config: Config) -> None:
+        """Serve an enrolled host."""
+        self._home, self._config = home, config
+        self._stopping = threading.Event()
+        self._is_listening = False
+        self._work: Work | None = None
+        self._back_off = FIRST_BACK_OFF_SECONDS
+        self._wait_seconds = config.heartbeat_seconds
+
+    def run(self) -> int:
+        """Serve until SIGTERM or SIGINT. Raises Failure when another daemon does already."""
+        if locks.try_take(self._home.daemon_lock) is None:
+            raise Failure("already-running", "A daemon serves this configuration already.")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        lifeline.hold_to_loader()
+        lifeline.sweep()
+        for leftover in self._home.state.glob("tunnel-*.json"):
+            leftover.unlink(missing_ok=True)
+        log.info("Serving %s as %s.", self._config.hostname, self._config.agent_id)
+        with contextlib.suppress(_StopListeningError):
+            while not self._stopping.is_set():
+                self._turn()
+        return int(ExitCode.DONE)
+
+    def stop(self) -> None:
+        """End soon: an interrupted job goes back to the appliance, which gives it out again."""
+        self._stopping.set()
+        if self._work is not None:
+            self._work.abandon()
+
+    def _on_signal(self, *_: object) -> None:
+        """Stop; out of a wait for work at once, as nothing is lost by it."""
+        self.stop()
+        if self._is_listening:
+            raise _StopListeningError
+
+    def _listen(self, client: Client) -> HeartbeatAnswer:
+        self._is_listening = True
+        try:
+            wait = min(max(self._wait_seconds, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
+            return client.heartbeat(system.heartbeat(None, wait))
+        finally:
+            self._is_listening = False
+
+    def _turn(self) -> None:
+        client = Client.for_host(self._home, self._config)
+        try:
+            is_told = send_kept(self._home, self._config)
+            if not is_told:
+                log.warning("Reports of ended jobs wait until the appliance takes them.")
+            while not self._stopping.is_set():
+                answer = self._listen(client)
+                self._back_off = FIRST_BACK_OFF_SECONDS
+                self._wait_seconds = answer.next_seconds
+                if self._follow(answer):
+                    return
+        except Refused as refusal:
+            self._rest(refusal)
+        except Failure as failure:
+            self._rest(failure)
+        finally:
+            client.close()
+
+    def _follow(self, answer: HeartbeatAnswer) -> bool:
+        """Do what the appliance wants; return whether the connection is to be opened anew."""
+        if answer.renew:
+            self._config = enrol.renew(self._home, self._config)
+            log.info("The certificate has been renewed.")
+            return True
+        if answer.escrow_wanted:
+            self._config = enrol.protect(self._home, self._config)
+            log.info("The repository is ready; its key is sealed.")
+            return True
+        if answer.assignment is None:
+            return False
+        log.info("Job %s (%s) begins.", answer.assignment.job_id, answer.assignment.kind)
+        self._work = Work(self._home, self._config, answer.assignment)
+        if self._stopping.is_set():
+            return True
+        report = self._work.perform()
+        self._work = None
+        log.info("Job %s ended: %s. %s", answer.assignment.job_id, report.outcome, report.message)
+        return True
+
+    def _rest(self, failure: Failure) -> None:
+        """Wait before the next try: longer each time, never all hosts at once."""
+        if failure.code == "certificate-revoked":
+            log.error("%s", failure)
+            seconds = REVOKED_SECONDS
+        else:
+            log.warning("%s Trying again in about %.0f s.", failure, self._back_off)
+            seconds = self._back_off
+            self._back_off = min(self._back_off * 2, LONGEST_BACK_OFF_SECONDS)
+        self._stopping.wait(seconds * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
