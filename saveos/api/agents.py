@@ -1,0 +1,228 @@
+"""/api/v1/agents: what people do with agents, and what agents do."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Controller, Request, delete, get, post
+from litestar.params import Parameter
+from msgspec import Meta
+
+from saveos import clock
+from saveos.agents import enrolment, heartbeat, provisioning
+from saveos.agents import table as agents_table
+from saveos.agents.model import Agent, AgentIdentity, Provisioning, Statistics
+from saveos.api.problems import documented
+from saveos.identity.principals import Permission, Principal
+from saveos.identity.sessions import Visitor
+from saveos.parts import Parts
+from saveos.protocol import (
+    Enrolment,
+    EnrolRequest,
+    EscrowRequest,
+    Heartbeat,
+    HeartbeatAnswer,
+    Hostname,
+    OwnJob,
+    OwnJobRequest,
+    OwnSnapshot,
+    OwnStatus,
+    Platform,
+    Renewal,
+    RenewRequest,
+)
+from saveos.repositories import keys
+from saveos.repositories import table as repositories
+from saveos.snapshots import backup, own
+from saveos.tenants import users
+
+AgentIdPath = Annotated[str, Parameter(max_length=64, description="Id of an agent")]
+FIRST_WAIT_SECONDS = 25.0
+
+
+class AgentView(Agent, frozen=True, kw_only=True):
+    """An agent as it is shown."""
+
+    is_online: bool
+
+
+class AgentList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of agents; `next_after` is the `after` of the next one."""
+
+    items: list[AgentView]
+    next_after: str | None
+
+
+class ProvisionRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A host to be protected."""
+
+    hostname: Hostname
+    platform: Platform = Platform.LINUX
+    expires_hours: Annotated[float, Meta(gt=0, le=8760)] | None = None
+
+
+class Provisioned(msgspec.Struct, frozen=True, kw_only=True):
+    """The right to enrol, and how to use it. `token` is shown this once."""
+
+    provisioning: Provisioning
+    token: str
+    download_url: str
+    command: str
+    build_job_id: str | None  # the executable is being built; the download waits for it
+
+
+class ProvisioningList(msgspec.Struct, frozen=True, kw_only=True):
+    """Provisionings, newest first."""
+
+    items: list[Provisioning]
+
+
+class OwnSnapshotList(msgspec.Struct, frozen=True, kw_only=True):
+    """The host's snapshots, newest first."""
+
+    items: list[OwnSnapshot]
+
+
+def view(agent: Agent) -> AgentView:
+    """Return the agent as it is shown."""
+    return AgentView(**msgspec.structs.asdict(agent), is_online=agent.is_online_at(clock.now()))
+
+
+class PeopleOnAgents(Controller):
+    """What people do with agents."""
+
+    path = "/api/v1/agents"
+    tags = ("agents",)
+
+    @post("/provision", summary="Provision a host", sync_to_thread=True, responses=documented(409))
+    def provision(self, data: ProvisionRequest, principal: Principal, parts: Parts) -> Provisioned:
+        """Make the one-time right to enrol a host, and start building its executable if there is none yet."""
+        principal.require(Permission.PROVISION)
+        build_job_id = parts.ensure_base(principal, data.platform)
+        hours = data.expires_hours or parts.settings.provisioning_hours
+        made, token = provisioning.create(parts.database, principal, data.hostname, data.platform, hours=hours)
+        return Provisioned(
+            provisioning=made,
+            token=token.text,
+            download_url=parts.download_url(made),
+            command=parts.download_command(made),
+            build_job_id=build_job_id,
+        )
+
+    @get("/provisionings", summary="List provisionings", sync_to_thread=True, responses=documented())
+    def provisionings(self, principal: Principal, parts: Parts) -> ProvisioningList:
+        """List the newest provisionings."""
+        return ProvisioningList(items=provisioning.find(parts.database, principal))
+
+    @get("/", summary="List agents", sync_to_thread=True, responses=documented())
+    def find(
+        self,
+        principal: Principal,
+        parts: Parts,
+        search: Annotated[str, Parameter(max_length=253)] = "",
+        after: Annotated[str, Parameter(max_length=64)] = "",
+        limit: Annotated[int, Parameter(ge=1, le=1000)] = 200,
+    ) -> AgentList:
+        """List agents in the order of enrolment."""
+        found = enrolment.find(parts.database, principal, search=search, after=after, limit=limit)
+        return AgentList(
+            items=[view(agent) for agent in found], next_after=found[-1].id if len(found) == limit else None
+        )
+
+    @get("/stats", summary="Count the fleet", sync_to_thread=True, responses=documented())
+    def stats(self, principal: Principal, parts: Parts) -> Statistics:
+        """Count the fleet."""
+        principal.require(Permission.READ)
+        return agents_table.statistics(parts.database.read, principal.tenant_id)
+
+    @get("/{agent_id:str}", summary="Show an agent", sync_to_thread=True, responses=documented())
+    def get_one(self, agent_id: AgentIdPath, principal: Principal, parts: Parts) -> AgentView:
+        """Show an agent."""
+        return view(enrolment.get(parts.database, principal, agent_id))
+
+    @delete("/{agent_id:str}", summary="Revoke an agent", status_code=200, sync_to_thread=True, responses=documented())
+    def revoke(self, agent_id: AgentIdPath, principal: Principal, parts: Parts) -> AgentView:
+        """Revoke an agent: its certificate is refused from the next request on. Its snapshots stay."""
+        return view(enrolment.revoke(parts.database, principal, agent_id))
+
+
+class AgentsThemselves(Controller):
+    """What agents call."""
+
+    path = "/api/v1/agents"
+    tags = ("agent protocol",)
+
+    @post("/register", summary="Enrol a host", sync_to_thread=True, responses=documented(409))
+    def register(self, data: EnrolRequest, visitor: Visitor, parts: Parts) -> Enrolment:
+        """Enrol: a one-time token and a certificate request for a certificate and a token bound to it."""
+        enrolled = enrolment.enrol(
+            parts.database,
+            parts.authority,
+            data,
+            visitor.address,
+            life=timedelta(days=parts.settings.agent_certificate_days),
+            on_enrolled=lambda connection, agent: repositories.insert(connection, agent.tenant_id, agent.id),
+        )
+        tenant_name, public_key = users.recovery_public_key(parts.database.read, enrolled.agent.tenant_id)
+        return Enrolment(
+            agent_id=enrolled.agent.id,
+            hostname=enrolled.agent.hostname,
+            tenant_name=tenant_name,
+            certificate=enrolled.certificate,
+            agent_token=enrolled.agent_token,
+            recovery_public_key=keys.as_text(public_key),
+            heartbeat_seconds=parts.settings.heartbeat_seconds,
+        )
+
+    @post("/heartbeat", summary="Send a heartbeat", status_code=200, responses=documented())
+    async def beat(
+        self, data: Heartbeat, agent: AgentIdentity, visitor: Visitor, parts: Parts, request: Request[Any, Any, Any]
+    ) -> HeartbeatAnswer:
+        """Say that the host lives; the answer waits for work up to `wait_seconds`."""
+        del request
+        lease = parts.settings.lease_seconds
+        assignment = await parts.database.write_async(
+            lambda connection: heartbeat.beat(connection, agent, data, visitor.address, lease)
+        )
+        deadline = time.monotonic() + data.wait_seconds
+        while assignment is None and data.running_job is None and not agent.is_renewal_due:
+            if not await parts.waiting.wait(agent.agent_id, deadline - time.monotonic()):
+                break
+            assignment = await parts.database.write_async(lambda connection: heartbeat.claim(connection, agent, lease))
+        return HeartbeatAnswer(
+            assignment=assignment,
+            next_seconds=parts.settings.heartbeat_seconds,
+            renew=agent.is_renewal_due,
+            escrow_wanted=agent.state == "enrolled",
+        )
+
+    @post("/renew", summary="Renew the certificate", status_code=200, sync_to_thread=True, responses=documented(409))
+    def renew(self, data: RenewRequest, agent: AgentIdentity, parts: Parts) -> Renewal:
+        """Give the host its next certificate."""
+        life = timedelta(days=parts.settings.agent_certificate_days)
+        return enrolment.renew(parts.database, parts.authority, agent, data.csr, life=life)
+
+    @post(
+        "/escrow", summary="Hand over the sealed key", status_code=204, sync_to_thread=True, responses=documented(409)
+    )
+    def escrow(self, data: EscrowRequest, agent: AgentIdentity, parts: Parts) -> None:
+        """Keep the repository's key, sealed to the recovery key; the first backup follows."""
+        parts.database.write(lambda connection: backup.begin_protection(connection, agent, data))
+
+    @get("/self", summary="Show the calling host", sync_to_thread=True, responses=documented())
+    def own_status(self, agent: AgentIdentity, parts: Parts) -> OwnStatus:
+        """Tell the host how the appliance sees it."""
+        return own.status(parts.database, agent)
+
+    @get("/self/snapshots", summary="List the calling host's snapshots", sync_to_thread=True, responses=documented())
+    def own_snapshots(self, agent: AgentIdentity, parts: Parts) -> OwnSnapshotList:
+        """List the host's snapshots."""
+        return OwnSnapshotList(items=own.snapshots(parts.database, agent))
+
+    @post("/self/jobs", summary="Ask for a job of the calling host", sync_to_thread=True, responses=documented(409))
+    def own_job(self, data: OwnJobRequest, agent: AgentIdentity, parts: Parts) -> OwnJob:
+        """Make a job that the host asks for."""
+        return own.request(parts.database, agent, data, parts.settings.lease_seconds)

@@ -1,0 +1,126 @@
+// Sign-in and set-up. Sentences come from the page (data-…), never from here.
+"use strict";
+
+const form = document.querySelector("form[data-action]");
+const message = document.querySelector("#message");
+
+function say(text) {
+  message.textContent = text;
+}
+
+async function call(path, body) {
+  let response;
+  try {
+    response = await fetch(path, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+  } catch {
+    throw new Error(form.dataset.unreachable);
+  }
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) {
+    throw new Error(form.getAttribute(`data-${answer.code}`) || answer.detail || form.dataset.unreachable);
+  }
+  return answer;
+}
+
+function signIn(email, password) {
+  return call("/api/v1/session", { email, password });
+}
+
+async function onSignIn(values) {
+  await signIn(values.email, values.password);
+  location.replace(form.dataset.next);
+}
+
+async function onSetUp(values) {
+  const token = location.hash.slice(1);
+  if (!token) {
+    throw new Error(form.dataset.nolink);
+  }
+  if (values.password !== values.again) {
+    form.elements.again.focus();
+    throw new Error(form.dataset.different);
+  }
+  const made = await call("/api/v1/setup", {
+    setup_token: token,
+    email: values.email,
+    password: values.password,
+    language: values.language,
+  });
+  history.replaceState(null, "", location.pathname + location.search);
+  showRecovery(made.recovery_code, values);
+}
+
+function showRecovery(code, values) {
+  const section = document.querySelector("#recovery");
+  const shown = document.querySelector("#code");
+  for (const group of code.split("-")) {
+    const part = document.createElement("span");
+    part.textContent = group;
+    shown.append(part);
+  }
+  document.querySelector("#whose").textContent = `${location.host} · ${values.email}`;
+  document.querySelector("#account").hidden = true;
+  section.hidden = false;
+  document.querySelector("#recovery-title").focus();
+
+  let isStored = false;
+  const tick = document.querySelector("#stored");
+  const onward = document.querySelector("#continue");
+  const said = document.querySelector("#copied");
+  window.addEventListener("beforeunload", (event) => {
+    if (!isStored) event.preventDefault();
+  });
+  tick.addEventListener("change", () => {
+    onward.disabled = !tick.checked;
+  });
+  document.querySelector("#copy").addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(code);
+      said.textContent = said.dataset.done;
+    } catch {
+      getSelection().selectAllChildren(shown);
+      said.textContent = said.dataset.selected;
+    }
+  });
+  document.querySelector("#print").addEventListener("click", () => window.print());
+  onward.addEventListener("click", async () => {
+    onward.disabled = true;
+    isStored = true;
+    try {
+      await signIn(values.email, values.password);
+      location.replace("/");
+    } catch {
+      location.replace("/login");
+    }
+  });
+}
+
+if (form) {
+  const submit = form.querySelector("button[type=submit]");
+  const action = form.dataset.action === "setup" ? onSetUp : onSignIn;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    say("");
+    submit.disabled = true;
+    try {
+      await action(Object.fromEntries(new FormData(form)));
+    } catch (error) {
+      say(error.message);
+    } finally {
+      submit.disabled = false;
+    }
+  });
+  submit.disabled = false;
+  if (form.dataset.action === "setup" && !location.hash) say(form.dataset.nolink);
+}
+
+// The set-up token lives in the fragment: a change of language must not lose it.
+for (const link of document.querySelectorAll(".languages a")) {
+  link.addEventListener("click", () => {
+    link.hash = location.hash;
+  });
+}

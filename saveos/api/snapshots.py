@@ -1,0 +1,84 @@
+"""/api/v1/backup and /api/v1/restore: make snapshots, list them, get files back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from litestar import Controller, get, post
+from litestar.params import Parameter
+from msgspec import Meta
+
+from saveos.api.jobs import JobView
+from saveos.api.jobs import view as job_view
+from saveos.api.problems import documented
+from saveos.identity.principals import Principal
+from saveos.parts import Parts
+from saveos.protocol import AgentId, HostPath, SnapshotId
+from saveos.snapshots import backup, restore
+from saveos.snapshots.model import Snapshot
+
+IdPath = Annotated[str, Parameter(max_length=64)]
+
+
+class BackupRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Back an agent up now; without `paths`, what its policy says."""
+
+    agent_id: Annotated[AgentId, Meta(max_length=64)]
+    paths: Annotated[list[HostPath], Meta(max_length=1000)] = []
+
+
+class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Restore a snapshot on its host: all of it or some `paths`, to its original place or a `target` folder."""
+
+    snapshot_id: Annotated[SnapshotId, Meta(max_length=64)]
+    paths: Annotated[list[HostPath], Meta(max_length=10000)] = []
+    target: HostPath | None = None
+
+
+class SnapshotList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of snapshots, newest first; `next_before` is the `before` of the next one."""
+
+    items: list[Snapshot]
+    next_before: str | None
+
+
+class Snapshots(Controller):
+    """Backups and restores."""
+
+    path = "/api/v1"
+    tags = ("snapshots",)
+
+    @post("/backup", summary="Back an agent up", status_code=202, sync_to_thread=True, responses=documented(409))
+    def back_up(self, data: BackupRequest, principal: Principal, parts: Parts) -> JobView:
+        """Ask an agent to back up now; it begins within two seconds when it is online."""
+        return job_view(backup.request(parts.database, principal, data.agent_id, data.paths), None)
+
+    @get(
+        "/backup/{agent_id:str}/snapshots",
+        summary="List an agent's snapshots",
+        sync_to_thread=True,
+        responses=documented(),
+    )
+    def snapshots(
+        self,
+        agent_id: IdPath,
+        principal: Principal,
+        parts: Parts,
+        before: Annotated[str, Parameter(max_length=64)] = "",
+        limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
+    ) -> SnapshotList:
+        """List an agent's snapshots."""
+        found = backup.of_agent(parts.database, principal, agent_id, before=before, limit=limit)
+        return SnapshotList(items=found, next_before=found[-1].id if len(found) == limit else None)
+
+    @get("/snapshots/{snapshot_id:str}", summary="Show a snapshot", sync_to_thread=True, responses=documented())
+    def get_one(self, snapshot_id: IdPath, principal: Principal, parts: Parts) -> Snapshot:
+        """Show a snapshot."""
+        return restore.get(parts.database, principal, snapshot_id)
+
+    @post("/restore", summary="Restore a snapshot", status_code=202, sync_to_thread=True, responses=documented(409))
+    def restore(self, data: RestoreRequest, principal: Principal, parts: Parts) -> JobView:
+        """Ask the snapshot's host to restore it."""
+        job = restore.request(parts.database, principal, data.snapshot_id, data.paths, data.target)
+        return job_view(job, None)

@@ -1,0 +1,256 @@
+"""The composition root: builds the parts, starts and stops them in order. The only file that knows everyone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import ipaddress
+import logging
+import os
+import resource
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+import uvicorn
+
+from saveos.agents.waiting import Waiting
+from saveos.api import application
+from saveos.certificates import authority as authorities
+from saveos.certificates import issuance
+from saveos.certificates.authority import Authority
+from saveos.config import Settings
+from saveos.connections import Http, WebSocket
+from saveos.database.connection import Database
+from saveos.database.migrations import migrate
+from saveos.errors import AlreadyRunning, Unavailable
+from saveos.gate import Gate
+from saveos.jobs import lifecycle
+from saveos.parts import Parts
+from saveos.protocol import Kind
+from saveos.repositories.access import Access
+from saveos.repositories.sessions import Sessions
+from saveos.server import Contexts, Server, listen
+from saveos.snapshots import backup
+from saveos.tenants import facts, users
+from saveos.worker import schedule
+from saveos.worker.installers import build_agent
+from saveos.worker.queue import Worker
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+log = logging.getLogger("saveos.app")
+STOP_SECONDS = 5
+
+
+class Stores(msgspec.Struct, frozen=True, kw_only=True):
+    """What lies on disk, opened: enough for the command line."""
+
+    settings: Settings
+    database: Database
+    authority: Authority
+
+
+class Appliance(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything of a serving process."""
+
+    stores: Stores
+    contexts: Contexts
+    waiting: Waiting
+    worker: Worker
+    sessions: Sessions
+    parts: Parts
+    addresses: tuple[str, ...]
+
+
+# What else happens, in the same transaction, when a job of a kind ends.
+ENDINGS = {Kind.BACKUP: backup.record_end}
+
+
+@contextlib.contextmanager
+def open_stores(settings: Settings) -> Iterator[Stores]:
+    """Open (and on the first start make) database and authority; close them at the end."""
+    folder = settings.folder
+    os.umask(0o077)  # what is written here is for its owner alone
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        migrate(settings.database)
+        authority = authorities.open_authority(settings.authority)
+    except OSError as error:
+        message = f"The data folder {folder} cannot be used: {error}."
+        raise Unavailable(message) from error
+    database = Database(settings.database)
+    try:
+        yield Stores(settings=settings, database=database, authority=authority)
+    finally:
+        database.close()
+
+
+@contextlib.contextmanager
+def hold(settings: Settings) -> Iterator[None]:
+    """Hold the data folder: one serving process at a time. Raises AlreadyRunning."""
+    os.umask(0o077)
+    settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with settings.lock.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            message = (
+                f"Another SaveOS (process {lock.read().strip() or 'unknown'}) serves {settings.folder}."
+                " Stop it first, or use another folder with --data."
+            )
+            raise AlreadyRunning(message) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def addresses(settings: Settings, port: int) -> tuple[str, ...]:
+    """Return "host:port" for every name that agents may dial, the most useful first."""
+    if settings.address in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        names = [*settings.names, *sorted(issuance.machine_names(), key=_usefulness)]
+    else:
+        names = [*settings.names, settings.address]
+    unique = dict.fromkeys(name for name in names if name)
+    return tuple(f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in unique)
+
+
+def build(stores: Stores, port: int) -> Appliance:
+    """Put the parts together; nothing runs yet."""
+    settings, database, authority = stores.settings, stores.database, stores.authority
+    _renew_server_certificate(stores)
+    contexts = Contexts(authority)
+    waiting = Waiting(database)
+    worker = Worker(settings, database, {Kind.BUILD_AGENT: build_agent(settings)}, ENDINGS)
+    sessions = Sessions(settings=settings, authority=authority, authorise=Access(settings, database).authorise)
+    where = addresses(settings, port)
+    facts.keep_addresses(database, where)
+    parts = Parts(
+        settings=settings,
+        database=database,
+        authority=authority,
+        waiting=waiting,
+        endings=ENDINGS,
+        addresses=where,
+        sessions=sessions,
+    )
+    return Appliance(
+        stores=stores,
+        contexts=contexts,
+        waiting=waiting,
+        worker=worker,
+        sessions=sessions,
+        parts=parts,
+        addresses=where,
+    )
+
+
+def serve(settings: Settings, on_ready: Callable[[Appliance], None]) -> None:
+    """Serve until SIGTERM or SIGINT. Raises AlreadyRunning, Unavailable."""
+    _raise_file_limit()
+    with hold(settings), open_stores(settings) as stores:
+        try:
+            listeners = listen(settings.address, settings.port)
+        except OSError as error:
+            message = f"Port {settings.port} cannot be used: {error.strerror or error}. Choose another with --port."
+            raise Unavailable(message) from error
+        appliance = build(stores, listeners[0].getsockname()[1])
+        server = _server(appliance, listeners, on_ready)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run()
+
+
+def _server(appliance: Appliance, listeners: list[socket.socket], on_ready: Callable[[Appliance], None]) -> Server:
+    from saveos import ui  # noqa: PLC0415 - a second of imports that no other command needs
+
+    dashboard = ui.build(appliance.parts)
+    gate = Gate(
+        appliance.stores.database,
+        application.build(appliance.parts),
+        dashboard,
+        lambda: _background(appliance),
+    )
+    config = uvicorn.Config(
+        gate,
+        http=Http,
+        ws=WebSocket,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # who calls is what the channel says, not a header
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        ws_max_size=4 * 1024 * 1024,
+    )
+    return Server(
+        config,
+        listeners,
+        appliance.contexts,
+        on_tunnel=appliance.sessions.accept,
+        on_ready=lambda: on_ready(appliance),
+        on_stopping=appliance.waiting.close,
+    )
+
+
+@contextlib.asynccontextmanager
+async def _background(appliance: Appliance) -> AsyncIterator[None]:
+    """Start what runs beside the requests and stop it in reverse: code after uvicorn's `run` does not run."""
+    settings = appliance.stores.settings
+    await asyncio.to_thread(lifecycle.resume, appliance.stores.database, settings.lease_seconds)
+    await appliance.sessions.start()
+    appliance.worker.start()
+    hourly = lambda: _renew_and_reload(appliance)  # noqa: E731 - bound to this appliance
+    clock = schedule.start(appliance.stores.database, hourly)
+    watch = asyncio.create_task(appliance.waiting.watch())
+    try:
+        yield
+    finally:
+        clock.shutdown(wait=False)
+        watch.cancel()
+        await asyncio.to_thread(appliance.worker.stop)
+        await appliance.sessions.stop()
+
+
+def _renew_server_certificate(stores: Stores) -> bool:
+    life = timedelta(days=stores.settings.server_certificate_days)
+    names = [*stores.settings.names, *_bound(stores.settings)]
+    return issuance.ensure_server_certificate(stores.authority, names, life)
+
+
+def _renew_and_reload(appliance: Appliance) -> None:
+    if _renew_server_certificate(appliance.stores):
+        log.info("The server's certificate has been renewed.")
+        appliance.contexts.load()
+
+
+def _bound(settings: Settings) -> list[str]:
+    return [] if settings.address in ("0.0.0.0", "::") else [settings.address]  # noqa: S104 - compared, not bound
+
+
+def _usefulness(name: str) -> tuple[int, str]:
+    """Order: addresses that others can reach, names, loopback. A bare address works where no DNS does."""
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return (3 if name == "localhost" else 1, name)
+    if address.is_loopback:
+        return (2, name)
+    return (0 if address.version == 4 else 1, name)  # noqa: PLR2004 - IPv4
+
+
+def _raise_file_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else hard
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+
+def is_set_up(appliance: Appliance) -> bool:
+    """Return whether there is an administrator."""
+    return users.is_set_up(appliance.stores.database)

@@ -1,0 +1,256 @@
+"""Edge: the appliance's command line. Parses, calls a verb, maps errors to exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from saveos import __version__, app, config, logging
+from saveos.agents import enrolment, provisioning
+from saveos.errors import AlreadyRunning, BuildError, InvalidRequest, SaveOSError
+from saveos.identity import sessions
+from saveos.identity.principals import Principal, system
+from saveos.installers import bases, requests, stamp
+from saveos.jobs import table as jobs
+from saveos.jobs.model import ENDED, GOOD
+from saveos.policies import defaults
+from saveos.protocol import ExitCode, Hostname, Platform, Stamp
+from saveos.repositories import keys
+from saveos.repositories import table as repositories
+from saveos.tenants import facts, users
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from saveos.app import Appliance, Stores
+
+EXIT_CODES = "Exit codes: 0 done, 1 error, 2 wrong usage, 11 locked, 130 interrupted."
+FLAGS = {
+    "address": "address to listen on",
+    "port": "the one HTTPS port",
+    "language": "language of pages for browsers that ask for neither: en, fr",
+    "log_level": "debug, info, warning, error",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        settings = config.load(_flags(parsed), os.environ, parsed.config)
+        logging.configure(settings.log_level)
+        if parsed.command == "serve":
+            app.serve(settings, _announce(as_json=parsed.json))
+            return ExitCode.DONE
+        with app.open_stores(settings) as stores:
+            _show(parsed.run(stores, parsed), as_json=parsed.json)
+    except SaveOSError as error:
+        return _fail(error, as_json=parsed.json)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    return ExitCode.DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--data", help="the data folder")
+    common.add_argument("--config", type=Path, help="settings file (default: saveos.toml in the data folder)")
+    common.add_argument("--json", action="store_true", help="print JSON")
+    parser = argparse.ArgumentParser(prog="saveos", description="A backup appliance.", epilog=EXIT_CODES)
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", parents=[common], help="serve the appliance", epilog=EXIT_CODES)
+    for name, text in FLAGS.items():
+        serve.add_argument(f"--{name.replace('_', '-')}", help=text)
+    serve.add_argument("--name", dest="names", action="append", help="a further name or address of this machine")
+
+    def group(name: str, text: str) -> Any:
+        return commands.add_parser(name, help=text).add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(parent: Any, name: str, text: str, run: Callable[[Stores, argparse.Namespace], Any]) -> Any:
+        made = parent.add_parser(name, parents=[common], help=text, description=text, epilog=EXIT_CODES)
+        made.set_defaults(run=run)
+        return made
+
+    admin = verb(group("admin", "people"), "create", "create an administrator", _create_administrator)
+    admin.add_argument("email")
+    admin.add_argument("--password-stdin", action="store_true", required=True, help="read the password from stdin")
+    token = verb(group("token", "API tokens"), "create", "create an API token", _create_token)
+    token.add_argument("email")
+    token.add_argument("--name", required=True, help="what the token is for")
+    agent = group("agent", "hosts")
+    provision = verb(agent, "provision", "make the executable that enrols one host", _provision)
+    provision.add_argument("hostname")
+    provision.add_argument("--platform", type=Platform, default=Platform.LINUX, choices=list(Platform))
+    provision.add_argument("--output", type=Path, required=True, help="the file to write")
+    provision.add_argument(
+        "--port", type=int, help="the port, if the appliance is to serve on another one than last time"
+    )
+    verb(agent, "list", "list the agents", _list_agents)
+    revoke = verb(agent, "revoke", "take an agent's identity back", _revoke)
+    revoke.add_argument("agent", help="id or hostname")
+    export = verb(group("key", "keys"), "export", "open a host's key with the recovery code", _export_key)
+    export.add_argument("agent", help="id or hostname")
+    export.add_argument("--output", type=Path, help="write Borg's key export to this file (0600)")
+    return parser
+
+
+def _flags(parsed: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(parsed, name, None) for name in ("data", "names", *FLAGS)}
+
+
+def _announce(*, as_json: bool) -> Callable[[Appliance], None]:
+    """Return what tells on standard output that the appliance is ready."""
+
+    def announce(appliance: Appliance) -> None:
+        token = users.offer_setup(appliance.stores.database)
+        address = f"https://{appliance.addresses[0]}"
+        ready = {
+            "address": address,
+            "fingerprint": appliance.stores.authority.fingerprint,
+            "setup": f"{address}/setup#{token.text}" if token else None,
+            "data": appliance.stores.settings.data,
+        }
+        if as_json:
+            print(json.dumps(ready), flush=True)
+            return
+        print(f"SaveOS {__version__} is ready: {address}")
+        print(f"Also at:     {', '.join(appliance.addresses[1:])}")
+        print(f"Root SHA-256 {ready['fingerprint']}")
+        if token:
+            print(f"\nCreate the administrator (this link works once):\n  {ready['setup']}\n")
+        sys.stdout.flush()
+
+    return announce
+
+
+def _default_principal(stores: Stores) -> Principal:
+    return system(users.default_tenant(stores.database), "command line")
+
+
+def _create_administrator(stores: Stores, parsed: argparse.Namespace) -> dict[str, Any]:
+    password = sys.stdin.readline().rstrip("\n")
+    made = users.create_administrator(stores.database, parsed.email, password, "", defaults.give_default)
+    shown: dict[str, Any] = {"id": made.user_id, "email": made.email}
+    if made.recovery_code:
+        shown["recovery_code"] = made.recovery_code
+        shown["note"] = "Keep the recovery code safe: it opens every host's key and is shown this once."
+    return shown
+
+
+def _create_token(stores: Stores, parsed: argparse.Namespace) -> dict[str, Any]:
+    principal = users.user_principal(stores.database, parsed.email)
+    made, token = sessions.create_api_token(stores.database, principal, parsed.name)
+    return {"id": made.id, "token": token.text}
+
+
+def _provision(stores: Stores, parsed: argparse.Namespace) -> dict[str, Any]:
+    principal = _default_principal(stores)
+    settings = stores.settings
+    try:
+        hostname = msgspec.convert({"hostname": parsed.hostname}, _Named).hostname
+    except msgspec.ValidationError as error:
+        message = f"{parsed.hostname!r} is not a hostname."
+        raise InvalidRequest(message, field="hostname") from error
+    base = _wait_for_base(stores, principal, parsed.platform)
+    hours = settings.provisioning_hours
+    made, _unused = provisioning.create(stores.database, principal, hostname, parsed.platform, hours=hours)
+    made, token = provisioning.take_by_person(stores.database, principal, made.id)
+    served_at = () if parsed.port else facts.addresses(stores.database)
+    payload = Stamp(
+        addresses=served_at or app.addresses(settings, int(parsed.port or settings.port)),
+        root_certificate=stores.authority.root_pem,
+        token=token.text,
+        hostname=hostname,
+    )
+    try:
+        stamp.write(base, payload, parsed.output)
+    except OSError as error:
+        message = f"{parsed.output} cannot be written: {error.strerror}."
+        raise InvalidRequest(message) from error
+    return {"provisioning": made.id, "file": str(parsed.output), "expires_at": str(made.expires_at)}
+
+
+def _wait_for_base(stores: Stores, principal: Principal, platform: Platform) -> Path:
+    """Return the platform's executable. A serving appliance builds it; when none serves, it is built here."""
+    while (base := bases.find(stores.settings, platform)) is None:
+        try:
+            with app.hold(stores.settings):
+                print("Building the agent's executable, about a minute, once …", file=sys.stderr)
+                return bases.build(stores.settings, platform, lambda _line: None, lambda: False)
+        except AlreadyRunning:
+            job_id = requests.ensure(stores.database, stores.settings, principal, platform)
+        while job_id is not None:
+            job = jobs.get(stores.database.read, job_id)
+            if job is None or job.state in GOOD:
+                break
+            if job.state in ENDED:
+                raise BuildError(f"The executable could not be built: {job.message}")
+            time.sleep(0.3)
+    return base
+
+
+def _list_agents(stores: Stores, _parsed: argparse.Namespace) -> list[dict[str, Any]]:
+    found = enrolment.find(stores.database, _default_principal(stores), limit=100_000)
+    return [msgspec.to_builtins(agent) for agent in found]
+
+
+def _revoke(stores: Stores, parsed: argparse.Namespace) -> dict[str, Any]:
+    principal = _default_principal(stores)
+    agent = enrolment.by_name(stores.database, principal, parsed.agent)
+    shown: dict[str, Any] = msgspec.to_builtins(enrolment.revoke(stores.database, principal, agent.id))
+    return shown
+
+
+def _export_key(stores: Stores, parsed: argparse.Namespace) -> dict[str, Any]:
+    principal = _default_principal(stores)
+    agent = enrolment.by_name(stores.database, principal, parsed.agent)
+    if sys.stdin.isatty():
+        print("Recovery code: ", end="", file=sys.stderr, flush=True)
+    contents = keys.export(stores.database, principal, agent, sys.stdin.readline())
+    shown: dict[str, Any] = {
+        "agent": agent.id,
+        "hostname": agent.hostname,
+        "repository": str(repositories.repository_path(stores.settings, agent.tenant_id, agent.id)),
+        "passphrase": contents.passphrase,
+    }
+    if parsed.output:
+        parsed.output.touch(mode=0o600)
+        parsed.output.write_text(contents.key_export)
+        shown["key_file"] = str(parsed.output)
+    else:
+        shown["key_export"] = contents.key_export
+    return shown
+
+
+class _Named(msgspec.Struct):
+    hostname: Hostname
+
+
+def _show(result: Any, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))
+    elif isinstance(result, list):
+        for row in result:
+            seen = row["seen_at"] or "never"
+            print(f"{row['id']}  {row['state']:<9} {row['hostname']:<30} last heard of: {seen}")
+        if not result:
+            print("No agents yet: saveos agent provision HOSTNAME --output FILE")
+    else:
+        for name, value in result.items():
+            print(f"{name}: {value}")
+
+
+def _fail(error: SaveOSError, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"error": {"code": error.code, "message": error.message}}))
+    print(f"saveos: {error.message}", file=sys.stderr)
+    return error.exit_code

@@ -1,0 +1,58 @@
+"""What the edges are given: handlers as an argument, pages through a closure. Built once by `app.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from saveos.agents.waiting import Waiting
+from saveos.certificates.authority import Authority
+from saveos.certificates.issuance import public_key_pin
+from saveos.config import Settings
+from saveos.database.connection import Database
+from saveos.installers import bases, requests
+from saveos.protocol import Kind, Platform
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from saveos.agents.model import Provisioning
+    from saveos.identity.principals import Principal
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """The appliance, as its edges see it."""
+
+    settings: Settings
+    database: Database
+    authority: Authority
+    waiting: Waiting
+    endings: Mapping[Kind, Any]
+    addresses: tuple[str, ...]  # "host:port", the best first
+    sessions: Any = None  # the tunnel's registry, for the metrics
+
+    def download_url(self, provisioning: Provisioning) -> str:
+        """Return where a provisioning's executable is fetched."""
+        return (
+            f"https://{self.addresses[0]}/download/agent/{provisioning.platform.value}?provisioning={provisioning.id}"
+        )
+
+    def download_command(self, provisioning: Provisioning) -> str:
+        """Return the command for the host: curl with our key pinned; it asks for the token, so that no log keeps it."""
+        pin = public_key_pin(self.authority)
+        return (
+            "read -rsp 'Enrolment token: ' TOKEN && printf 'Authorization: Bearer %s' \"$TOKEN\" |"
+            f" curl -fsSk --pinnedpubkey '{pin}' -H @- -o saveos-agent"
+            f" 'https://{self.addresses[0]}/download/agent/{provisioning.platform.value}'"
+            " && chmod +x saveos-agent && sudo ./saveos-agent install"
+        )
+
+    def ensure_base(self, principal: Principal, platform: Platform) -> str | None:
+        """Return the id of the job that builds the platform's executable, or None when there is one."""
+        return requests.ensure(self.database, self.settings, principal, platform)
+
+    def base(self, platform: Platform) -> Path | None:
+        """Return the ready executable of a platform, if any."""
+        return bases.find(self.settings, platform)

@@ -1,0 +1,1 @@
+"""Edge: the queue and the clock."""
