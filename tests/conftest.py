@@ -1,0 +1,25 @@
+"""What every test shares: a clean environment, one appliance for those that only talk to it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.appliance import Appliance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Trust is given by the tests explicitly; these variables would override it in some clients.
+for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE"):
+    os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def shared_appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
+    """A serving appliance with an administrator, for tests that leave no trace which others would mind."""
+    with Appliance.started(tmp_path_factory.mktemp("appliance")) as appliance:
+        appliance.set_up()
+        yield appliance

@@ -1,0 +1,75 @@
+"""Generated requests over the whole OpenAPI: no 5xx, no undocumented status."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.support.host import WireHost
+
+if TYPE_CHECKING:
+    from tests.support.appliance import Appliance
+
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+EXAMPLES = 15
+
+
+def run(appliance: Appliance, schema: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = Path(sys.executable).with_name("schemathesis")
+    return subprocess.run(
+        [
+            str(command), "run", str(schema), "--url", f"https://localhost:{appliance.port}",
+            "--checks", CHECKS, "--max-examples", str(EXAMPLES), "--phases", "examples,coverage,fuzzing",
+            "--generation-deterministic", "--no-color", *arguments,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+        env={**os.environ, "REQUESTS_CA_BUNDLE": str(appliance.data / "authority" / "root.pem")},
+        cwd=schema.parent,
+    )  # fmt: skip
+
+
+def test_openapi_of_people_holds(shared_appliance: Appliance, tmp_path: Path) -> None:
+    schema = shared_appliance.call("GET", "/docs/openapi.json").expect(200)
+    # signing out or revoking the token in use would only turn the rest into 401
+    schema["paths"] = {
+        path: operations
+        for path, operations in schema["paths"].items()
+        if path not in ("/api/v1/session", "/api/v1/tokens/{token_id}") and not path.startswith("/download")
+    }
+    (tmp_path / "openapi.json").write_text(json.dumps(schema))
+
+    done = run(shared_appliance, tmp_path / "openapi.json", "-H", f"Authorization: Bearer {shared_appliance.token}")
+
+    assert 0 == done.returncode, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+def test_openapi_of_agents_holds(shared_appliance: Appliance, tmp_path: Path) -> None:
+    host = WireHost.enrolled(shared_appliance, tmp_path / "host")
+    host.make_ready()
+    schema = shared_appliance.call("GET", "/docs/openapi.json").expect(200)
+    schema["paths"] = {
+        path: operations
+        for path, operations in schema["paths"].items()
+        if any("agent protocol" in operation.get("tags", []) for operation in operations.values())
+    }
+    (tmp_path / "openapi.json").write_text(json.dumps(schema))
+    pem = tmp_path / "both.pem"
+    pem.write_text((host.folder / "agent.pem").read_text() + (host.folder / "agent.key").read_text())
+
+    done = run(
+        shared_appliance,
+        tmp_path / "openapi.json",
+        "-H",
+        f"Authorization: Bearer {host.token}",
+        "--request-cert",
+        str(pem),
+    )
+
+    assert 0 == done.returncode, done.stdout[-6000:] + done.stderr[-2000:]

@@ -1,0 +1,115 @@
+"""One appliance, set up in the browser, and journeys through its dashboard in real Chromium."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from saveos import config
+from saveos.installers import bases
+from saveos.protocol import Platform
+from tests.support.appliance import Appliance
+from tests.ui.fleet import Fleet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).parent
+EMAIL = "anna@example.org"
+PASSWORD = "correct horse battery staple"
+
+
+class Journey:
+    """A script that drives the browser, told what it needs and telling what happens."""
+
+    def __init__(self, name: str, options: dict[str, Any]) -> None:
+        self._process = subprocess.Popen(
+            ["node", "journeys.mjs", name, json.dumps(options)],
+            cwd=HERE,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._wrong: list[str] | None = None
+
+    def until(self, event: str) -> dict[str, Any]:
+        """Wait until the script tells this; fail with what went wrong if it ends before."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            told: dict[str, Any] = json.loads(line)
+            if told["event"] == "end":
+                self._wrong = told["wrong"]
+            if told["event"] == event:
+                return told
+        message = f"the journey ended before {event!r}: {self._wrong}"
+        raise AssertionError(message)
+
+    def go_on(self) -> None:
+        """Tell a script that waits for it that the test has done its part."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("go on\n")
+        self._process.stdin.flush()
+
+    def end(self) -> None:
+        """Wait for the end; nothing may have been found wrong."""
+        wrong = self.until("end")["wrong"]
+        self._process.wait(timeout=30)
+        assert wrong == []
+
+
+class Dashboard:
+    """The appliance and how to take a journey through it."""
+
+    def __init__(self, appliance: Appliance, folder: Path) -> None:
+        self.appliance = appliance
+        self.folder = folder
+        self.fleet = Fleet(appliance, folder / "hosts")
+        self.recovery_code = ""
+
+    @property
+    def base(self) -> Path:
+        """Where the appliance looks for the executable that it stamps."""
+        settings = config.load({"data": str(self.appliance.data)}, {})
+        return settings.bases / bases.name_of(Platform.LINUX)
+
+    def put_base(self) -> None:
+        """Put something there: the real build takes both processors for half a minute and has tests of its own."""
+        self.base.parent.mkdir(exist_ok=True)
+        self.base.write_bytes(b"executable" * 1000)
+
+    def journey(self, name: str, **options: Any) -> Journey:
+        """Begin one."""
+        given = {
+            "address": self.appliance.ready["address"],
+            "email": EMAIL,
+            "password": PASSWORD,
+            "storage": str(self.folder / "storage.json"),
+            **options,
+        }
+        return Journey(name, given)
+
+    def sign_in(self) -> None:
+        """Give the test an API token of its own."""
+        body = {"email": EMAIL, "password": PASSWORD}
+        answer = self.appliance.call("POST", "/api/v1/session", body, token="")
+        cookie = answer.headers["set-cookie"].split(";")[0]
+        made = self.appliance.call("POST", "/api/v1/tokens", {"name": "tests"}, headers={"cookie": cookie}, token="")
+        self.appliance.token = made.expect(201)["token"]
+
+
+@pytest.fixture(scope="session")
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+    """An appliance whose administrator was made in the browser, through the printed link."""
+    folder = tmp_path_factory.mktemp("dashboard")
+    with Appliance.started(folder, "--address", "127.0.0.1") as appliance:
+        made = Dashboard(appliance, folder)
+        made.put_base()
+        journey = made.journey("setup", setup=appliance.ready["setup"])
+        made.recovery_code = journey.until("recovery")["code"]
+        journey.end()
+        made.sign_in()
+        yield made

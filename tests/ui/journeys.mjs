@@ -1,0 +1,254 @@
+// node journeys.mjs NAME JSON: one journey through the dashboard, as a person takes it. Prints a JSON line for each
+// thing that the test must do or know, and a last one with what was found wrong.
+import { open, shot, faults } from "./browser.mjs";
+
+const [, , name, given] = process.argv;
+const options = JSON.parse(given);
+const { address, email, password } = options;
+const wrong = [];
+const tell = (event, more = {}) => console.log(JSON.stringify({ event, ...more }));
+
+function expect(condition, what) {
+  if (!condition) wrong.push(what);
+}
+
+async function judge(page, where) {
+  wrong.push(...(await faults(page, where)));
+  expect((await page.locator("h1").count()) === 1 || (await page.locator("h1:visible").count()) === 1, `${where}: one h1`);
+  expect(await page.evaluate(() => document.documentElement.lang), `${where}: lang`);
+  const isWide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
+  expect(!isWide, `${where}: scrolls sideways`);
+}
+
+const journeys = {
+  async setup({ page, context }) {
+    await page.goto(options.setup);
+    await judge(page, "setup");
+    await shot(page, "setup");
+    await page.fill("#email", email);
+    await page.fill("#password", password);
+    await page.fill("#again", "something else");
+    await page.click("button[type=submit]");
+    await page.waitForFunction(() => document.querySelector("#message").textContent.includes("differ"));
+    await page.fill("#again", password);
+    await page.click("button[type=submit]");
+    await page.waitForSelector("#recovery:not([hidden])");
+    await judge(page, "recovery");
+    await shot(page, "recovery");
+    const groups = await page.locator("#code span").allTextContents();
+    expect(groups.length === 8 && groups.every((group) => group.length === 7), `groups: ${groups}`);
+    expect(await page.isDisabled("#continue"), "Continue waits for the tick");
+    await page.click("#copy");
+    await page.waitForFunction(() => document.querySelector("#copied").textContent);
+    expect((await page.evaluate(() => navigator.clipboard.readText())) === groups.join("-"), "the code is copied");
+    expect(!page.url().includes("saveos_setup"), "the token left the address");
+    await page.check("#stored");
+    await page.click("#continue");
+    await page.waitForURL(`${address}/`);
+    await page.waitForSelector(".steps");
+    await judge(page, "empty");
+    await shot(page, "empty");
+    await context.storageState({ path: options.storage });
+    await page.goto(`${address}/setup`);
+    await page.waitForSelector("a[href='/login']");
+    expect((await page.locator("form").count()) === 0, "set-up is over");
+    tell("recovery", { code: groups.join("-") });
+  },
+
+  async session({ page, context, watch }) {
+    await page.goto(`${address}/agents/agt_none`);
+    expect(page.url() === `${address}/login?next=/agents/agt_none`, `sent to ${page.url()}`);
+    await judge(page, "login");
+    await shot(page, "login");
+    await page.fill("#email", email);
+    await page.fill("#password", "wrong wrong wrong");
+    await page.click("button[type=submit]");
+    await page.waitForSelector("#message:not(:empty)");
+    await page.fill("#password", password);
+    await page.keyboard.press("Enter");
+    await page.waitForURL(`${address}/agents/agt_none`);
+    await page.waitForSelector("text=There is no such host.");
+    await page.goto(`${address}/nowhere/at/all`);
+    await page.waitForSelector("h1:has-text('There is no such page.')");
+    await judge(page, "missing");
+    await page.goto(`${address}/`);
+    const other = await context.newPage();
+    watch(other);
+    await other.goto(`${address}/`);
+    await page.click(".account");
+    await page.click("text=Sign out");
+    await page.waitForURL(`${address}/login`);
+    await other.waitForURL(`${address}/login`);
+    for (const next of ["//evil.example", "/\\evil.example", "https://evil.example/", "javascript:alert(1)"]) {
+      await page.goto(`${address}/login?next=${encodeURIComponent(next)}`);
+      expect((await page.getAttribute("form", "data-next")) === "/", `next=${next}`);
+    }
+    await page.goto(`${address}/login`);
+    await page.click("text=Français");
+    await page.waitForSelector("h1:has-text('Se connecter')");
+    await judge(page, "login in French");
+  },
+
+  async provision({ page }) {
+    await page.goto(`${address}/`);
+    await page.click("button:visible:has-text('Protect')");
+    await page.fill(".dialog input[type=text]", "bad name!");
+    await page.click(".dialog button:has-text('Continue')");
+    await page.waitForSelector(".field-error:not(:empty)");
+    await page.fill(".dialog input[type=text]", options.host);
+    await page.keyboard.press("Enter");
+    const bar = page.locator(".dialog [role=progressbar]");
+    await bar.waitFor();
+    await page.waitForFunction(() => document.querySelector(".dialog [aria-valuenow]")?.ariaValueNow === "40");
+    await judge(page, "building");
+    await shot(page, "building");
+    tell("building");
+    const link = page.locator(".dialog a[download][href]");
+    await link.waitFor();
+    await page.click(".dialog .command button >> nth=0");
+    await page.waitForSelector(".q-notification");
+    const command = await page.evaluate(() => navigator.clipboard.readText());
+    expect(command === "chmod +x saveos-agent && sudo ./saveos-agent install", `copied: ${command}`);
+    const [download] = await Promise.all([page.waitForEvent("download"), link.click()]);
+    await download.saveAs(options.file);
+    await page.waitForSelector("text=Downloaded. The link is used up.");
+    tell("downloaded", { name: download.suggestedFilename() });
+    await page.waitForSelector(`.dialog li.done:has-text('${options.host} is online')`);
+    await judge(page, "online");
+    await shot(page, "online");
+    await page.click(".dialog-head button");
+    const row = page.locator(`tr.host:has-text('${options.host}')`);
+    await row.locator("text=Online").waitFor();
+    tell("online");
+    const far = (percent) => page.waitForFunction(
+      ([host, least]) => {
+        const found = [...document.querySelectorAll("tr.host")].find((candidate) => candidate.textContent.includes(host));
+        return Number(found.querySelector("[role=progressbar]").ariaValueNow ?? -1) >= least;
+      },
+      [options.host, percent],
+    );
+    await far(25);
+    tell("quarter");
+    await far(60);
+    expect((await row.textContent()).includes("files"), "files are counted");
+    await row.locator("button:has-text('Cancel')").click();
+    tell("cancelled");
+    await row.locator("button:has-text('Back up now')").click();
+    tell("asked");
+    await row.locator("text=1 snapshot").waitFor();
+    await row.locator("text=Protected").waitFor();
+    await page.waitForSelector("h1:has-text('Your host is protected.')");
+    expect(/2026|20\d\d/.test(await row.locator("time").getAttribute("title")), "the exact time is a title");
+  },
+
+  async restore({ page }) {
+    await page.goto(`${address}/`);
+    await page.click(`tr.host a:has-text('${options.host}')`);
+    await page.waitForURL(/\/agents\/agt_/);
+    await page.click("tr[data-snapshot] button");
+    await page.check("input[value=some]");
+    await page.fill(".dialog textarea", "/etc/nginx\n/home/anna/letters\n");
+    await page.click(".dialog .primary");
+    await page.waitForSelector(".field-error:not(:empty)");
+    await page.fill(".dialog input[type=text]", "/var/tmp/restored");
+    await judge(page, "restore");
+    await shot(page, "restore");
+    await page.click(".dialog .primary");
+    tell("asked");
+    const job = page.locator("tr[data-job]:has-text('Restore')");
+    await job.locator("text=Done").waitFor();
+    await job.locator("button:has-text('Log')").click();
+    await page.waitForSelector(".log >> text=2 files read");
+    await judge(page, "log");
+    await page.keyboard.press("Escape");
+    await page.click(".danger-zone button");
+    const go = page.locator(".dialog button:has-text('Revoke')");
+    expect(await go.isDisabled(), "revoking waits for the name");
+    await page.fill(".dialog input", options.host);
+    await page.waitForFunction(() => !document.querySelector(".dialog button.danger").disabled);
+    await judge(page, "revoke");
+    await go.click();
+    await page.waitForSelector("p:has-text('Revoked')");
+    tell("revoked");
+  },
+
+  async real({ page }) {
+    await page.goto(`${address}/`);
+    await page.waitForSelector("h1");
+    tell("waiting");
+    const row = page.locator(`tr.host:has-text('${options.host}')`);
+    const patiently = { timeout: 60000 };
+    await row.locator("text=Online").waitFor(patiently);
+    await row.locator("text=1 snapshot").waitFor(patiently);
+    tell("protected");
+    await new Promise((resolve) => process.stdin.once("data", resolve));
+    process.stdin.unref();
+    await row.locator("button:has-text('Back up now')").click();
+    await row.locator(".work:not(.hidden) >> text=Backing up").waitFor();
+    await row.locator("text=2 snapshots").waitFor(patiently);
+    await row.locator("a").click();
+    await page.waitForURL(/\/agents\/agt_/);
+    expect((await page.locator("tr[data-snapshot]").count()) === 2, "two snapshots");
+    await page.click("tr[data-snapshot] button >> nth=0");
+    await page.fill(".dialog input[type=text]", options.target);
+    await page.click(".dialog .primary");
+    await page.locator("tr[data-job]:has-text('Restore') >> text=Done").waitFor(patiently);
+    await shot(page, "real");
+  },
+
+  async account({ page }) {
+    await page.goto(`${address}/`);
+    await page.click(".account");
+    await page.waitForSelector(".account-menu");
+    await judge(page, "menu");
+    await page.check(".account-menu input[value=dark]", { force: true });
+    await page.waitForSelector("body.body--dark");
+    await page.check(".account-menu input[value=fr]", { force: true });
+    await page.waitForSelector(".account[aria-label^='Compte']");
+    expect(await page.evaluate(() => document.body.classList.contains("body--dark")), "the theme is kept");
+    expect((await page.evaluate(() => document.documentElement.lang)) === "fr", "lang follows");
+    await judge(page, "French and dark");
+    await shot(page, "french-dark");
+    await page.click(".account");
+    await page.click("text=Jetons d’API");
+    await page.fill(".dialog input", "rapports");
+    await page.keyboard.press("Enter");
+    const token = await page.locator(".dialog .fresh code").textContent();
+    tell("token", { token });
+    await judge(page, "tokens");
+    await page.click(".dialog button[aria-label='Révoquer: rapports']");
+    await page.waitForSelector(".dialog li:has-text('rapports')", { state: "detached" });
+    tell("revoked");
+    await page.click(".dialog-head button");
+    await page.click(".account");
+    await page.check(".account-menu input[value=system]", { force: true });
+    await page.check(".account-menu input[value=en]", { force: true });
+    await page.waitForSelector(".account[aria-label^='Account']");
+  },
+
+  async look({ page }) {
+    await page.goto(`${address}/`);
+    await page.waitForSelector("tr.host");
+    await page.waitForFunction(() => document.querySelector("time")?.title && !document.querySelector("time").title.includes("UTC"));
+    await judge(page, `overview ${options.label}`);
+    await shot(page, `overview-${options.label}`, { fullPage: options.width < 500 });
+    await page.click("tr.host a:has-text('web-01')");
+    await page.waitForSelector("tr[data-snapshot]");
+    await judge(page, `agent ${options.label}`);
+    await shot(page, `agent-${options.label}`);
+    await page.keyboard.press("Tab");
+    expect(await page.evaluate(() => document.activeElement !== document.body), "the keyboard reaches something");
+  },
+};
+
+const session = await open({ ...options, storage: name === "setup" || name === "session" ? undefined : options.storage });
+try {
+  await journeys[name](session);
+} catch (error) {
+  wrong.push(`${error.message}\n${error.stack?.split("\n").find((line) => line.includes("journeys.mjs")) ?? ""}`);
+  await shot(session.page, `failed-${name}`).catch(() => {});
+}
+// A refused sign-in and a missing host are answers, though the console reports them.
+const expected = (complaint) => /status of 40[14]/.test(complaint) && name === "session";
+tell("end", { wrong: [...wrong, ...session.complaints.filter((complaint) => !expected(complaint))] });
+await session.browser.close();

@@ -1,0 +1,150 @@
+"""The journeys that matter, in real Chromium against a real appliance; what axe-core finds serious is a failure."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from saveos import clock, config
+from saveos.database.connection import Database
+from saveos.database.identifiers import new_id
+from saveos.installers import stamp
+from saveos.jobs import lifecycle, table
+from saveos.jobs.model import NewJob, RunsOn
+from saveos.protocol import JobId, JobReport, Kind, LogLine, Outcome, Progress
+from saveos.tenants import recovery, users
+from tests.support.host import WireHost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.ui.conftest import Dashboard
+
+pytestmark = pytest.mark.slow
+HOST = "web-07"
+TOTAL = (4_000, 9_000_000_000)
+
+
+@contextlib.contextmanager
+def a_build(dashboard: Dashboard) -> Iterator[tuple[Database, JobId]]:
+    """A build that is 40 % done. The real one is tested with its own parts; here only its bar matters."""
+    settings = config.load({"data": str(dashboard.appliance.data)}, {})
+    database = Database(settings.database)
+    job = NewJob(
+        id=JobId(new_id("job")),
+        tenant_id=users.default_tenant(database),
+        kind=Kind.BUILD_AGENT,
+        runs_on=RunsOn.APPLIANCE,
+        order={"platform": "linux"},
+        requested_by="test",
+    )
+
+    def begin(connection: object) -> None:
+        table.insert(connection, job)
+        table.claim(connection, job.id, "test", clock.now() + timedelta(hours=1))
+        said = Progress(files_count=40, total_files_count=100, log=(LogLine(line="40 % collecting"),))
+        lifecycle.note_progress(connection, job.id, None, said, 3600)
+
+    database.write(begin)
+    try:
+        yield database, job.id
+    finally:
+        database.close()
+
+
+def test_set_up_through_the_printed_link_shows_a_recovery_code_that_is_a_key(dashboard: Dashboard) -> None:
+    recovery.private_key(dashboard.recovery_code)
+
+
+def test_sign_in_and_out_stays_on_this_site_and_closes_other_tabs(dashboard: Dashboard) -> None:
+    dashboard.journey("session").end()
+
+
+def test_provision_a_host_and_follow_it_until_it_is_protected(dashboard: Dashboard) -> None:
+    fleet, file = dashboard.fleet, dashboard.folder / "saveos-agent"
+    dashboard.base.unlink()
+
+    with a_build(dashboard) as (database, job_id):
+        journey = dashboard.journey("provision", host=HOST, file=str(file))
+        journey.until("building")
+        dashboard.put_base()
+        report = JobReport(outcome=Outcome.DONE, message="Built.")
+        database.write(lambda connection: lifecycle.finish(connection, job_id, None, report, {}))
+        assert journey.until("downloaded")["name"] == "saveos-agent"
+    stamped = stamp.read_back(file)
+    assert stamped is not None
+    assert stamped.hostname == HOST
+    host = WireHost.enrolled_with(dashboard.appliance, dashboard.folder / HOST, stamped.token)
+    host.make_ready()
+    fleet.hosts[HOST] = host
+    first = fleet.beat(HOST)["assignment"]["job_id"]
+    journey.until("online")
+    fleet.progress(HOST, first, 1_200, 2_700_000_000, TOTAL)
+    journey.until("quarter")
+    fleet.progress(HOST, first, 2_600, 5_850_000_000, TOTAL)
+    journey.until("cancelled")
+    assert fleet.progress(HOST, first, 2_700, 6_000_000_000, TOTAL)
+    fleet.report(HOST, first, outcome="cancelled", message="Cancelled.")
+    journey.until("asked")
+    fleet.done(HOST, fleet.claim(HOST), *TOTAL, added=4_000_000_000)
+    journey.end()
+
+
+def test_restore_asks_the_host_for_these_paths_and_revoking_needs_its_name(dashboard: Dashboard) -> None:
+    fleet, name = dashboard.fleet, "files-02"
+    fleet.protect(name, 900, 3_000_000_000)
+
+    journey = dashboard.journey("restore", host=name)
+    journey.until("asked")
+    order = fleet.beat(name, wait_seconds=20)["assignment"]
+    fleet.progress(name, order["job_id"], 2, 9_000)
+    fleet.report(name, order["job_id"], outcome="done")
+    journey.until("revoked")
+    journey.end()
+
+    assert order["restore"]["paths"] == ["/etc/nginx", "/home/anna/letters"]
+    assert order["restore"]["target"] == "/var/tmp/restored"  # noqa: S108 - a path on the host
+    assert fleet.hosts[name].call("GET", "/api/v1/agents/self").status == 401
+
+
+def test_account_keeps_language_and_theme_and_makes_tokens(dashboard: Dashboard) -> None:
+    journey = dashboard.journey("account")
+
+    token = journey.until("token")["token"]
+    journey.until("revoked")
+    journey.end()
+
+    assert dashboard.appliance.call("GET", "/api/v1/session", token=token).status == 401
+
+
+def test_look_at_a_fleet_in_both_themes_and_on_a_phone(dashboard: Dashboard) -> None:
+    fleet = dashboard.fleet
+    ubuntu = "Ubuntu 24.04.3 LTS"
+    fleet.protect("web-01", 184_203, 41_800_000_000, snapshots=6)
+    fleet.protect("web-02", 179_850, 40_100_000_000, snapshots=4)
+    fleet.protect("mail", 402_118, 128_400_000_000, snapshots=3, system=ubuntu)
+    fleet.protect("laptop-anna", 96_411, 88_300_000_000, snapshots=2, system=ubuntu)
+    fleet.protect("db-01", 12_870, 310_500_000_000, snapshots=4)
+    for name, hours, seen in (("web-01", 7.2, 0), ("web-02", 7.1, 0), ("mail", 31, 0), ("db-01", 6.9, 0)):
+        fleet.age(name, hours=hours, seen_hours=seen)
+    fleet.age("laptop-anna", hours=20, seen_hours=3)
+    fleet.fail("mail", "/srv/mail cannot be read: Permission denied")
+    job_id = fleet.claim("db-01")
+    fleet.progress("db-01", job_id, 3_000, 60_000_000_000, (12_870, 310_500_000_000))
+    fleet.add("nas-attic")
+    fleet.progress("db-01", job_id, 8_100, 60_300_000_000, (12_870, 310_500_000_000))
+
+    journeys = [
+        dashboard.journey("look", label="light"),
+        dashboard.journey("look", label="dark", scheme="dark"),
+    ]
+    for journey in journeys:
+        journey.end()
+    dashboard.journey("look", label="phone", width=360, height=740).end()
+
+    shots = Path(__file__).parent / "screenshots"
+    assert {"overview-light.png", "overview-dark.png", "overview-phone.png"} <= {shot.name for shot in shots.iterdir()}
