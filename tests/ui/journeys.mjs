@@ -203,7 +203,7 @@ const journeys = {
     await judge(page, "menu");
     await page.check(".account-menu input[value=dark]", { force: true });
     await page.waitForSelector("body.body--dark");
-    await page.check(".account-menu input[value=fr]", { force: true });
+    await page.click(".account-menu input[value=fr]", { force: true }); // the page comes anew: there may be nothing left to check
     await page.waitForSelector(".account[aria-label^='Compte']");
     expect(await page.evaluate(() => document.body.classList.contains("body--dark")), "the theme is kept");
     expect((await page.evaluate(() => document.documentElement.lang)) === "fr", "lang follows");
@@ -222,7 +222,7 @@ const journeys = {
     await page.click(".dialog-head button");
     await page.click(".account");
     await page.check(".account-menu input[value=system]", { force: true });
-    await page.check(".account-menu input[value=en]", { force: true });
+    await page.click(".account-menu input[value=en]", { force: true });
     await page.waitForSelector(".account[aria-label^='Account']");
   },
 
