@@ -1,5 +1,5 @@
-// Debian's Chromium, watched: whatever the console complains of, whatever fails to load or comes from elsewhere, is kept.
-import { readFileSync, mkdirSync } from "node:fs";
+// Chromium, watched: whatever the console complains of, whatever fails to load or comes from elsewhere, is kept.
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
@@ -7,11 +7,16 @@ const FLAGS = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync",
 ];
+// Debian's own; on Ubuntu, where that is a snap, the one that packaging/run takes along as a module.
+const OF_THE_SYSTEM = "/usr/bin/chromium";
+const executablePath = existsSync(OF_THE_SYSTEM)
+  ? OF_THE_SYSTEM
+  : await (await import("@sparticuz/chromium")).default.executablePath();
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const shots = new URL("./screenshots/", import.meta.url).pathname;
 
 export async function open({ address, storage, width = 1280, height = 800, scheme = "light", locale = "en-US" }) {
-  const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: FLAGS });
+  const browser = await chromium.launch({ executablePath, args: FLAGS });
   const context = await browser.newContext({
     ignoreHTTPSErrors: true, viewport: { width, height }, colorScheme: scheme, locale,
     timezoneId: "Europe/Paris", storageState: storage, acceptDownloads: true,
