@@ -111,6 +111,14 @@ def set_next_backup(connection: sqlite3.Connection, agent_id: AgentId, moment: d
     )
 
 
+def set_policy(connection: sqlite3.Connection, agent_id: AgentId, policy_id: str, moment: datetime | None) -> None:
+    """Put an agent under a policy that is due next at that moment."""
+    connection.execute(
+        "UPDATE agents SET policy_id = ?, next_backup_at = ? WHERE id = ?",
+        (policy_id, clock.to_text(moment) if moment else None, agent_id),
+    )
+
+
 def default_policy_id(connection: sqlite3.Connection, tenant_id: TenantId) -> str:
     """Return the id of the tenant's default policy."""
     row = one(connection, "SELECT id FROM policies WHERE tenant_id = ? AND is_default", (tenant_id,))

@@ -136,10 +136,27 @@ CREATE INDEX audit_by_action ON audit(action, id);
 """
 
 
+DASHBOARD = """
+ALTER TABLE users ADD COLUMN time_zone TEXT NOT NULL DEFAULT '';
+CREATE INDEX jobs_by_state ON jobs(tenant_id, state, id);
+CREATE INDEX jobs_by_end ON jobs(tenant_id, ended_at);
+"""
+
+
 @migrations()
 def m001_the_spine(db: UtilsDatabase) -> None:
     """Tenants, people, hosts, jobs, snapshots, certificates, the audit log."""
-    for statement in FIRST.split(";"):
+    _execute(db, FIRST)
+
+
+@migrations()
+def m002_the_dashboard(db: UtilsDatabase) -> None:
+    """Keep a person's time zone; find jobs by state and by end."""
+    _execute(db, DASHBOARD)
+
+
+def _execute(db: UtilsDatabase, statements: str) -> None:
+    for statement in statements.split(";"):
         if statement.strip():
             db.execute(statement)
 

@@ -26,6 +26,8 @@ class Permission(StrEnum):
     RESTORE = "restore"
     PROVISION = "provision"
     REVOKE = "revoke"
+    POLICIES = "policies"  # change what is backed up, when, and how long it is kept
+    SETTINGS = "settings"  # of the appliance itself
     USERS = "users"
     KEYS = "keys"
 
@@ -40,7 +42,9 @@ class Actor(StrEnum):
 
 MAY: dict[Role, frozenset[Permission]] = {
     Role.ADMINISTRATOR: frozenset(Permission),
-    Role.OPERATOR: frozenset({Permission.READ, Permission.BACK_UP, Permission.RESTORE, Permission.PROVISION}),
+    Role.OPERATOR: frozenset(
+        {Permission.READ, Permission.BACK_UP, Permission.RESTORE, Permission.PROVISION, Permission.POLICIES}
+    ),
     Role.VIEWER: frozenset({Permission.READ}),
 }
 
@@ -56,6 +60,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     session_hash: str = ""  # of the browser session, if that is how they came
     language: str = ""
     theme: str = "system"
+    time_zone: str = ""  # IANA name; empty: the browser's
 
     @property
     def label(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+from zoneinfo import available_timezones
 
 import msgspec
 
@@ -110,9 +111,17 @@ def sign_out(database: Database, principal: Principal) -> None:
     database.write(lambda connection: table.delete_session(connection, principal.session_hash))
 
 
-def set_preferences(database: Database, principal: Principal, *, language: str, theme: str) -> None:
-    """Keep how a person likes the dashboard."""
-    database.write(lambda connection: table.update_preferences(connection, principal.id, language, theme))
+def set_preferences(
+    database: Database, principal: Principal, *, language: str, theme: str, time_zone: str | None = None
+) -> None:
+    """Keep how a person likes the dashboard. `time_zone`: an IANA name, empty for the browser's, None for as it was.
+
+    Raises InvalidRequest for a zone that does not exist.
+    """
+    if time_zone and time_zone not in available_timezones():
+        message = f"There is no time zone {time_zone!r}."
+        raise InvalidRequest(message, field="time_zone")
+    database.write(lambda connection: table.update_preferences(connection, principal.id, language, theme, time_zone))
 
 
 def create_api_token(
@@ -185,6 +194,7 @@ def _principal(row: sqlite3.Row, session_hash: str) -> Principal:
         session_hash=session_hash,
         language=row["language"],
         theme=row["theme"],
+        time_zone=row["time_zone"],
     )
 
 

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     import sqlite3
     from datetime import datetime
 
-_USER = "u.id AS id, u.tenant_id, u.email, u.role, u.language, u.theme, u.password_hash, u.is_disabled"
+_USER = "u.id AS id, u.tenant_id, u.email, u.role, u.language, u.theme, u.time_zone, u.password_hash, u.is_disabled"
 
 
 def user_by_email(connection: sqlite3.Connection, email: str) -> sqlite3.Row | None:
-    """Return id, tenant_id, email, role, language, theme, password_hash, is_disabled."""
+    """Return id, tenant_id, email, role, language, theme, time_zone, password_hash, is_disabled."""
     return one(connection, f"SELECT {_USER} FROM users u WHERE u.email = ?", (email,))
 
 
@@ -48,9 +48,14 @@ def delete_session(connection: sqlite3.Connection, secret_hash: str) -> None:
     connection.execute("DELETE FROM sessions WHERE secret_hash = ?", (secret_hash,))
 
 
-def update_preferences(connection: sqlite3.Connection, user_id: str, language: str, theme: str) -> None:
-    """Keep how a person likes the dashboard."""
-    connection.execute("UPDATE users SET language = ?, theme = ? WHERE id = ?", (language, theme, user_id))
+def update_preferences(
+    connection: sqlite3.Connection, user_id: str, language: str, theme: str, time_zone: str | None
+) -> None:
+    """Keep how a person likes the dashboard; `time_zone` None: as it was."""
+    connection.execute(
+        "UPDATE users SET language = ?, theme = ?, time_zone = coalesce(?, time_zone) WHERE id = ?",
+        (language, theme, time_zone, user_id),
+    )
 
 
 def insert_api_token(connection: sqlite3.Connection, values: dict[str, str | None]) -> None:

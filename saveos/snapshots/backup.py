@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -55,6 +56,46 @@ def request(database: Database, principal: Principal, agent_id: str, sources: Se
             return waiting
         record(connection, tenant_id=agent.tenant_id, actor=principal.label, action="backup-requested", target=agent.id)
         return queue(connection, agent, principal.label, sources=sources, priority=PERSON_PRIORITY)
+
+    return database.write(write)
+
+
+def request_many(database: Database, principal: Principal, agent_ids: Sequence[str]) -> int:
+    """Ask several agents to back up now; return how many were asked. Those revoked meanwhile are passed over."""
+    count = 0
+    for agent_id in agent_ids:
+        with contextlib.suppress(Conflict, NotFound):
+            request(database, principal, agent_id)
+            count += 1
+    return count
+
+
+def assign_policy(database: Database, principal: Principal, agent_ids: Sequence[str], policy_id: str) -> int:
+    """Put agents under a policy, from their next backup on; return how many. Raises NotFound for an unknown policy."""
+    principal.require(Permission.POLICIES)
+
+    def write(connection: sqlite3.Connection) -> int:
+        policy = policies.get(connection, policy_id, principal.tenant_id)
+        if policy is None:
+            message = "There is no such policy."
+            raise NotFound(message)
+        count = 0
+        for agent_id in agent_ids:
+            agent = agents.get(connection, agent_id, principal.tenant_id)
+            if agent is None or agent.state is AgentState.REVOKED:
+                continue
+            zone = policy.time_zone or agent.time_zone
+            agents.set_policy(connection, agent.id, policy.id, due.next_due(policy.schedule, zone, clock.now()))
+            record(
+                connection,
+                tenant_id=agent.tenant_id,
+                actor=principal.label,
+                action="policy-assigned",
+                target=agent.id,
+                policy=policy.id,
+            )
+            count += 1
+        return count
 
     return database.write(write)
 

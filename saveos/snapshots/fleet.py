@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,10 +22,11 @@ from saveos.snapshots.model import Snapshot
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable, Sequence
 
     from saveos.database.connection import Database
 
-HOSTS_LIMIT = 1000
+HOSTS_LIMIT = 10_000
 GRACE = timedelta(hours=24)  # a backup that is later than this after its due time needs a person
 START = timedelta(minutes=15)  # a new host gets this long to begin its first backup
 
@@ -56,6 +57,14 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     need: Need
 
 
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """Which hosts are looked for. `standing`: needy, working, online, offline, revoked or empty for all."""
+
+    search: str = ""  # in the hostname
+    standing: str = ""
+    policy_id: str = ""
+
+
 def hosts(database: Database, principal: Principal) -> list[Host]:
     """Return the tenant's hosts by hostname; those that need a person first, the revoked ones last."""
     principal.require(Permission.READ)
@@ -72,6 +81,34 @@ def hosts(database: Database, principal: Principal) -> list[Host]:
         for agent in agents.find(connection, principal.tenant_id, limit=HOSTS_LIMIT)
     ]
     return sorted(found, key=_order)
+
+
+def chosen(hosts: Sequence[Host], choice: Choice, *, sort: str = "", is_descending: bool = False) -> list[Host]:
+    """Return the hosts that are looked for, sorted by host, state, when or size; else in the order they came."""
+    search = choice.search.casefold()
+    found = [
+        host
+        for host in hosts
+        if search in host.agent.hostname.casefold()
+        and choice.policy_id in ("", host.agent.policy_id)
+        and (not choice.standing or _STANDINGS[choice.standing](host))
+    ]
+    return sorted(found, key=_SORTS[sort], reverse=is_descending) if sort else found
+
+
+_STANDINGS: dict[str, Callable[[Host], bool]] = {
+    "needy": lambda host: host.need in NEEDY,
+    "working": lambda host: host.job is not None,
+    "online": lambda host: host.is_online,
+    "offline": lambda host: not host.is_online and host.need is not Need.REVOKED,
+    "revoked": lambda host: host.need is Need.REVOKED,
+}
+_SORTS: dict[str, Callable[[Host], Any]] = {
+    "host": lambda host: host.agent.hostname.casefold(),
+    "state": lambda host: (host.need not in NEEDY, host.need, host.agent.hostname.casefold()),
+    "when": lambda host: host.newest.started_at.timestamp() if host.newest else 0.0,
+    "size": lambda host: host.newest.original_bytes if host.newest else -1,
+}
 
 
 def need_of(

@@ -24,14 +24,14 @@ def build(parts: Parts) -> Any:
     from nicegui import app, ui  # noqa: PLC0415
 
     from saveos.ui import frame  # noqa: PLC0415
-    from saveos.ui.pages import agent, missing, overview  # noqa: PLC0415
+    from saveos.ui.pages import agent, agents, overview  # noqa: PLC0415
 
     app.config.quasar_config["loadingBar"]["skipHijack"] = True  # no bar for each small request
     shell = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     board = frame.Board(parts)
-    overview.register(board)
-    agent.register(board)
-    missing.register(board)  # last: it takes every other path
+    for page in (overview, agents, agent):
+        page.register(board)
+    frame.register_missing(board)  # last: it takes every other path
     ui.run_with(
         shell,
         title="SaveOS",

@@ -57,7 +57,8 @@ class Menu:
     async def _set_language(self, language: str) -> None:
         self._language = language
         await self._keep()
-        ui.navigate.reload()
+        if self._visit.frame is not None:
+            await self._visit.frame.switch(language)
 
     async def _set_theme(self, theme: str) -> None:
         self._theme = theme
@@ -73,7 +74,7 @@ class Menu:
 
     async def _sign_out(self) -> None:
         await self._visit.ask(sessions.sign_out)
-        self._visit.leave()
+        self._visit.leave("/logout")
 
 
 class Tokens:

@@ -71,7 +71,7 @@ class Bar(Element):
         dress(self._fill, "bar-fill unknown" if percent is None else "bar-fill")
 
 
-def put(target: Element, name: str, value: str | float | None) -> None:
+def put(target: Element, name: str, value: Any) -> None:
     """Set an attribute (None takes it away), telling the browser only of a change."""
     if value is None:
         if name in target.props:
@@ -150,14 +150,15 @@ def radios(name: str, options: dict[str, str], value: str, on_change: Callable[[
 class Field:
     """A labelled native input or textarea; `value` is what stands in it."""
 
-    def __init__(self, label: str, *, hint: str = "", tag: str = "input", **attributes: Any) -> None:
-        """Show it empty."""
-        self.value = ""
+    def __init__(self, label: str, *, value: str = "", hint: str = "", tag: str = "input", **attributes: Any) -> None:
+        """Show it with that value."""
+        self.value = value
         self.box = element("div", "field")
         with self.box:
             caption = text("label", label)
-            self._input = element(tag, **({"type": "text"} if tag == "input" else {}), **attributes)
+            self._input = element(tag, **({"type": "text"} if tag == "input" else {}) | attributes)
             self._input.props["id"] = self._input.html_id
+            self._input.props["value"] = value
             caption.props["for"] = self._input.html_id
             if hint:
                 described = text("span", hint, "hint")
@@ -168,7 +169,14 @@ class Field:
 
     def _take(self, event: Any) -> None:
         self.value = str(event.args)[:100_000]
+        with self._input.props.suspend_updates():  # the browser knows; an echo would run after the typing
+            self._input.props["value"] = self.value
         self.error.show("")
+
+    def put(self, value: str) -> None:
+        """Let another value stand in it."""
+        self.value = value
+        put(self._input, "value", value)
 
     def on_enter(self, action: Callable[..., Any]) -> None:
         """Run `action` when Enter is pressed."""
@@ -177,6 +185,44 @@ class Field:
     def on_change(self, action: Callable[..., Any]) -> None:
         """Run `action` after each change of the value."""
         self._input.on("input", action, [])
+
+
+class Select:
+    """A labelled native list to choose from; `value` is the chosen key."""
+
+    def __init__(
+        self,
+        label: str,
+        options: dict[str, str],
+        value: str,
+        on_change: Callable[[], Any] | None = None,
+        *,
+        is_label_hidden: bool = False,
+    ) -> None:
+        """`options`: what is shown for each key."""
+        self.value = value
+        self._keys = set(options)
+        self.box = element("div", "field")
+        with self.box:
+            caption = text("label", label, "hidden-label" if is_label_hidden else "")
+            self._select = element("select")
+            self._select.props["id"] = self._select.html_id
+            self._select.props["value"] = value
+            caption.props["for"] = self._select.html_id
+            with self._select:
+                for key, shown in options.items():
+                    choice = text("option", shown, value=key)
+                    if key == value:
+                        choice.props["selected"] = True
+        self._select.on("change", self._take, js_handler="(event) => emit(event.target.value)")
+        if on_change is not None:
+            self._select.on("change", on_change, [])
+
+    def _take(self, event: Any) -> None:
+        if event.args in self._keys:
+            self.value = str(event.args)
+            with self._select.props.suspend_updates():
+                self._select.props["value"] = self.value
 
 
 def _attribute(made: Element, classes: str, attributes: dict[str, Any]) -> None:

@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import copy
 import time
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
+from urllib.parse import unquote, urlencode
 
-from nicegui import run, ui
+from nicegui import Client, run, ui
 
-from saveos.errors import NotAuthenticated, SaveOSError
+from saveos.errors import NotAuthenticated, NotFound, SaveOSError
 from saveos.identity import sessions
 from saveos.identity.sessions import COOKIE
 from saveos.locale import preferred
 from saveos.snapshots import fleet
-from saveos.ui import account, components
+from saveos.ui import account, components, sections
 from saveos.ui.words import Words
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-    from nicegui import Client
 
     from saveos.database.connection import Database
     from saveos.identity.principals import Principal
@@ -43,6 +41,10 @@ FRESH_SECONDS = 0.8  # pages that look within this time share one reading of the
 DARK = {"system": None, "light": False, "dark": True}
 QUASAR_LANGUAGES = {"en": "en-US", "fr": "fr"}
 HEAD = '<link rel="stylesheet" href="/assets/saveos.css"><link rel="stylesheet" href="/assets/dashboard.css">'
+
+
+class RoleChanged(NotAuthenticated):
+    """The reader's rights are no longer those that the page was drawn for."""
 
 
 class Board:
@@ -77,19 +79,26 @@ class Visit:
         request = client.request
         self.principal: Principal = request.scope["state"]["principal"]
         self._cookie = request.cookies.get(COOKIE, "")
-        chosen = preferred(
-            request.headers.get("accept-language", ""), self.principal.language, self.parts.settings.language
-        )
-        self.words = Words(chosen)
-        self.words.set_zone(unquote(request.cookies.get(ZONE_COOKIE, ""))[:64])
-        self.say = self.words.say
+        self._zone = self.principal.time_zone or unquote(request.cookies.get(ZONE_COOKIE, ""))[:64]
+        accepted = request.headers.get("accept-language", "")
+        self.speak(preferred(accepted, self.principal.language, self.parts.settings.language))
+        self.frame: Frame | None = None
         self._is_gone = False
+
+    def speak(self, language: str) -> None:
+        """Speak this language from now on; what is drawn already keeps its words until it is drawn anew."""
+        self.words = Words(language)
+        self.words.set_zone(self._zone)
+        self.say = self.words.say
 
     async def ask(self, verb: Callable[Concatenate[Database, Principal, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a feature's verb in a thread, as whoever holds the session at this moment. Raises SaveOSError."""
 
         def work() -> T:
             principal = sessions.by_session(self.parts.database, self._cookie)
+            if (principal.role, principal.tenant_id) != (self.principal.role, self.principal.tenant_id):
+                message = "Your rights have changed."
+                raise RoleChanged(message)
             return verb(self.parts.database, principal, *args, **kwargs)
 
         return cast("T", await run.io_bound(work))
@@ -108,15 +117,17 @@ class Visit:
         async def handler(*args: P.args, **kwargs: P.kwargs) -> None:
             try:
                 await action(*args, **kwargs)
+            except RoleChanged:
+                self.leave("/")
             except NotAuthenticated:
-                self.leave()
+                self.leave("/logout")
             except SaveOSError as error:
                 self.notify(self.words.problem(error.code, error.message), is_bad=True)
 
         return handler
 
     def every(self, refresh: Callable[[], Awaitable[None]], seconds: float = TICK_SECONDS) -> ui.timer:
-        """Run `refresh` again and again while the page is open."""
+        """Run `refresh` again and again while the page, or the part of it that is being drawn, is there."""
         return ui.timer(seconds, self.doing(refresh))
 
     def notify(self, message: str, *, is_bad: bool = False) -> None:
@@ -131,44 +142,137 @@ class Visit:
                 multi_line=False,
             )
 
-    def leave(self) -> None:
-        """Send the page to the sign-in."""
+    def leave(self, path: str) -> None:
+        """Send the page elsewhere, once: to the sign-in, or to the start as somebody else."""
         if not self._is_gone:
             self._is_gone = True
             with self.client:
-                ui.navigate.to("/logout")
+                ui.navigate.to(path)
+
+    def stand_at(self, path: str, **values: str) -> None:
+        """Put what is looked for into the address, so that a reload or a shared link finds it again."""
+        query = urlencode({name: value for name, value in values.items() if value})
+        with self.client:
+            ui.navigate.history.replace(f"{path}?{query}" if query else path)
+
+    def rename(self, title: str) -> None:
+        """Name the page in the browser's tab and history."""
+        with self.client:
+            ui.page_title(f"{title} · SaveOS")
 
     async def learn_zone(self) -> None:
         """Ask the browser for its time zone; it keeps it in a cookie, so that the next page knows it from the start."""
         zone = await ui.run_javascript(ZONE, timeout=5)
-        if isinstance(zone, str):
+        if isinstance(zone, str) and not self.principal.time_zone:
+            self._zone = zone
             self.words.set_zone(zone)
 
 
-def open_page(board: Board, client: Client, title_key: str) -> Visit:
-    """Dress the page: language, theme, style, header. The caller then fills `main`."""
+class Page:
+    """One page of the dashboard: drawn in the reader's language, then looked at again and again.
+
+    What a person has typed and not yet kept belongs into attributes, so that it outlives a drawing.
+    """
+
+    title = ""  # key of its sentence
+    section = ""  # the entry of the menu that it stands under
+    missing = "missing.title"  # said when there is no such page
+
+    def __init__(self, visit: Visit) -> None:
+        """Draw nothing yet."""
+        self.visit = visit
+
+    async def prepare(self) -> None:
+        """Read what the first drawing needs. Raises NotFound when there is no such page."""
+
+    def draw(self) -> None:
+        """Draw what does not change by itself."""
+        raise NotImplementedError
+
+    async def refresh(self) -> None:
+        """Show how things stand now."""
+
+
+class Frame:
+    """Header, menu and page; all of it is drawn anew when the reader chooses another language."""
+
+    def __init__(self, visit: Visit, page: Page) -> None:
+        """Draw it."""
+        self._visit, self._page = visit, page
+        visit.frame = self
+        with ui.header(elevated=False).classes("top"):
+            self._top = components.element("div", "top-inner")
+        self._sections = components.element("div", "sections-place")
+        self._main = components.element("div", "page")  # NiceGUI puts it into a <main>
+        self.draw()
+
+    def draw(self) -> None:
+        """Draw all, in the language of the moment."""
+        visit = self._visit
+        visit.rename(visit.say(self._page.title))
+        for place in (self._top, self._sections, self._main):
+            place.clear()
+        with self._top:
+            sections.toggle(visit.say)
+            with components.link("", "/", "brand"):
+                ui.html('<img src="/assets/logo.svg" alt="">', sanitize=False)
+                components.text("span", "SaveOS")
+            account.menu(visit)
+        with self._sections:
+            sections.menu(visit.say, self._page.section)
+        with self._main:
+            self._page.draw()
+
+    async def switch(self, language: str) -> None:
+        """Speak another language, here and now; what is being typed stays."""
+        self._visit.speak(language)
+        self.draw()
+        with self._visit.client:
+            ui.run_javascript(f"document.documentElement.lang = '{language}'")
+        await self._visit.doing(self._page.refresh)()
+
+
+async def open_page(board: Board, client: Client, make: Callable[[Visit], Page]) -> None:
+    """Answer a request for a page."""
     visit = Visit(board, client)
     theme = visit.principal.theme
     # The page object is shared by its visitors: give this one their language and theme.
     client.page = copy.copy(client.page)
     client.page.language = QUASAR_LANGUAGES[visit.words.language]  # type: ignore[assignment]
     client.page.dark = DARK.get(theme)
-    client.title = f"{visit.say(title_key)} · SaveOS"
     scheme = "" if theme == "system" else f"<style>:root {{ color-scheme: {theme} }}</style>"
     ui.add_head_html(HEAD + scheme)
-    _header(visit)
+    page = make(visit)
+    try:
+        await page.prepare()
+    except NotFound as error:
+        client.status_code = error.status
+        page = Missing(visit, page.missing)
+    Frame(visit, page)
+    await visit.doing(page.refresh)()
+    visit.every(page.refresh)
     client.on_connect(visit.learn_zone)  # a timer here would send the page before it is filled
-    return visit
 
 
-def main() -> Any:
-    """Return what holds the page's own content, for use as a context manager; NiceGUI puts it into a `<main>`."""
-    return components.element("div", "page")
+class Missing(Page):
+    """Said instead of a page that does not exist."""
+
+    def __init__(self, visit: Visit, title: str = "missing.title") -> None:
+        """`title`: key of what is said."""
+        super().__init__(visit)
+        self.title = title
+
+    def draw(self) -> None:
+        """Say so, and show the way out."""
+        components.text("h1", self.visit.say(self.title))
+        components.link(self.visit.say("missing.back"), "/")
 
 
-def _header(visit: Visit) -> None:
-    with ui.header(elevated=False).classes("top"), components.element("div", "top-inner"):
-        with components.link("", "/", "brand"):
-            ui.html('<img src="/assets/logo.svg" alt="">', sanitize=False)
-            components.text("span", "SaveOS")
-        account.menu(visit)
+def register_missing(board: Board) -> None:
+    """Answer every address that no page has; call it after all others."""
+
+    @ui.page("/{path:path}")
+    async def page(client: Client, path: str) -> None:
+        del path
+        client.status_code = NotFound.status
+        await open_page(board, client, Missing)

@@ -17,9 +17,9 @@ from saveos.snapshots.fleet import Host, Need
 from saveos.snapshots.model import Snapshot
 from saveos.ui import components, frame
 from saveos.ui.components_work import Work
+from saveos.ui.host_cells import MOODS, NEEDS, facts
 from saveos.ui.pages import restore
 from saveos.ui.pages.agent_lists import JobList, SnapshotList
-from saveos.ui.pages.overview_row import MOODS, NEEDS, facts
 
 if TYPE_CHECKING:
     from saveos.database.connection import Database
@@ -42,36 +42,34 @@ def register(board: Board) -> None:
 
     @ui.page("/agents/{agent_id}")
     async def page(client: Client, agent_id: str) -> None:
-        visit = frame.open_page(board, client, "agent.title")
-        await AgentPage(visit, agent_id).open()
+        await frame.open_page(board, client, lambda visit: AgentPage(visit, agent_id))
 
 
-class AgentPage:
+class AgentPage(frame.Page):
     """The page of one reader about one host."""
+
+    title, section = "agent.title", "agents"
+    missing = "agent.missing"
 
     def __init__(self, visit: Visit, agent_id: str) -> None:
         """Nothing is drawn until it is known that there is such a host."""
+        super().__init__(visit)
         self._visit = visit
         self._id = agent_id
 
-    async def open(self) -> None:
-        """Draw the page and keep it true; without such a host, say so."""
-        try:
-            look = await self._visit.ask(self._look)
-        except NotFound as error:
-            self._visit.client.status_code = error.status
-            with frame.main():
-                components.text("h1", self._visit.say("agent.missing"))
-                components.link(self._visit.say("agent.back"), "/")
-            return
-        self._visit.client.title = f"{look.host.agent.hostname} · SaveOS"
-        with frame.main():
-            self._draw(look.host)
-        self._show(look)
-        self._visit.every(self._refresh)
+    async def prepare(self) -> None:
+        """Read the host. Raises NotFound."""
+        self._look_now = await self._visit.ask(self._look)
 
-    async def _refresh(self) -> None:
-        self._show(await self._visit.ask(self._look))
+    def draw(self) -> None:
+        """Draw the page."""
+        self._visit.rename(self._look_now.host.agent.hostname)
+        self._draw(self._look_now.host)
+
+    async def refresh(self) -> None:
+        """Show how the host stands."""
+        self._look_now = await self._visit.ask(self._look)
+        self._show(self._look_now)
 
     def _look(self, database: Database, principal: Principal) -> Look:
         host = next((host for host in self._visit.board.hosts(database, principal) if host.agent.id == self._id), None)
@@ -88,7 +86,7 @@ class AgentPage:
     def _draw(self, host: Host) -> None:
         say, principal, name = self._visit.say, self._visit.principal, host.agent.hostname
         self._restore = restore.Dialog(self._visit)
-        components.link(f"← {say('agent.back')}", "/", "back")
+        components.link(f"← {say('agent.back')}", "/agents", "back")
         with components.element("div", "lead"):
             with components.element("div"):
                 with components.element("div", "host-name"):

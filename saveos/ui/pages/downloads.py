@@ -16,7 +16,7 @@ from saveos.jobs.model import ENDED, GOOD, Job, JobProgress
 from saveos.protocol import Hostname, Platform
 from saveos.ui import components
 from saveos.ui.components_work import Work
-from saveos.ui.pages.overview_row import PLATFORMS
+from saveos.ui.host_cells import PLATFORMS
 
 if TYPE_CHECKING:
     from nicegui import ui

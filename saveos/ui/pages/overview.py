@@ -11,23 +11,22 @@ from saveos import clock
 from saveos.agents import provisioning
 from saveos.agents.model import Provisioning
 from saveos.identity.principals import Permission
+from saveos.jobs import lifecycle
+from saveos.snapshots import backup
 from saveos.snapshots.fleet import NEEDY, Host, Need
-from saveos.ui import components, frame
+from saveos.ui import components, frame, host_cells
+from saveos.ui.grid import Column, Grid
 from saveos.ui.pages import downloads
-from saveos.ui.pages.overview_row import HostRow
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from saveos.database.connection import Database
     from saveos.identity.principals import Principal
     from saveos.ui.frame import Board, Visit
 
-COLUMNS = (
-    ("overview.host", ""),
-    ("overview.protection", ""),
-    ("overview.last_backup", ""),
-    ("overview.size", "num"),
-    ("overview.actions", "actions"),
-)
+TITLES = {"needy": "overview.needy", "working": "overview.working"}
+SHOWN = 8  # hosts of a kind; the others are a click away
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,81 +41,69 @@ def register(board: Board) -> None:
 
     @ui.page("/")
     async def page(client: Client) -> None:
-        visit = frame.open_page(board, client, "overview.title")
-        await Overview(visit).open()
+        await frame.open_page(board, client, Overview)
 
 
-class Overview:
+class Overview(frame.Page):
     """The page of one reader."""
 
-    def __init__(self, visit: Visit) -> None:
+    title, section = "overview.title", "overview"
+
+    def draw(self) -> None:
         """Draw what does not change."""
-        self._visit = visit
-        self._rows: dict[str, HostRow] = {}
+        say = self.visit.say
         self._pending: list[str] = []
-        say = visit.say
-        self._download = downloads.Dialog(visit)
-        with frame.main():
-            with components.element("div", "lead"):
-                with components.element("div", aria_live="polite"):
-                    self._sentence = components.text("h1", "", "verdict")
-                    self._numbers = components.text("p", "", "muted num")
-                self._add = components.button(say("overview.add"), self._download.open, "primary")
-            self._empty = components.element("section", "hidden")
-            with self._empty:
-                self._draw_empty()
-            self._table = components.element("div", "hidden")
-            with self._table:
-                self._draw_table()
-            self._waiting = components.element("section", "hidden")
+        self._download = downloads.Dialog(self.visit)
+        with components.element("div", "lead"):
+            with components.element("div", aria_live="polite"):
+                self._sentence = components.text("h1", "", "verdict")
+                self._numbers = components.text("p", "", "muted num")
+            self._add = components.button(say("overview.add"), self._download.open, "primary")
+        self._empty = components.element("section", "hidden")
+        with self._empty:
+            self._draw_empty()
+        acted = self.visit.doing(self._act)
+        self._needy = HostSection(self.visit, "needy", ("host", "state", "when", "acts"), acted)
+        self._working = HostSection(self.visit, "working", ("host", "state"), acted)
+        self._waiting = components.element("section", "hidden")
 
-    async def open(self) -> None:
-        """Fill the page, and keep it true."""
-        await self._visit.doing(self._refresh)()
-        self._visit.every(self._refresh)
-
-    async def _refresh(self) -> None:
-        self._show(await self._visit.ask(self._look))
+    async def refresh(self) -> None:
+        """Show how things stand now."""
+        self._show(await self.visit.ask(self._look))
 
     def _look(self, database: Database, principal: Principal) -> Look:
         now = clock.now()
         rights = provisioning.find(database, principal) if principal.may(Permission.PROVISION) else []
         pending = [right for right in rights if right.spent_at is None and right.expires_at > now]
-        return Look(hosts=self._visit.board.hosts(database, principal), pending=pending)
+        return Look(hosts=self.visit.board.hosts(database, principal), pending=pending)
 
     def _show(self, look: Look) -> None:
         is_empty = not look.hosts
-        may_provision = self._visit.principal.may(Permission.PROVISION)
-        self._sentence.show(verdict(self._visit, look.hosts))
+        may_provision = self.visit.principal.may(Permission.PROVISION)
+        self._sentence.show(verdict(self.visit, look.hosts))
         components.dress(self._sentence, f"verdict {_mood(look.hosts)}")
-        self._numbers.show("" if is_empty else _numbers(self._visit, look.hosts))
+        self._numbers.show("" if is_empty else _numbers(self.visit, look.hosts))
         components.dress(self._add, "button primary" if may_provision and not is_empty else "hidden")
         components.dress(self._empty, "empty" if is_empty else "hidden")
-        components.dress(self._table, "hidden" if is_empty else "table-frame")
-        self._show_rows(look.hosts)
+        needy = [host for host in look.hosts if host.need in NEEDY]
+        self._needy.show(needy)
+        self._working.show([host for host in look.hosts if host.job is not None and host.need not in NEEDY])
         self._show_pending(look.pending)
 
-    def _show_rows(self, hosts: list[Host]) -> None:
-        wanted = {host.agent.id: host for host in hosts}
-        for gone in self._rows.keys() - wanted.keys():
-            self._rows.pop(gone).row.delete()
-        for index, host in enumerate(hosts):
-            if host.agent.id not in self._rows:
-                with self._body:
-                    self._rows[host.agent.id] = HostRow(self._visit, host)
-                self._rows[host.agent.id].row.move(self._body, index)
-            self._rows[host.agent.id].show(host)
+    async def _act(self, agent_id: str, act: str) -> None:
+        if act == host_cells.BACK_UP:
+            await self.visit.change(backup.request, agent_id)
+        elif act == host_cells.CANCEL:
+            await self.visit.change(self._cancel, agent_id)
+        await self.refresh()
 
-    def _draw_table(self) -> None:
-        say = self._visit.say
-        with components.element("table", "hosts", aria_label=say("overview.table")):
-            with components.element("thead"), components.element("tr"):
-                for key, classes in COLUMNS:
-                    components.text("th", say(key), classes, scope="col")
-            self._body = components.element("tbody")
+    def _cancel(self, database: Database, principal: Principal, agent_id: str) -> None:
+        for host in self.visit.board.hosts(database, principal):
+            if host.agent.id == agent_id and host.job is not None:
+                lifecycle.cancel(database, principal, host.job.id)
 
     def _draw_empty(self) -> None:
-        say = self._visit.say
+        say = self.visit.say
         with components.element("ol", "steps"):
             for title, more in (
                 ("overview.step_name", "overview.step_name_more"),
@@ -126,7 +113,7 @@ class Overview:
                 with components.element("li"):
                     components.text("strong", say(title))
                     components.text("span", say(more), "muted")
-        if self._visit.principal.may(Permission.PROVISION):
+        if self.visit.principal.may(Permission.PROVISION):
             components.button(say("overview.add_first"), self._download.open, "primary large")
 
     def _show_pending(self, pending: list[Provisioning]) -> None:
@@ -134,7 +121,7 @@ class Overview:
         if shown == self._pending:
             return
         self._pending = shown
-        say, words = self._visit.say, self._visit.words
+        say, words = self.visit.say, self.visit.words
         self._waiting.clear()
         components.dress(self._waiting, "pending" if pending else "hidden")
         with self._waiting:
@@ -149,6 +136,43 @@ class Overview:
                         label = say("overview.show")
                         opening = components.button(label, lambda right=right: self._download.resume(right), "small")
                         components.put(opening, "aria-label", f"{label}: {right.hostname}")
+
+
+class HostSection:
+    """A heading and the first hosts of a kind; hidden while there is none."""
+
+    def __init__(
+        self,
+        visit: Visit,
+        standing: str,
+        keys: tuple[str, ...],
+        on_act: Callable[[str, str], Awaitable[None]],
+    ) -> None:
+        """`standing`: as in the address of the list of all hosts; `keys`: the columns."""
+        self._visit = visit
+        say = visit.say
+        columns = {
+            "host": Column("host", say("overview.host"), "host-cell"),
+            "state": Column("state", say("overview.protection"), "state-cell"),
+            "when": Column("when", say("overview.last_backup"), "when-cell"),
+            "acts": Column("acts", say("overview.actions"), "actions"),
+        }
+        self._box = components.element("section", "hidden")
+        with self._box:
+            title = say(TITLES[standing])
+            components.text("h2", title)
+            self._grid = Grid(title, [columns[key] for key in keys], kind="hosts", on_act=on_act)
+            self._more = components.link("", f"/agents?standing={standing}", "hidden")
+
+    def show(self, hosts: list[Host]) -> None:
+        """Show these."""
+        words = self._visit.words
+        may = self._visit.principal.may(Permission.BACK_UP)
+        components.dress(self._box, "part" if hosts else "hidden")
+        self._grid.show([host_cells.row(words, host, may_back_up=may) for host in hosts[:SHOWN]])
+        rest = len(hosts) - SHOWN
+        components.dress(self._more, "more" if rest > 0 else "hidden")
+        self._more.show(words.count("overview.more", rest) if rest > 0 else "")
 
 
 def verdict(visit: Visit, hosts: list[Host]) -> str:

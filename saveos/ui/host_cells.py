@@ -1,0 +1,120 @@
+"""One host as cells of a grid: is it there, is it safe, what does it do."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from saveos.jobs.model import State
+from saveos.protocol import Platform
+from saveos.snapshots.fleet import NEEDY, Host, Need
+from saveos.ui import components_work
+from saveos.ui.grid import Act, Cell, Row, Work, moment
+
+if TYPE_CHECKING:
+    from saveos.jobs.model import Job, JobProgress
+    from saveos.ui.words import Words
+
+PLATFORMS = {Platform.LINUX: "Linux", Platform.WINDOWS: "Windows", Platform.MACOS: "macOS"}
+NEEDS = {
+    Need.NOTHING: "need.nothing",
+    Need.STARTING: "need.starting",
+    Need.FAILED: "need.failed",
+    Need.LATE: "need.late",
+    Need.NEVER: "need.never",
+    Need.REVOKED: "need.revoked",
+}
+MOODS = {
+    Need.NOTHING: "good",
+    Need.STARTING: "calm",
+    Need.FAILED: "bad",
+    Need.LATE: "warn",
+    Need.NEVER: "warn",
+    Need.REVOKED: "muted",
+}
+NOTHING = "\N{EN DASH}"
+BACK_UP, CANCEL = "back-up", "cancel"
+
+
+def row(words: Words, host: Host, *, may_back_up: bool) -> Row:
+    """Return a host as a row: host, state, when, size, acts."""
+    name, newest = host.agent.hostname, host.newest
+    count = host.agent.snapshots_count
+    can_start = may_back_up and host.job is None and host.need is not Need.REVOKED
+    label = words.say("action.back_up_now")
+    return Row(
+        id=host.agent.id,
+        name=name if host.need is not Need.REVOKED else "",
+        classes="host revoked" if host.need is Need.REVOKED else "host",
+        cells={
+            "host": Cell(
+                text=name,
+                sub=facts(words, host),
+                dot="online" if host.is_online else "offline",
+                href=f"/agents/{host.agent.id}",
+            ),
+            "state": state(words, host, may_cancel=may_back_up),
+            "when": moment(
+                words,
+                newest.started_at if newest else None,
+                words.say("overview.never"),
+                sub=words.count("overview.snapshots", count) if count else "",
+            ),
+            "size": Cell(
+                text=words.size(newest.original_bytes) if newest else NOTHING,
+                sub=words.say("snapshot.added", size=words.size(newest.added_bytes)) if newest else "",
+            ),
+            "acts": Cell(acts=(Act(id=BACK_UP, label=label, aria=f"{label}: {name}"),) if can_start else ()),
+        },
+    )
+
+
+def state(words: Words, host: Host, *, may_cancel: bool) -> Cell:
+    """Return the verdict on a host; a job hides it, unless there is something to worry about."""
+    is_shown = host.job is None or host.need in NEEDY
+    why = host.failure if host.need is Need.FAILED else None
+    return Cell(
+        text=words.say(NEEDS[host.need]) if is_shown else "",
+        mood=MOODS[host.need] if is_shown else "",
+        sub=words.problem(why.error_code, why.message) if why else "",
+        work=work(words, host.job, host.progress, host.agent.hostname, is_online=host.is_online, may_cancel=may_cancel)
+        if host.job
+        else None,
+    )
+
+
+def work(
+    words: Words, job: Job, progress: JobProgress | None, whose: str, *, is_online: bool = True, may_cancel: bool
+) -> Work:
+    """Return a job that waits or runs as a bar with its words and a way to stop it."""
+    is_moving = job.state is State.RUNNING
+    fraction = progress.fraction if progress and is_moving else None
+    can_stop = may_cancel and job.cancel_requested_at is None
+    cancel = Act(id=CANCEL, label=words.say("action.cancel"), aria=words.say("job.cancel_of", host=whose))
+    return Work(
+        what=components_work.what(words, job, is_online=is_online),
+        far=components_work.how_far(words, job, progress) if is_moving else "",
+        percent=int(fraction * 100) if fraction is not None else None,
+        label=words.say("job.progress_of", host=whose),
+        is_waiting=not is_moving,
+        acts=(cancel,) if can_stop else (),
+    )
+
+
+def short(system: str) -> str:
+    """Return a system's name as people say it: "Debian 12" for "Debian GNU/Linux 12 (bookworm)"."""
+    return re.sub(r" \(.*\)$", "", system).replace(" GNU/Linux", "")
+
+
+def facts(words: Words, host: Host) -> str:
+    """Say whether the host is there, and what it is."""
+    agent = host.agent
+    if host.need is Need.REVOKED:
+        presence = words.say("agent.revoked")
+    elif host.is_online:
+        presence = words.say("agent.online")
+    elif agent.seen_at is None:
+        presence = words.say("agent.unheard")
+    else:
+        presence = words.say("agent.offline", when=words.ago(agent.seen_at))
+    return words.listing([presence, short(agent.system) or PLATFORMS[agent.platform], agent.agent_version])

@@ -1,0 +1,59 @@
+"""The dashboard's pages without a browser: NiceGUI's simulated user, through our gate and with a real session."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from nicegui.testing import User
+from nicegui.testing.general import nicegui_reset_globals
+
+from saveos import app, config, ui
+from saveos.gate import Gate
+from saveos.identity import sessions
+from saveos.identity.sessions import COOKIE, Visitor
+from saveos.policies import defaults
+from saveos.tenants import users
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from saveos.identity.principals import Principal
+    from saveos.parts import Parts
+
+EMAIL, PASSWORD = "anna@example.org", "correct horse battery staple"
+
+
+@contextlib.contextmanager
+def appliance(folder: Path) -> Iterator[Parts]:
+    """Return the parts of an appliance that does not serve; it has its administrator."""
+    settings = config.load({"data": str(folder), "address": "127.0.0.1"}, {})
+    with app.open_stores(settings) as stores:
+        users.create_administrator(stores.database, EMAIL, PASSWORD, "en", defaults.give_default)
+        yield app.build(stores, 8000).parts
+
+
+def sign_in(parts: Parts) -> tuple[Principal, str]:
+    """Return the administrator and the value of their cookie."""
+    principal, token = sessions.sign_in(parts.database, EMAIL, PASSWORD, Visitor(), hours=1)
+    return principal, token.text
+
+
+@contextlib.asynccontextmanager
+async def visitor(parts: Parts, cookie: str) -> AsyncIterator[User]:
+    """Return a simulated user who is signed in with that cookie."""
+    with nicegui_reset_globals():
+        os.environ["NICEGUI_USER_SIMULATION"] = "true"
+        try:
+            shell: Any = ui.build(parts)
+            gate = Gate(parts.database, None, shell, contextlib.nullcontext)
+            async with shell.router.lifespan_context(shell):
+                transport = httpx.ASGITransport(gate)
+                cookies = {COOKIE: cookie}
+                async with httpx.AsyncClient(transport=transport, base_url="https://test", cookies=cookies) as client:
+                    yield User(client)
+        finally:
+            os.environ.pop("NICEGUI_USER_SIMULATION", None)
