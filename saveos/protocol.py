@@ -296,6 +296,8 @@ class ArchiveFacts(Wire, frozen=True, kw_only=True):
     original_bytes: Count = 0
     compressed_bytes: Count = 0
     added_bytes: Count = 0  # what this archive added to the repository
+    new_files_count: Count | None = None  # since the archive before; None: not known
+    changed_files_count: Count | None = None
     duration_seconds: Annotated[float, Meta(ge=0)] = 0.0
     sources: Annotated[tuple[HostPath, ...], Meta(max_length=1000)] = ()
 

@@ -112,6 +112,8 @@ def _facts(archive: dict[str, Any], paths: list[str]) -> ArchiveFacts:
         original_bytes=stats["original_size"],
         compressed_bytes=stats["compressed_size"],
         added_bytes=max(0, stats["deduplicated_size"]),
+        new_files_count=stats.get("saveos_new_files"),
+        changed_files_count=stats.get("saveos_changed_files"),
         duration_seconds=max(0.0, float(archive.get("duration", 0))),
         sources=tuple(printable(path) for path in paths),
     )

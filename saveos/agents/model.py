@@ -63,6 +63,16 @@ class Provisioning(msgspec.Struct, frozen=True, kw_only=True):
     agent_id: AgentId | None
 
 
+class AgentCertificate(msgspec.Struct, frozen=True, kw_only=True):
+    """The certificate by which a host is known. `renews_at`: from then on the host asks for the next one."""
+
+    serial: str  # hex
+    issued_at: datetime
+    expires_at: datetime
+    renews_at: datetime
+    revoked_at: datetime | None
+
+
 class AgentIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """Who is at the other end of an authenticated agent connection."""
 

@@ -138,6 +138,8 @@ CREATE INDEX audit_by_action ON audit(action, id);
 
 DASHBOARD = """
 ALTER TABLE users ADD COLUMN time_zone TEXT NOT NULL DEFAULT '';
+ALTER TABLE snapshots ADD COLUMN new_files_count INTEGER;
+ALTER TABLE snapshots ADD COLUMN changed_files_count INTEGER;
 CREATE INDEX jobs_by_state ON jobs(tenant_id, state, id);
 CREATE INDEX jobs_by_end ON jobs(tenant_id, ended_at);
 """
@@ -151,7 +153,7 @@ def m001_the_spine(db: UtilsDatabase) -> None:
 
 @migrations()
 def m002_the_dashboard(db: UtilsDatabase) -> None:
-    """Keep a person's time zone; find jobs by state and by end."""
+    """Keep a person's time zone and what each backup found changed; find jobs by state and by end."""
     _execute(db, DASHBOARD)
 
 
