@@ -18,7 +18,7 @@ SYSTEMS = ("Debian GNU/Linux 12 (bookworm)", "Debian GNU/Linux 13 (trixie)", "Ub
 
 
 def plant(path: Path, agents: int, snapshots: int, *, seed: int = 7) -> None:
-    """Add so many agents with so many daily snapshots each to the first tenant; one in forty failed, a few are silent."""
+    """Add so many agents with so many daily snapshots to the first tenant; one in forty failed, a few are silent."""
     rng = random.Random(seed)  # noqa: S311 - the same fleet each time
     connection = sqlite3.connect(path, timeout=60, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
