@@ -142,6 +142,7 @@ ALTER TABLE snapshots ADD COLUMN new_files_count INTEGER;
 ALTER TABLE snapshots ADD COLUMN changed_files_count INTEGER;
 CREATE INDEX jobs_by_state ON jobs(tenant_id, state, id);
 CREATE INDEX jobs_by_end ON jobs(tenant_id, ended_at);
+CREATE INDEX restores_by_end ON jobs(tenant_id, ended_at) WHERE kind = 'restore';
 """
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from saveos import clock
 from saveos.database.connection import many, one
 from saveos.jobs.table import JOB, to_job
 
 if TYPE_CHECKING:
     import sqlite3
+    from datetime import datetime
 
     from saveos.jobs.model import Job, JobChoice
     from saveos.protocol import TenantId
@@ -30,6 +32,17 @@ def count(connection: sqlite3.Connection, tenant_id: TenantId, choice: JobChoice
     conditions, values = _conditions(tenant_id, choice)
     row = one(connection, f"SELECT count(*) AS count FROM jobs j WHERE {conditions}", values)
     return int(row["count"]) if row else 0
+
+
+def last_restore_at(connection: sqlite3.Connection, tenant_id: TenantId) -> datetime | None:
+    """Return when a tenant's last restore ended well."""
+    row = one(
+        connection,
+        "SELECT ended_at FROM jobs WHERE tenant_id = ? AND kind = 'restore' AND state = 'done'"
+        " ORDER BY ended_at DESC LIMIT 1",
+        (tenant_id,),
+    )
+    return clock.from_text(row["ended_at"]) if row else None
 
 
 def _conditions(tenant_id: TenantId, choice: JobChoice) -> tuple[str, dict[str, Any]]:

@@ -229,6 +229,61 @@ const journeys = {
     await page.waitForSelector(".account[aria-label^='Account']");
   },
 
+  // From the front page to what failed, why, and again; in two languages on the way. With the keyboard where it counts.
+  async retry({ page }) {
+    await page.goto(`${address}/`);
+    const needy = page.locator(`tr.host:has-text('${options.host}')`);
+    await needy.locator("text=Last backup failed").waitFor();
+    await page.focus("nav.sections a[href='/jobs']");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(`${address}/jobs`);
+    await page.fill("input[type=search]", options.host);
+    await page.selectOption(".filters select >> nth=0", "failed");
+    await page.waitForURL(/search=.*state=failed/);
+    const job = page.locator("tr.job");
+    await job.getByText(options.why).waitFor();
+    expect((await job.count()) === 1, "one job failed");
+    await page.click(".account");
+    await page.click(".account-menu input[value=fr]", { force: true });
+    await page.waitForSelector("h1:has-text('Tâches')");
+    expect((await page.inputValue("input[type=search]")) === options.host, "what was typed outlives the language");
+    expect((await job.count()) === 1, "what was looked for, too");
+    await page.keyboard.press("Escape");
+    await page.click(".account");
+    await page.click(".account-menu input[value=en]", { force: true });
+    await page.waitForSelector("h1:has-text('Jobs')");
+    await page.keyboard.press("Escape");
+    await job.locator("a >> nth=0").click();
+    await page.waitForURL(/\/jobs\/job_/);
+    await judge(page, "failed job");
+    await page.click("button:has-text('Try again')");
+    tell("asked");
+    await page.waitForSelector(".work:not(.hidden) >> text=Backing up");
+    await page.waitForSelector(".log >> text=10 files read");
+    tell("seen");
+    await page.waitForSelector("p.state:has-text('Done')");
+    await page.goto(`${address}/`);
+    await page.waitForSelector("h1");
+    await needy.waitFor({ state: "detached" });
+  },
+
+  // A viewer has no buttons, and an administrator's page says no.
+  async viewer({ page }) {
+    await page.goto(`${address}/agents`);
+    await page.waitForSelector("tr.host");
+    expect((await page.locator("tr.host button").count()) === 0, "no buttons");
+    expect((await page.locator(".table-frame input[type=checkbox]").count()) === 0, "nothing to select");
+    for (const path of ["/downloads", "/settings", "/policies"]) {
+      await page.goto(`${address}${path}`);
+      await page.waitForSelector(".page h1:visible");
+      const open = await page.locator(".page button:visible:not(:disabled):not(.sort)").allTextContents();
+      expect(open.every((label) => options.harmless.includes(label.trim())), `${path}: ${open}`);
+      await judge(page, `${path} as a viewer`);
+    }
+    tell("looked");
+    await page.waitForURL(`${address}/`, { timeout: 5000 });
+  },
+
   // Every page, for the eye and for axe; a menu that a phone opens.
   async look({ page }) {
     const at = async (name, path) => {
