@@ -181,22 +181,23 @@ class AgentsThemselves(Controller):
     async def beat(
         self, data: Heartbeat, agent: AgentIdentity, visitor: Visitor, parts: Parts, request: Request[Any, Any, Any]
     ) -> HeartbeatAnswer:
-        """Say that the host lives; the answer waits for work up to `wait_seconds`."""
+        """Say that the host lives; the answer waits for work or a question up to `wait_seconds`."""
         del request
         lease = parts.settings.lease_seconds
-        assignment = await parts.database.write_async(
+        wanted = await parts.database.write_async(
             lambda connection: heartbeat.beat(connection, agent, data, visitor.address, lease)
         )
         deadline = time.monotonic() + data.wait_seconds
-        while assignment is None and data.running_job is None and not agent.is_renewal_due:
+        while not wanted and data.running_job is None and not agent.is_renewal_due:
             if not await parts.waiting.wait(agent.agent_id, deadline - time.monotonic()):
                 break
-            assignment = await parts.database.write_async(lambda connection: heartbeat.claim(connection, agent, lease))
+            wanted = await parts.database.write_async(lambda connection: heartbeat.claim(connection, agent, lease))
         return HeartbeatAnswer(
-            assignment=assignment,
+            assignment=wanted.assignment,
             next_seconds=parts.settings.heartbeat_seconds,
             renew=agent.is_renewal_due,
             escrow_wanted=agent.state == "enrolled",
+            questions=wanted.questions,
         )
 
     @post("/renew", summary="Renew the certificate", status_code=200, sync_to_thread=True, responses=documented(409))
