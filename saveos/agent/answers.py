@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import queue
+import signal
 import subprocess
 import threading
 from typing import TYPE_CHECKING
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("saveos.agent")
 THREADS_LIMIT = 8  # as many as the appliance leaves open; more would be its fault
-NICENESS = 10
 LOOK_SECONDS = 0.2  # how soon a counting process ends when this agent does
 SILENCE_SECONDS = 25.0  # a dead network drive, a pattern that never ends
+AGAIN_SECONDS = 2.0
 STOP_SECONDS = 2.0
 MESSAGE_LENGTH = 4000
 
@@ -64,7 +65,6 @@ class Answers:
             thread.join(STOP_SECONDS)
 
     def _answer(self, question: Question) -> None:
-        _give_way()
         try:
             client = Client.for_host(self._home, self._config())
             with contextlib.closing(client), contextlib.closing(self._parts(question)) as parts:
@@ -122,8 +122,7 @@ class Answers:
             for last in _told(process, trial, self._stopping):
                 yield last
         finally:
-            process.kill()
-            process.wait()
+            _kill(process)
         if not last.is_final:
             message = "The host could not finish: a drive does not answer, or a pattern takes too long."
             yield msgspec.structs.replace(last, is_final=True, message=message)
@@ -132,22 +131,36 @@ class Answers:
 def _told(
     process: subprocess.Popen[bytes], trial: Trial, stopping: threading.Event
 ) -> Generator[ExcludesTried, None, None]:
-    """Give what a counting process says until it ends, is silent for too long, or this agent ends."""
+    """Give what a counting process says until it ends, is silent for too long, or this agent ends.
+
+    While it is silent its last word comes again, so that we hear whether somebody still waits.
+    """
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     reader = threading.Thread(target=_converse, args=(process, trial, lines), name="counts", daemon=True)
     reader.start()
-    silent_seconds = 0.0
+    last, silent_seconds, again_seconds = ExcludesTried(), 0.0, AGAIN_SECONDS
     while not stopping.is_set() and silent_seconds < SILENCE_SECONDS:
         try:
             line = lines.get(timeout=LOOK_SECONDS)
         except queue.Empty:
             silent_seconds += LOOK_SECONDS
+            if silent_seconds >= again_seconds:
+                again_seconds += AGAIN_SECONDS
+                yield last
             continue
-        silent_seconds = 0.0
         if not line:
             return
-        with contextlib.suppress(msgspec.MsgspecError):
-            yield msgspec.json.decode(line, type=ExcludesTried)
+        silent_seconds, again_seconds = 0.0, AGAIN_SECONDS
+        last = msgspec.json.decode(line, type=ExcludesTried)
+        yield last
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a counting process, and its loader if it has one."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _converse(process: subprocess.Popen[bytes], trial: Trial, lines: queue.SimpleQueue[bytes]) -> None:
@@ -161,9 +174,3 @@ def _converse(process: subprocess.Popen[bytes], trial: Trial, lines: queue.Simpl
             for line in stdout:
                 lines.put(line)
     lines.put(b"")
-
-
-def _give_way() -> None:
-    """Let the rest of this agent go first, where a thread may be told so (Linux)."""
-    with contextlib.suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -32,8 +32,7 @@ def back_up(work: Work, order: BackupOrder) -> JobReport:
     arguments = ["create", *COMMON, "--progress", "--json", "--exclude-caches", "--files-cache", "ctime,size,inode"]
     arguments += ["--checkpoint-interval", str(order.checkpoint_seconds), "--compression", order.compression]
     arguments += ["--one-file-system"] if order.one_file_system else []
-    for pattern in excludes:
-        arguments += ["--exclude", pattern]
+    arguments += [f"--exclude={pattern}" for pattern in excludes]  # one word each: a pattern may begin with a dash
     outcome = work.run([*arguments, f"::{order.archive}", "--", *paths], TunnelMode.WRITE)
     total.stop()
     if outcome.code == "archive-exists" and (found := _existing(work, order)) is not None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from saveos.agent import lifeline
 from saveos.agent.borg_log import printable
 from saveos.agent.counts import Counts
 from saveos.agent.engine import PARENT_VARIABLE, end_with
@@ -48,6 +49,7 @@ def main() -> int:
 
 def give_way() -> None:
     """Let everything else on the host go first, and end with the daemon."""
+    lifeline.hold_to_parent()
     if sys.platform != "win32":
         import resource  # noqa: PLC0415
 
