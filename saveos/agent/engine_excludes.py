@@ -19,6 +19,7 @@ from saveos.agent import lifeline
 from saveos.agent.borg_log import printable
 from saveos.agent.counts import Counts
 from saveos.agent.engine import PARENT_VARIABLE, end_with
+from saveos.agent.settings import is_frozen
 from saveos.protocol import ExcludesTried
 
 if TYPE_CHECKING:
@@ -49,13 +50,15 @@ def main() -> int:
 
 def give_way() -> None:
     """Let everything else on the host go first, and end with the daemon."""
+    parent = os.environ.get(PARENT_VARIABLE, "")
     lifeline.hold_to_parent()
+    if parent.isdigit() and os.getppid() != int(parent) and not is_frozen():
+        sys.exit(1)  # it ended before we could hold to it
     if sys.platform != "win32":
         import resource  # noqa: PLC0415
 
         os.nice(NICENESS)
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    parent = os.environ.get(PARENT_VARIABLE, "")
     if parent.isdigit():
         threading.Thread(target=end_with, args=(int(parent),), daemon=True).start()
 

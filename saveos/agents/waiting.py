@@ -44,21 +44,24 @@ class Waiting:
             seen = version
             await asyncio.sleep(WATCH_SECONDS)
 
-    async def wait(self, agent_id: str, seconds: float) -> bool:
-        """Return True when there may be work for the agent, False when the time is over or we are closing."""
+    async def wait(self, agent_id: str, seconds: float, gone: asyncio.Future[None]) -> bool:
+        """Return True when there may be work for the agent, False when the time is over or we are closing.
+
+        False too once the host has `gone`: what a dead connection takes, the next one would not hear of.
+        """
         if self._is_closing or seconds <= 0:
             return False
         event = asyncio.Event()
         self._events.setdefault(agent_id, set()).add(event)
+        woken = asyncio.ensure_future(event.wait())
         try:
-            await asyncio.wait_for(event.wait(), seconds)
-        except TimeoutError:
-            return False
+            await asyncio.wait((woken, gone), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            woken.cancel()
             self._events[agent_id].discard(event)
             if not self._events[agent_id]:
                 del self._events[agent_id]
-        return not self._is_closing
+        return event.is_set() and not gone.done() and not self._is_closing
 
     def close(self) -> None:
         """Answer every open poll now: the appliance is stopping."""
