@@ -9,6 +9,7 @@ import queue
 import signal
 import subprocess
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -59,10 +60,11 @@ class Answers:
             thread.start()
 
     def stop(self) -> None:
-        """Answer no more: the daemon ends."""
+        """Answer no more: the daemon ends, and waits a little for what counts to end too."""
         self._stopping.set()
+        deadline = time.monotonic() + STOP_SECONDS
         for thread in self._threads:
-            thread.join(STOP_SECONDS)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _answer(self, question: Question) -> None:
         try:
