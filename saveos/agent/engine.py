@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
         count_changes(archiver.Archiver, archive.Statistics)
     parent = os.environ.get(PARENT_VARIABLE, "")
     if parent.isdigit():
-        threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
+        threading.Thread(target=end_with, args=(int(parent),), daemon=True).start()
     sys.argv = ["borg", *argv]
     archive.sys = _PrintableSys()
     try:
@@ -204,7 +204,7 @@ def _answer_at_hand(repository: Any, calls: Any, remote: Any) -> bytes | None:
     return data
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """Wait for the parent's death and stop Borg in order: an orphan would hold the repository for nobody."""
     try:
         while True:

@@ -20,6 +20,7 @@ from saveos.api.guards import provide_agent, provide_principal, provide_visitor
 from saveos.api.health import health, prometheus
 from saveos.api.jobs import Jobs
 from saveos.api.problems import HANDLERS
+from saveos.api.questions import Answers, Questions
 from saveos.api.session import Session
 from saveos.api.snapshots import Snapshots
 from saveos.parts import Parts
@@ -36,6 +37,8 @@ def build(parts: Parts) -> Litestar:
             AgentsThemselves,
             Jobs,
             Snapshots,
+            Questions,
+            Answers,
             Session,
             agent_executable,
             health,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from saveos.agents import questions
 from saveos.snapshots import backup
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ HOUR_SECONDS = 3600
 
 
 def start(database: Database, hourly: Callable[[], None]) -> BackgroundScheduler:
-    """Start ticking: due policies every 15 s, `hourly` every hour (the server's certificate). UTC throughout."""
+    """Start ticking: due policies and old questions every 15 s, `hourly` every hour (the certificate). All in UTC."""
     scheduler = BackgroundScheduler(
         timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
     )
@@ -34,3 +35,4 @@ def _tick(database: Database) -> None:
     count = database.write(backup.queue_due)
     if count:
         log.info("%d backups became due.", count)
+    questions.forget(database)
