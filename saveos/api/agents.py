@@ -184,6 +184,7 @@ class AgentsThemselves(Controller):
         """Say that the host lives; the answer waits for work up to `wait_seconds`."""
         del request
         lease = parts.settings.lease_seconds
+        parts.pulse.beat()
         assignment = await parts.database.write_async(
             lambda connection: heartbeat.beat(connection, agent, data, visitor.address, lease)
         )
