@@ -116,23 +116,31 @@ export default {
     plain(value, decimals) {
       return value.toLocaleString(this.reader.language, { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
     },
-    written(at, format) {
-      return new Intl.DateTimeFormat(this.reader.language === "en" ? "en-GB" : this.reader.language, { ...format, timeZone: "UTC" }).format(at);
+    day(at) {
+      const date = new Date(at);
+      return `${date.getUTCDate()} ${this.reader.months[date.getUTCMonth()]}`;
+    },
+    month(at) {
+      const date = new Date(at);
+      return `${this.reader.months[date.getUTCMonth()]} ${date.getUTCFullYear()}`;
+    },
+    clock(at) {
+      return new Date(at).toISOString().slice(11, 16);
     },
     time(value) {
       const at = Number(value), whole = at % DAY === 0;
-      if (this.plots.span <= 2 * DAY && !whole) return this.written(at, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-      if (this.plots.span > 60 * DAY && !this.plots.categories) return this.written(at, { month: "short", year: "2-digit" });
-      return whole ? this.written(at, { day: "numeric", month: "short" }) : "";
+      if (this.plots.span <= 2 * DAY && !whole) return this.clock(at);
+      if (this.plots.span > 60 * DAY && !this.plots.categories) return this.month(at);
+      return whole ? this.day(at) : "";
     },
     told(rows) {
       if (!rows.length) return "";
       const at = Number(rows[0].axisValue), place = rows[0].dataIndex;
-      const clock = this.plots.bar ? this.plots.bar < DAY : this.plots.span < 60 * DAY;
-      const hours = clock ? { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } : {};
+      const isExact = this.plots.bar ? this.plots.bar < DAY : this.plots.span < 60 * DAY;
+      const when = `${this.day(at)} ${new Date(at).getUTCFullYear()}${isExact ? `, ${this.clock(at)}` : ""}`;
       const box = document.createElement("div");
       box.className = "chart-tip";
-      box.append(this.line("chart-tip-when", this.written(at, { day: "numeric", month: "short", year: "numeric", ...hours })));
+      box.append(this.line("chart-tip-when", when));
       for (const row of rows) {
         const value = Array.isArray(row.value) ? row.value[1] : row.value;
         if (value === null || value === undefined) continue;

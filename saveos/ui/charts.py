@@ -7,7 +7,7 @@ knows the theme, and hears of the reader's language and zone (chart.js).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ import msgspec
 from nicegui.element import Element
 from nicegui.elements import echart
 
-from saveos.ui import components
 from saveos.ui.components import put
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 BUNDLE = str(Path(echart.__file__).parent / "dist")
 FONT = 'system-ui, "Segoe UI", Roboto, "Noto Sans", sans-serif'  # as in saveos.css
-NOTHING = "\N{EN DASH}"
 WHOLE_FROM = 100  # from here on, nobody looks at what stands behind the point
 # Not by colour alone: hatching for the second kind of bar, a denser one for the third, as the legend's swatches.
 DECALS: dict[str, dict[str, Any]] = {
@@ -152,8 +150,8 @@ class Canvas(Element, component="chart.js", esm={"nicegui-echart": BUNDLE}):
     def speak(self, visit: Visit) -> None:
         """Tell the browser the reader's language and zone, if they are others than it knows."""
         words = visit.words
-        units = words.say("size.units").split()
-        put(self, "reader", {"language": words.language, "zone": words.zone_name, "units": units})
+        units, months = words.say("size.units").split(), words.say("time.months").split()
+        put(self, "reader", {"language": words.language, "zone": words.zone_name, "units": units, "months": months})
 
     def show(self, plots: dict[str, Any]) -> None:
         """Show other data."""
@@ -163,118 +161,3 @@ class Canvas(Element, component="chart.js", esm={"nicegui-echart": BUNDLE}):
         """Add points; what is older than the range goes."""
         plain = {name: plot.plain() for name, plot in series.items()}
         self.run_method("push", plain, milliseconds(end))
-
-
-class Chart:
-    """A figure: its name, a legend that also tells the newest figures, and the drawing."""
-
-    def __init__(
-        self,
-        visit: Visit,
-        title: str,
-        lines: Sequence[Line],
-        unit: str,
-        *,
-        is_bars: bool = False,
-        most: float | None = None,
-    ) -> None:
-        """Draw it empty; see `options` for what is said."""
-        self._visit, self._title, self._unit = visit, title, unit
-        self._lines = lines
-        self._told: dict[str, components.Text] = {}
-        self._entries: dict[str, Element] = {}
-        self.box = components.element("figure", "chart")
-        with self.box:
-            with components.element("figcaption", "chart-head"):
-                components.text("h3", title)
-                with components.element("ul", "legend"):
-                    for line in lines:
-                        with components.element("li") as entry:
-                            components.element("span", f"swatch {line.style}{' square' if is_bars else ''}").style(
-                                f"--swatch: var({line.colour})"
-                            )
-                            components.text("span", line.label if len(lines) > 1 else "", "muted")
-                            self._told[line.id] = components.text("span", "", "strong num")
-                        self._entries[line.id] = entry
-            self._frame = components.element("div", "chart-frame", role="img", aria_label=title)
-            with self._frame:
-                self._canvas = Canvas(visit, options(lines, unit, is_bars=is_bars, most=most))
-            self._none = components.text("p", "", "chart-none muted hidden")
-
-    def show_lines(
-        self, plots: Mapping[str, Plot], end: datetime, span_seconds: float, *, until: datetime | None = None
-    ) -> None:
-        """Show plots by the ids of the lines, over a range that ends at `end`; the axis may go on `until` later.
-
-        The legend names only those lines that there is a plot of.
-        """
-        series = {name: plot.plain() for name, plot in plots.items()}
-        shown = {"series": series, "end": milliseconds(end), "span": span_seconds * 1000, "unit": self._unit}
-        if until is not None:
-            shown["until"] = milliseconds(until)
-        for name, entry in self._entries.items():
-            components.dress(entry, "" if name in plots else "hidden")
-        self._canvas.speak(self._visit)
-        self._canvas.show(shown)
-        known = {name: [value for value in plot.values if value is not None] for name, plot in plots.items()}
-        self._describe({name: values for name, values in known.items() if values})
-
-    def push(self, plots: Mapping[str, Plot], end: datetime) -> None:
-        """Add what was measured since."""
-        self._canvas.speak(self._visit)
-        self._canvas.push(plots, end)
-
-    def show_bars(
-        self, starts: Sequence[datetime], bars: Mapping[str, Sequence[float]], bar_seconds: float, notes: Sequence[str]
-    ) -> None:
-        """Show a stack for each start; `notes` are told of each in its tip."""
-        words = self._visit.words
-        local = [words.local(start) for start in starts]
-        shown = {
-            "categories": [milliseconds(start.replace(tzinfo=UTC)) for start in local],
-            "bars": {name: list(values) for name, values in bars.items()},
-            "notes": list(notes),
-            "bar": bar_seconds * 1000,
-            "span": bar_seconds * 1000 * len(starts),
-            "end": 0,
-            "unit": self._unit,
-        }
-        self._canvas.speak(self._visit)
-        self._canvas.show(shown)
-        self._describe({name: list(values) for name, values in bars.items() if any(values)})
-
-    def tell(self, figures: Mapping[str, str]) -> None:
-        """Show figures beside the names of the legend."""
-        for name, figure in figures.items():
-            self._told[name].show(figure)
-
-    def _describe(self, known: Mapping[str, Sequence[float]]) -> None:
-        """Say what the drawing shows to those who do not see it, and say so when it shows nothing."""
-        say = self._visit.say
-        parts = [
-            say(
-                "chart.told",
-                name=line.label,
-                least=self.figure(min(known[line.id])),
-                most=self.figure(max(known[line.id])),
-                last=self.figure(known[line.id][-1]),
-            )
-            for line in self._lines
-            if known.get(line.id)
-        ]
-        put(self._frame, "aria-label", f"{self._title}. {' '.join(parts) or say('chart.nothing')}")
-        self._none.show("" if parts else say("chart.nothing"))
-        components.dress(self._none, "chart-none muted hidden" if parts else "chart-none muted")
-
-    def figure(self, value: float | None) -> str:
-        """Return a value in the chart's unit and the reader's words."""
-        words = self._visit.words
-        if value is None:
-            return NOTHING
-        if self._unit == "size":
-            return words.size(value)
-        if self._unit == "rate":
-            return words.rate(value)
-        if self._unit == "share":
-            return words.percent(value)
-        return words.number(value, 0 if value == int(value) or value >= WHOLE_FROM else 1)

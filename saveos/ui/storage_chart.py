@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from saveos import clock
 from saveos.measurements.forecast import Trend
-from saveos.ui.charts import Chart, Line, Plot
+from saveos.ui.charts import Line, Plot
+from saveos.ui.figures import Chart
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -14,7 +14,7 @@ from saveos.measurements import outlook, reading
 from saveos.measurements.model import GRAINS, OPEN, SAMPLE_SECONDS, Bar, HostStorage, Name, Range, Series
 from saveos.measurements.outlook import Outlook
 from saveos.ui import components, frame
-from saveos.ui.charts import Chart, Plot
+from saveos.ui.charts import Plot
 from saveos.ui.pages import monitoring_parts as parts
 from saveos.ui.storage_chart import StorageChart, disk_words, forecast_words
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from saveos.database.connection import Database
     from saveos.identity.principals import Principal
+    from saveos.ui.figures import Chart
     from saveos.ui.frame import Board, Visit
 
 RANGES = {

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from saveos.identity.principals import Permission
 from saveos.measurements.model import Bar, HostStorage, Name
 from saveos.ui import components
-from saveos.ui.charts import Chart, Line
+from saveos.ui.charts import Line
+from saveos.ui.figures import Chart
 from saveos.ui.grid import Cell, Column, Grid, Row
 from saveos.ui.pager import Pager
 
