@@ -56,7 +56,8 @@ def means(
     A row counts for as long as it stands for, as rows of different lengths meet where they were thinned out.
     """
     columns = ", ".join(
-        f"total({name} * step) / nullif(total(iif({name} IS NULL, 0, step)), 0) AS {name}" for name in names
+        f"total({name} * step) / nullif(total(CASE WHEN {name} IS NULL THEN 0 ELSE step END), 0) AS {name}"
+        for name in names
     )
     return _rows(
         connection,
@@ -125,12 +126,13 @@ def hosts(connection: sqlite3.Connection, tenant_id: TenantId, since: datetime) 
     """Return what each of a tenant's hosts keeps here."""
     rows = many(
         connection,
-        "SELECT a.id AS agent_id, a.hostname, iif(r.measured_at IS NULL, NULL, r.stored_bytes) AS stored_bytes,"
+        "SELECT a.id AS agent_id, a.hostname,"
+        " CASE WHEN r.measured_at IS NULL THEN NULL ELSE r.stored_bytes END AS stored_bytes,"
         " coalesce(s.original, 0) AS original_bytes, coalesce(s.added, 0) AS added_bytes,"
         " coalesce(s.recent, 0) AS added_in_range_bytes, coalesce(j.good, 0) AS good_in_range,"
         " coalesce(j.ended, 0) AS ended_in_range FROM agents a LEFT JOIN repositories r ON r.agent_id = a.id"
         " LEFT JOIN (SELECT agent_id, sum(original_bytes) AS original, sum(added_bytes) AS added,"
-        " sum(iif(started_at >= :since, added_bytes, 0)) AS recent"
+        " sum(CASE WHEN started_at >= :since THEN added_bytes ELSE 0 END) AS recent"
         f" FROM snapshots WHERE {_OWN} true GROUP BY agent_id) s ON s.agent_id = a.id"
         " LEFT JOIN (SELECT agent_id, sum(state IN ('done', 'warned')) AS good, count(*) AS ended FROM jobs"
         f" WHERE {_OWN} ended_at >= :since AND kind = 'backup' AND state IN ('done', 'warned', 'failed')"

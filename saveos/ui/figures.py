@@ -36,7 +36,7 @@ class Chart:
     ) -> None:
         """Draw it empty; see `options` for what is said."""
         self._visit, self._title, self._unit = visit, title, unit
-        self._lines = lines
+        self._lines, self._is_bars = lines, is_bars
         self._told: dict[str, components.Text] = {}
         self._entries: dict[str, Element] = {}
         self.box = components.element("figure", "chart")
@@ -107,20 +107,17 @@ class Chart:
     def _describe(self, known: Mapping[str, Sequence[float]]) -> None:
         """Say what the drawing shows to those who do not see it, and say so when it shows nothing."""
         say = self._visit.say
-        parts = [
-            say(
-                "chart.told",
-                name=line.label,
-                least=self.figure(min(known[line.id])),
-                most=self.figure(max(known[line.id])),
-                last=self.figure(known[line.id][-1]),
-            )
-            for line in self._lines
-            if known.get(line.id)
-        ]
+        parts = [self._in_words(line, known[line.id]) for line in self._lines if known.get(line.id)]
         put(self._frame, "aria-label", f"{self._title}. {' '.join(parts) or say('chart.nothing')}")
         self._none.show("" if parts else say("chart.nothing"))
         components.dress(self._none, "chart-none muted hidden" if parts else "chart-none muted")
+
+    def _in_words(self, line: Line, values: Sequence[float]) -> str:
+        name, most = line.label or self._title, self.figure(max(values))
+        if self._is_bars:
+            return self._visit.say("chart.told_bars", name=name, all=self.figure(sum(values)), most=most)
+        least, last = self.figure(min(values)), self.figure(values[-1])
+        return self._visit.say("chart.told", name=name, least=least, most=most, last=last)
 
     def figure(self, value: float | None) -> str:
         """Return a value in the chart's unit and the reader's words."""
