@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from typing import TYPE_CHECKING, Any
 
 from tests.support.appliance import Appliance, wait_until
@@ -33,11 +34,25 @@ def test_samples_are_taken_from_the_start_and_outlive_a_kill(tmp_path: Path) -> 
 
         appliance.start()
 
-        again = wait_until(lambda: len(rows(appliance)) >= len(before), 20, "the samples")
-        assert again
         assert set(before) <= set(rows(appliance))
         assert first[0] > 20_000_000
         assert [] != measured(appliance, "disk_used_bytes")["disk_used_bytes"]
+
+
+def test_old_samples_thin_out_when_it_starts(tmp_path: Path) -> None:
+    two_days_ago = int(time.time()) // 3600 * 3600 - 48 * 3600
+    with Appliance.started(tmp_path) as appliance:
+        appliance.stop()
+        with sqlite3.connect(appliance.data / "saveos.db", timeout=20) as connection:
+            samples = [(30, two_days_ago + 30 * number, number) for number in range(20)]
+            connection.executemany("INSERT INTO measurements (step, at, jobs_queued) VALUES (?, ?, ?)", samples)
+
+        appliance.start()
+
+        old = "SELECT step, at, jobs_queued FROM measurements WHERE at < ? ORDER BY at"
+        means = [(300, two_days_ago, 4.5), (300, two_days_ago + 300, 14.5)]
+        with sqlite3.connect(appliance.data / "saveos.db", timeout=20) as connection:
+            wait_until(lambda: connection.execute(old, (two_days_ago + 3600,)).fetchall() == means, 20, "the two means")
 
 
 def test_everything_is_read_by_name_and_range(shared_appliance: Appliance, tmp_path: Path) -> None:

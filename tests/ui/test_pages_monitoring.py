@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -85,6 +85,17 @@ def test_monitoring_shows_the_range_of_its_address(parts: Parts) -> None:
     visit(parts, journey)
 
 
+def test_monitoring_foresees_from_snapshots_until_the_disk_is_known(parts: Parts) -> None:
+    plant(parts.settings.database, 30, 12)
+
+    async def journey(user: User) -> None:
+        await user.open("/monitoring")
+
+        await user.should_see("reckoned from what backups added")
+
+    visit(parts, journey)
+
+
 def test_monitoring_with_a_wrong_range_shows_the_day(parts: Parts) -> None:
     async def journey(user: User) -> None:
         await user.open("/monitoring?range=century")
@@ -151,6 +162,24 @@ def test_monitoring_of_another_tenant_does_not_tell_how_busy_all_are(parts: Part
     visit(parts, journey)
 
 
+def test_monitoring_is_left_by_who_signs_out_elsewhere(parts: Parts) -> None:
+    async def go() -> None:
+        principal, cookie = board.sign_in(parts)
+        async with board.visitor(parts, cookie) as user:
+            await user.open("/monitoring?range=1y")
+            left: list[str] = []
+            user.navigate.to = lambda target, **_how: left.append(target)  # type: ignore[method-assign]
+            sessions.sign_out(parts.database, principal)
+            for _ in range(60):
+                await asyncio.sleep(0.1)
+                if left:
+                    break
+
+            assert ["/logout"] == left
+
+    asyncio.run(go())
+
+
 def test_last_day_has_the_worst_of_each_hour(parts: Parts) -> None:
     plant(parts.settings.database, 50, 2)
     _principal, cookie = board.sign_in(parts)
@@ -161,9 +190,7 @@ def test_last_day_has_the_worst_of_each_hour(parts: Parts) -> None:
     assert all(0 <= hour < 24 for _agent, hour, _state in cells)
 
 
-def _real() -> Any:
-    from datetime import UTC, datetime
-
+def _real() -> datetime:
     return datetime.now(UTC)
 
 

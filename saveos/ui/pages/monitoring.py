@@ -99,6 +99,7 @@ class MonitoringPage(frame.Page):
         asked = visit.client.request.query_params.get("range", "")
         self._span = Range(asked) if asked in list(Range) else Range.DAY
         self._allowed: frozenset[Name] = OPEN
+        self._zone = visit.words.zone_name  # the first visit learns the browser's a moment later
 
     async def prepare(self) -> None:
         """Learn what may be shown."""
@@ -132,12 +133,15 @@ class MonitoringPage(frame.Page):
         self._hosts = parts.Hosts(self.visit)
 
     async def refresh(self) -> None:
-        """Add what was measured since; look at everything anew once in a while."""
-        now = time.monotonic()
-        if now >= self._stale_at:
-            self._stale_at = now + STALE_SECONDS
+        """Add what was measured since; look at everything anew once in a while.
+
+        It asks every other second even where there can be no news: that is how a page hears that its reader has left.
+        """
+        now, zone = time.monotonic(), self.visit.words.zone_name
+        if now >= self._stale_at or zone != self._zone:
+            self._stale_at, self._zone = now + STALE_SECONDS, zone
             self._show(await self.visit.ask(self._look))
-        elif self._span in LIVE and self._charts and now >= self._news_at:
+        elif now >= self._news_at:
             self._news_at = now + NEWS_SECONDS
             news = await self.visit.ask(reading.news, self._names, self._seen + timedelta(seconds=SAMPLE_SECONDS))
             if any(series.last is not None for series in news.values()):
@@ -170,7 +174,8 @@ class MonitoringPage(frame.Page):
 
     def _push(self, news: Mapping[Name, Series]) -> None:
         for chart, names in self._charts.items():
-            chart.push({name.value: Plot.of(news[name]) for name in names}, clock.now())
+            if self._span in LIVE:
+                chart.push({name.value: Plot.of(news[name]) for name in names}, clock.now())
             chart.tell({name.value: chart.figure(news[name].last) for name in names})
         self._seen = clock.now()
 
