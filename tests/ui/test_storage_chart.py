@@ -70,8 +70,8 @@ def growing(days: int, first: int, last: int | None) -> dict[str, Any]:
         (
             outlook(Trend.GROWING, **growing(0, 0, 0), is_from_snapshots=True),
             (
-                "Full within a day if it goes on like this · growing by 2.0 GB a day · reckoned from what backups added,"
-                " since the disk has not been watched for long"
+                "Full within a day if it goes on like this · growing by 2.0 GB a day"
+                " · reckoned from what backups added, since the disk has not been watched for long"
             ),
         ),
     ],
