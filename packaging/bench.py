@@ -1,6 +1,6 @@
 """SaveOS beside plain Borg, Borg over SSH and restic, on the same trees, in one run: medians and ratios.
 
-usage: packaging/run bench [--scale 1.0] [--rounds 3] [--folder FOLDER]
+usage: packaging/run bench [--scale 1.0] [--rounds 3] [--folder FOLDER] [--dashboard]
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+import bench_dashboard  # noqa: E402 - beside this file
 
 from tests.support.appliance import Appliance, environment, wait_until  # noqa: E402 - a checkout, no package
 from tests.support.host import WireHost  # noqa: E402
@@ -56,10 +58,14 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="size of the trees; 1.0 is 100,000 files and 2 GB")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured, in turn")
     parser.add_argument("--folder", type=Path, help="where to work; memory when there is room, else the disk")
+    parser.add_argument("--dashboard", action="store_true", help="measure the dashboard alone")
     options = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="saveos-bench-", dir=options.folder or _workplace(options.scale)))
     print(f"in {scratch}, {os.cpu_count()} cores, scale {options.scale}, {options.rounds} rounds")
     try:
+        bench_dashboard.measure(scratch / "dashboard")
+        if options.dashboard:
+            return 0
         trees = (
             _small_tree(scratch / "small", int(SMALL_FILES * options.scale)),
             _large_tree(scratch / "large", int(LARGE_BYTES * options.scale)),

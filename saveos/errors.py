@@ -6,7 +6,7 @@ SaveOSError                     code, message for a person, context for the log
 ├─ NotAllowed          403      ├─ QuotaExceeded · MethodRefused
 ├─ NotFound            404
 ├─ Conflict            409      ├─ AlreadyEnrolled · IllegalTransition · RepositoryLocked · AlreadyRunning
-│                               └─ PlatformUnavailable
+│                               └─ PlatformUnavailable · HostOffline
 ├─ TooMany             429      slow down; says for how many seconds
 ├─ EngineError         502      borg: rc, msgid, last lines
 ├─ StorageError        502      S3
@@ -117,6 +117,12 @@ class PlatformUnavailable(Conflict):
     """There is no agent executable for that platform here."""
 
     code = "platform-unavailable"
+
+
+class HostOffline(Conflict):
+    """The host would have to answer now, and is not there."""
+
+    code = "host-offline"
 
 
 class TooMany(SaveOSError):

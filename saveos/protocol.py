@@ -31,6 +31,7 @@ OWN_SNAPSHOTS_PATH = "/api/v1/agents/self/snapshots"
 OWN_STATUS_PATH = "/api/v1/agents/self"
 PROGRESS_PATH = "/api/v1/jobs/{job_id}/progress"
 REPORT_PATH = "/api/v1/jobs/{job_id}/report"
+ANSWER_PATH = "/api/v1/agents/self/answers/{question_id}"
 
 STAMP_MAGIC = b"SAVEOSP1"  # ends a stamped executable: payload, its length as 8 bytes big-endian, this
 ESCROW_INFO = b"saveos repository key v1"  # HPKE info; the agent id follows it
@@ -42,6 +43,7 @@ JobId = NewType("JobId", str)
 SnapshotId = NewType("SnapshotId", str)
 PolicyId = NewType("PolicyId", str)
 ProvisioningId = NewType("ProvisioningId", str)
+QuestionId = NewType("QuestionId", str)
 
 Count = Annotated[int, Meta(ge=0, le=2**62)]
 ShortText = Annotated[str, Meta(max_length=255)]
@@ -204,6 +206,89 @@ class Assignment(Wire, frozen=True, kw_only=True):
     restore: RestoreOrder | None = None
 
 
+class ListFolder(Wire, frozen=True, kw_only=True):
+    """What lies in this folder? An empty path, or "/": where everything begins."""
+
+    path: LongText = ""
+
+
+class EntryKind(StrEnum):
+    """What an entry of a folder is; links are never followed."""
+
+    FOLDER = "folder"
+    FILE = "file"
+    LINK = "link"
+    OTHER = "other"
+
+
+class FolderEntry(Wire, frozen=True, kw_only=True):
+    """One entry. Bytes of its name that are no UTF-8 come as backslash escapes."""
+
+    name: Annotated[str, Meta(max_length=2048)]
+    kind: EntryKind = EntryKind.OTHER
+    size_bytes: Count = 0
+    modified_at: datetime | None = None
+
+
+class FolderListing(Wire, frozen=True, kw_only=True):
+    """What lies in a folder: folders first, then by name. `is_cut`: there is more than this.
+
+    `error` is empty or a code: not-found, not-permitted, not-a-folder, host-error; `message` says it in words.
+    """
+
+    path: LongText = ""
+    entries: Annotated[tuple[FolderEntry, ...], Meta(max_length=2000)] = ()
+    is_cut: bool = False
+    error: ShortText = ""
+    message: LongText = ""
+
+
+class TryExcludes(Wire, frozen=True, kw_only=True):
+    """What would a backup of these sources take and skip? Empty `sources` means the host's own default set."""
+
+    sources: Annotated[tuple[HostPath, ...], Meta(max_length=1000)] = ()
+    excludes: Annotated[tuple[HostPath, ...], Meta(max_length=1000)] = ()
+    one_file_system: bool = False
+
+
+class ExcludesTried(Wire, frozen=True, kw_only=True):
+    """Regular files that a backup would take, and those below the sources that it would skip.
+
+    `examples`: what is skipped (an excluded folder stands for all it holds), the largest first. Until `is_final` these
+    are the counts so far. `bad_pattern`: the first exclude that Borg refuses; then nothing was counted.
+    """
+
+    files_count: Count = 0
+    original_bytes: Count = 0
+    skipped_files_count: Count = 0
+    skipped_bytes: Count = 0
+    examples: Annotated[tuple[Annotated[str, Meta(max_length=1024)], ...], Meta(max_length=50)] = ()
+    is_final: bool = False
+    bad_pattern: LongText = ""
+    message: LongText = ""
+
+
+class Question(Wire, frozen=True, kw_only=True):
+    """What a person who waits wants to know of this host; exactly one is set."""
+
+    question_id: QuestionId
+    list_folder: ListFolder | None = None
+    try_excludes: TryExcludes | None = None
+
+
+class Answer(Wire, frozen=True, kw_only=True):
+    """What the host says to a question; exactly one is set. Each one replaces the one before."""
+
+    folder: FolderListing | None = None
+    excludes: ExcludesTried | None = None
+
+
+class AnswerReceipt(Wire, frozen=True, kw_only=True):
+    """Whether somebody still waits for more."""
+
+    go_on: bool = False
+
+
 class Heartbeat(Wire, frozen=True, kw_only=True):
     """I am alive; give me work, and let me wait for it up to `wait_seconds`."""
 
@@ -224,6 +309,7 @@ class HeartbeatAnswer(Wire, frozen=True, kw_only=True):
     next_seconds: float = 30.0
     renew: bool = False
     escrow_wanted: bool = False  # the appliance has no sealed key of this repository yet
+    questions: tuple[Question, ...] = ()
 
 
 class OwnJobRequest(Wire, frozen=True, kw_only=True):
@@ -282,9 +368,10 @@ class Progress(Wire, frozen=True, kw_only=True):
 
 
 class ProgressAnswer(Wire, frozen=True, kw_only=True):
-    """Go on, or stop."""
+    """Go on, or stop; and what a person wants to know meanwhile."""
 
     cancel: bool = False
+    questions: tuple[Question, ...] = ()
 
 
 class ArchiveFacts(Wire, frozen=True, kw_only=True):
@@ -296,6 +383,8 @@ class ArchiveFacts(Wire, frozen=True, kw_only=True):
     original_bytes: Count = 0
     compressed_bytes: Count = 0
     added_bytes: Count = 0  # what this archive added to the repository
+    new_files_count: Count | None = None  # since the archive before; None: not known
+    changed_files_count: Count | None = None
     duration_seconds: Annotated[float, Meta(ge=0)] = 0.0
     sources: Annotated[tuple[HostPath, ...], Meta(max_length=1000)] = ()
 

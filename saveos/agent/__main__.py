@@ -32,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from saveos.agent import engine  # noqa: PLC0415
 
         return engine.main(words[1:])
+    if words[:1] == ["try-excludes"]:
+        from saveos.agent import engine_excludes  # noqa: PLC0415
+
+        return engine_excludes.main()
     return _run(words)
 
 

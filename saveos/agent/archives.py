@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,11 +28,11 @@ def back_up(work: Work, order: BackupOrder) -> JobReport:
         return JobReport(outcome=Outcome.DONE, archive=found, message="An earlier attempt had finished it.")
     paths, excludes = _choose(work, order)
     total = _Total(work, order, paths)
+    # What Borg skips by itself is also told by `engine_excludes`, which is to be changed with this.
     arguments = ["create", *COMMON, "--progress", "--json", "--exclude-caches", "--files-cache", "ctime,size,inode"]
     arguments += ["--checkpoint-interval", str(order.checkpoint_seconds), "--compression", order.compression]
     arguments += ["--one-file-system"] if order.one_file_system else []
-    for pattern in excludes:
-        arguments += ["--exclude", pattern]
+    arguments += [f"--exclude={pattern}" for pattern in excludes]  # one word each: a pattern may begin with a dash
     outcome = work.run([*arguments, f"::{order.archive}", "--", *paths], TunnelMode.WRITE)
     total.stop()
     if outcome.code == "archive-exists" and (found := _existing(work, order)) is not None:
@@ -88,17 +87,11 @@ def _existing(work: Work, order: BackupOrder) -> ArchiveFacts | None:
 
 def _choose(work: Work, order: BackupOrder) -> tuple[list[str], list[str]]:
     """Return what to back up and what to leave out. Raises Failure when nothing is left."""
-    excludes = [*order.excludes, *sources.own_state(work.home.state)]
-    if order.sources:
-        wanted = list(order.sources)
-        for path in wanted:
-            if not os.path.lexists(path):
-                work.say(f"{path} does not exist on this host.", "warning")
-    else:
-        wanted = list(sources.defaults())
-        excludes += sources.excluded(work.home.state)
-    paths = [path for path in wanted if os.path.lexists(path)]
+    paths, excludes, missing = sources.chosen(order.sources, order.excludes, work.home.state)
+    for path in missing:
+        work.say(f"{path} does not exist on this host.", "warning")
     if not paths:
+        wanted = order.sources or sources.defaults()
         raise Failure("no-sources", f"None of these exists on this host: {', '.join(map(printable, wanted))}.")
     return paths, excludes
 
@@ -112,6 +105,8 @@ def _facts(archive: dict[str, Any], paths: list[str]) -> ArchiveFacts:
         original_bytes=stats["original_size"],
         compressed_bytes=stats["compressed_size"],
         added_bytes=max(0, stats["deduplicated_size"]),
+        new_files_count=stats.get("saveos_new_files"),
+        changed_files_count=stats.get("saveos_changed_files"),
         duration_seconds=max(0.0, float(archive.get("duration", 0))),
         sources=tuple(printable(path) for path in paths),
     )

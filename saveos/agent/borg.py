@@ -159,18 +159,21 @@ def tunnel_settings(home: Home, config: Config, mode: TunnelMode, job_id: JobId 
     )
 
 
-def environment(home: Home, settings: Path, passphrase_descriptor: int) -> dict[str, str]:
-    """Return Borg's environment: ours without anything that steers Borg, and no secret in it."""
+def plain_environment(home: Home) -> dict[str, str]:
+    """Return our environment without anything that steers Borg, but for where it keeps its own things."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BORG_")}
     locale = kept.get("LC_ALL") or kept.get("LC_CTYPE") or kept.get("LANG") or ""
     if "utf" not in locale.lower():
         kept |= {"LC_ALL": "C.UTF-8"}
-    return kept | {
+    return kept | {PARENT_VARIABLE: str(os.getpid()), "BORG_BASE_DIR": str(home.borg)}
+
+
+def environment(home: Home, settings: Path, passphrase_descriptor: int) -> dict[str, str]:
+    """Return Borg's environment: no secret in it."""
+    return plain_environment(home) | {
         VARIABLE: str(settings),
-        PARENT_VARIABLE: str(os.getpid()),
         "BORG_REPO": URL,
         "BORG_RSH": shlex.join(own_command("tunnel")),
-        "BORG_BASE_DIR": str(home.borg),
         "BORG_PASSPHRASE_FD": str(passphrase_descriptor),
         "BORG_EXIT_CODES": "modern",
         "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",

@@ -14,6 +14,7 @@ from saveos import __version__
 from saveos.agent.failures import Failure, Refused
 from saveos.protocol import (
     AGENT_SERVER_NAME,
+    ANSWER_PATH,
     ENROL_SERVER_NAME,
     ESCROW_PATH,
     HEARTBEAT_PATH,
@@ -24,6 +25,8 @@ from saveos.protocol import (
     REGISTER_PATH,
     RENEW_PATH,
     REPORT_PATH,
+    Answer,
+    AnswerReceipt,
     Enrolment,
     EnrolRequest,
     EscrowRequest,
@@ -120,6 +123,10 @@ class Client:
     def report(self, job_id: str, report: JobReport) -> None:
         """Say how a job ended."""
         self._call("POST", REPORT_PATH.format(job_id=job_id), report, None)
+
+    def answer(self, question_id: str, answer: Answer) -> AnswerReceipt:
+        """Answer a question, or say how far the answer is."""
+        return self._call("POST", ANSWER_PATH.format(question_id=question_id), answer, AnswerReceipt)
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""

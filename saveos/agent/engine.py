@@ -32,9 +32,10 @@ def main(argv: Sequence[str]) -> int:
 
     if borg.__version__ == BORG_VERSION:
         quicken(remote)
+        count_changes(archiver.Archiver, archive.Statistics)
     parent = os.environ.get(PARENT_VARIABLE, "")
     if parent.isdigit():
-        threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
+        threading.Thread(target=end_with, args=(int(parent),), daemon=True).start()
     sys.argv = ["borg", *argv]
     archive.sys = _PrintableSys()
     try:
@@ -58,6 +59,25 @@ def quicken(remote: Any) -> None:
     repository.async_response = _async_response(repository.async_response)
     remote.os = _ReusingOs(remote.BUFSIZE)
     _keep_memory()
+
+
+def count_changes(archiver: Any, statistics: Any) -> None:
+    """Let `borg create --json` say how many files were new and how many had changed.
+
+    Borg tells the status of each file to whoever asks for a list, which would be a line for every file.
+    """
+    seen = {"A": 0, "M": 0}  # borg-create(1), "Item flags"
+    told, as_dict = archiver.print_file_status, statistics.as_dict
+
+    def print_file_status(self: Any, status: str, path: str) -> Any:
+        if status in seen:
+            seen[status] += 1
+        return told(self, status, path)
+
+    def counted(self: Any) -> dict[str, Any]:
+        return {**as_dict(self), "saveos_new_files": seen["A"], "saveos_changed_files": seen["M"]}
+
+    archiver.print_file_status, statistics.as_dict = print_file_status, counted
 
 
 class _PrintableSys:
@@ -184,7 +204,7 @@ def _answer_at_hand(repository: Any, calls: Any, remote: Any) -> bytes | None:
     return data
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """Wait for the parent's death and stop Borg in order: an orphan would hold the repository for nobody."""
     try:
         while True:

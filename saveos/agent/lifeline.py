@@ -20,6 +20,13 @@ def hold_to_loader() -> None:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
+def hold_to_parent() -> None:
+    """End at once with the thread that started this process, where the system can tell (Linux)."""
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def sweep() -> None:
     """Remove what one-file executables of ours that were killed left unpacked beside this one."""
     here = getattr(sys, "_MEIPASS", None)

@@ -1,4 +1,4 @@
-"""The daemon: heartbeat → job → run → report, until told to stop."""
+"""The daemon: heartbeat → job → run → report, until told to stop; questions are answered beside it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from saveos.agent import enrol, lifeline, locks, system
+from saveos.agent.answers import Answers
 from saveos.agent.client import Client
 from saveos.agent.failures import Failure, Refused
 from saveos.agent.reports import send_kept
@@ -40,6 +41,7 @@ class Daemon:
         self._stopping = threading.Event()
         self._is_listening = False
         self._work: Work | None = None
+        self._answers = Answers(home, lambda: self._config)
         self._back_off = FIRST_BACK_OFF_SECONDS
         self._wait_seconds = config.heartbeat_seconds
 
@@ -57,6 +59,7 @@ class Daemon:
         with contextlib.suppress(_StopListeningError):
             while not self._stopping.is_set():
                 self._turn()
+        self._answers.stop()
         return int(ExitCode.DONE)
 
     def stop(self) -> None:
@@ -100,6 +103,7 @@ class Daemon:
 
     def _follow(self, answer: HeartbeatAnswer) -> bool:
         """Do what the appliance wants; return whether the connection is to be opened anew."""
+        self._answers.take(answer.questions)
         if answer.renew:
             self._config = enrol.renew(self._home, self._config)
             log.info("The certificate has been renewed.")
@@ -111,7 +115,7 @@ class Daemon:
         if answer.assignment is None:
             return False
         log.info("Job %s (%s) begins.", answer.assignment.job_id, answer.assignment.kind)
-        self._work = Work(self._home, self._config, answer.assignment)
+        self._work = Work(self._home, self._config, answer.assignment, hear=self._answers.take)
         if self._stopping.is_set():
             return True
         report = self._work.perform()

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LINUX = ("/etc", "/home", "/root", "/srv", "/opt", "/usr/local", "/var")
 MACOS = ("/Users", "/Library", "/usr/local", "/opt", "/private/etc")
@@ -36,6 +40,17 @@ def defaults() -> tuple[str, ...]:
     if os.geteuid() != 0:
         return (str(Path.home()),)
     return MACOS if sys.platform == "darwin" else LINUX
+
+
+def chosen(sources: Sequence[str], excludes: Sequence[str], state: Path) -> tuple[list[str], list[str], list[str]]:
+    """Return what a backup takes, what it leaves out, and which of the sources do not exist on this host.
+
+    Without sources it is the default set, of which no host has everything.
+    """
+    wanted = list(sources) or list(defaults())
+    paths = [path for path in wanted if os.path.lexists(path)]
+    left_out = [*excludes, *(own_state(state) if sources else (*own_state(state), *excluded(state)))]
+    return paths, left_out, [path for path in sources if path not in paths]
 
 
 def excluded(state: Path) -> tuple[str, ...]:

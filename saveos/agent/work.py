@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from saveos.agent import borg_log
     from saveos.agent.settings import Config, Home
-    from saveos.protocol import Assignment
+    from saveos.protocol import Assignment, Question
 
 PROGRESS_SECONDS = 1.0
 LINES_AT_ONCE = 200
@@ -45,10 +45,11 @@ class Work:
         config: Config,
         assignment: Assignment,
         show: Callable[[Progress], None] = lambda _said: None,
+        hear: Callable[[Sequence[Question]], None] = lambda _asked: None,
     ) -> None:
-        """`show` hears each progress, for a terminal."""
+        """`show` hears each progress, for a terminal; `hear` what people ask of the host meanwhile."""
         self.home, self.config, self.assignment = home, config, assignment
-        self._show = show
+        self._show, self._hear_questions = show, hear
         self.progress = Progress(phase="starting")
         self._lines: deque[LogLine] = deque(maxlen=LINES_KEPT)
         self._run: Run | None = None
@@ -167,6 +168,7 @@ class Work:
                 self._lines.extendleft(reversed(lines))
                 wait = min(wait * 2, LONGEST_WAIT_SECONDS)
                 continue
+            self._hear_questions(answer.questions)
             if answer.cancel and not self.is_cancelled.is_set():
                 self.cancel()
         self._show(self.progress)

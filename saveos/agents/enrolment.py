@@ -9,7 +9,7 @@ import msgspec
 
 from saveos import clock
 from saveos.agents import provisioning, table
-from saveos.agents.model import Agent, AgentIdentity, AgentState
+from saveos.agents.model import Agent, AgentCertificate, AgentIdentity, AgentState
 from saveos.audit.record import record, record_refusal
 from saveos.certificates import issuance
 from saveos.certificates import table as certificates
@@ -138,6 +138,22 @@ def get(database: Database, principal: Principal, agent_id: str) -> Agent:
     """Return an agent of the tenant. Raises NotFound."""
     principal.require(Permission.READ)
     return _known(table.get(database.read, agent_id, principal.tenant_id))
+
+
+def certificate(database: Database, principal: Principal, agent_id: str) -> AgentCertificate | None:
+    """Return the certificate that an agent of the tenant got last. Raises NotFound for an unknown agent."""
+    get(database, principal, agent_id)
+    row = certificates.of_agent(database.read, agent_id)
+    if row is None:
+        return None
+    issued_at, expires_at = clock.from_text(row["issued_at"]), clock.from_text(row["expires_at"])
+    return AgentCertificate(
+        serial=row["serial"],
+        issued_at=issued_at,
+        expires_at=expires_at,
+        renews_at=issuance.renew_moment(issued_at, expires_at),
+        revoked_at=clock.from_text(row["revoked_at"]) if row["revoked_at"] else None,
+    )
 
 
 def find(

@@ -1,4 +1,4 @@
-"""The hottest path: note that a host lives, and answer with its next job."""
+"""The hottest path: note that a host lives, and answer with its next job and what people ask of it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from saveos import clock
-from saveos.agents import table
+from saveos.agents import questions, table
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
 from saveos.jobs.model import OWNER_DAEMON, Job
-from saveos.protocol import Assignment, BackupOrder, RestoreOrder, Wire
+from saveos.protocol import Assignment, BackupOrder, ProgressAnswer, Question, RestoreOrder, Wire
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,10 +28,21 @@ class HostOrder(Wire, frozen=True, kw_only=True):
     restore: RestoreOrder | None = None
 
 
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host is to do and to answer now."""
+
+    assignment: Assignment | None = None
+    questions: tuple[Question, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything."""
+        return self.assignment is not None or bool(self.questions)
+
+
 def beat(
     connection: sqlite3.Connection, agent: AgentIdentity, heartbeat: Heartbeat, address: str, lease_seconds: float
-) -> Assignment | None:
-    """Record a heartbeat and claim the host's next job.
+) -> Wanted:
+    """Record a heartbeat, claim the host's next job and hand its questions out.
 
     A daemon that says it runs nothing has lost what we think it runs (an answer that did not arrive, a kill -9):
     such jobs go back to the queue at once.
@@ -40,7 +51,7 @@ def beat(
     skew = (heartbeat.local_time - now).total_seconds() if heartbeat.local_time else 0.0
     table.record_heartbeat(connection, agent, heartbeat, address, skew)
     if heartbeat.running_job is not None:
-        return None
+        return Wanted(questions=questions.take(connection, agent))
     for job in jobs.running_of(connection, agent.agent_id):
         if job.owner == OWNER_DAEMON:
             lifecycle.lost(connection, job, "The host lost this job (it was restarted or cut off).")
@@ -49,16 +60,22 @@ def beat(
 
 def note_progress(
     connection: sqlite3.Connection, agent: AgentIdentity, job_id: JobId, said: Progress, lease_seconds: float
-) -> bool:
-    """Keep how far a host's job is; a host that works sends no heartbeats, so this is one too. True: stop."""
+) -> ProgressAnswer:
+    """Keep how far a host's job is; a host that works sends no heartbeats, so this is one too.
+
+    Only a daemon hears questions: a command ends with its job, and its daemon listens beside it.
+    """
     table.touch(connection, agent.agent_id)
-    return lifecycle.note_progress(connection, job_id, agent.agent_id, said, lease_seconds)
+    cancel = lifecycle.note_progress(connection, job_id, agent.agent_id, said, lease_seconds)
+    job = jobs.get(connection, job_id)
+    is_daemon = job is not None and job.owner == OWNER_DAEMON
+    return ProgressAnswer(cancel=cancel, questions=questions.take(connection, agent) if is_daemon else ())
 
 
-def claim(connection: sqlite3.Connection, agent: AgentIdentity, lease_seconds: float) -> Assignment | None:
-    """Claim the host's next due job, if any."""
+def claim(connection: sqlite3.Connection, agent: AgentIdentity, lease_seconds: float) -> Wanted:
+    """Claim the host's next due job, if any, and hand its questions out."""
     job = jobs.claim_for_host(connection, agent.agent_id, clock.now() + timedelta(seconds=lease_seconds))
-    return assignment_of(job) if job else None
+    return Wanted(assignment=assignment_of(job) if job else None, questions=questions.take(connection, agent))
 
 
 def assignment_of(job: Job) -> Assignment:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
-from saveos.protocol import AgentId, Platform, PolicyId, ProvisioningId, TenantId
+from saveos.protocol import AgentId, Answer, Platform, PolicyId, ProvisioningId, Question, QuestionId, TenantId
 
 SILENT_AFTER = timedelta(seconds=90)  # an agent's longest wait for an answer is 60 s
 
@@ -63,6 +63,16 @@ class Provisioning(msgspec.Struct, frozen=True, kw_only=True):
     agent_id: AgentId | None
 
 
+class AgentCertificate(msgspec.Struct, frozen=True, kw_only=True):
+    """The certificate by which a host is known. `renews_at`: from then on the host asks for the next one."""
+
+    serial: str  # hex
+    issued_at: datetime
+    expires_at: datetime
+    renews_at: datetime
+    revoked_at: datetime | None
+
+
 class AgentIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """Who is at the other end of an authenticated agent connection."""
 
@@ -87,3 +97,48 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     jobs_running_count: int
     jobs_queued_count: int
     jobs_failed_day_count: int  # in the last 24 h
+
+
+class QuestionState(StrEnum):
+    """How far a question to a host is."""
+
+    WAITING = "waiting"  # the host has not heard it
+    ANSWERING = "answering"  # it has; what it said so far is there
+    ANSWERED = "answered"
+    EXPIRED = "expired"  # nothing was heard in time
+    WITHDRAWN = "withdrawn"
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A question to a host as who asked it sees it; `answer` is what came so far. Its names are the host's words."""
+
+    question_id: QuestionId
+    agent_id: AgentId
+    state: QuestionState
+    asked_at: datetime
+    answer: Answer | None
+
+
+class AskedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A question as it is kept."""
+
+    id: QuestionId
+    tenant_id: TenantId
+    agent_id: AgentId
+    question_json: str
+    asked_at: datetime
+    taken_at: datetime | None = None
+    heard_at: datetime | None = None
+    answered_at: datetime | None = None
+    withdrawn_at: datetime | None = None
+    answer_json: str | None = None
+
+    @property
+    def question(self) -> Question:
+        """Return what was asked."""
+        return msgspec.json.decode(self.question_json, type=Question)
+
+    @property
+    def answer(self) -> Answer | None:
+        """Return what the host has said so far."""
+        return msgspec.json.decode(self.answer_json, type=Answer) if self.answer_json else None

@@ -1,4 +1,4 @@
-"""Who waits for work: long polls held open until a job for that host can be claimed.
+"""Who waits for work: long polls held open until a job for that host can be claimed, or a person asks it something.
 
 Any process may queue a job (the command line does), so the file itself is watched: `PRAGMA data_version` changes
 with each commit of another connection and costs microseconds to read.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from saveos.agents import questions
 from saveos.jobs import table as jobs
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Waiting:
         self._is_closing = False
 
     async def watch(self) -> None:
-        """Wake the hosts for which there is work, until cancelled."""
+        """Wake the hosts for which there is work or a question, until cancelled."""
         connection = self._database.read
         seen, since = -1, 0.0
         while True:
@@ -36,27 +37,31 @@ class Waiting:
             since += WATCH_SECONDS
             if self._events and (version != seen or since >= DUE_SECONDS):
                 since = 0.0
-                for agent_id in jobs.agents_with_work(connection) & self._events.keys():
+                wanted = jobs.agents_with_work(connection) | questions.waiting_agents(connection)
+                for agent_id in wanted & self._events.keys():
                     for event in self._events[agent_id]:
                         event.set()
             seen = version
             await asyncio.sleep(WATCH_SECONDS)
 
-    async def wait(self, agent_id: str, seconds: float) -> bool:
-        """Return True when there may be work for the agent, False when the time is over or we are closing."""
+    async def wait(self, agent_id: str, seconds: float, gone: asyncio.Future[None]) -> bool:
+        """Return True when there may be work for the agent, False when the time is over or we are closing.
+
+        False too once the host has `gone`: what a dead connection takes, the next one would not hear of.
+        """
         if self._is_closing or seconds <= 0:
             return False
         event = asyncio.Event()
         self._events.setdefault(agent_id, set()).add(event)
+        woken = asyncio.ensure_future(event.wait())
         try:
-            await asyncio.wait_for(event.wait(), seconds)
-        except TimeoutError:
-            return False
+            await asyncio.wait((woken, gone), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            woken.cancel()
             self._events[agent_id].discard(event)
             if not self._events[agent_id]:
                 del self._events[agent_id]
-        return not self._is_closing
+        return event.is_set() and not gone.done() and not self._is_closing
 
     def close(self) -> None:
         """Answer every open poll now: the appliance is stopping."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import timedelta
 from typing import Annotated, Any
@@ -89,6 +90,12 @@ class OwnSnapshotList(msgspec.Struct, frozen=True, kw_only=True):
 def view(agent: Agent) -> AgentView:
     """Return the agent as it is shown."""
     return AgentView(**msgspec.structs.asdict(agent), is_online=agent.is_online_at(clock.now()))
+
+
+async def _hung_up(request: Request[Any, Any, Any]) -> None:
+    """Return once the other end has closed the connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 class PeopleOnAgents(Controller):
@@ -181,23 +188,27 @@ class AgentsThemselves(Controller):
     async def beat(
         self, data: Heartbeat, agent: AgentIdentity, visitor: Visitor, parts: Parts, request: Request[Any, Any, Any]
     ) -> HeartbeatAnswer:
-        """Say that the host lives; the answer waits for work up to `wait_seconds`."""
-        del request
+        """Say that the host lives; the answer waits for work or a question up to `wait_seconds`."""
         lease = parts.settings.lease_seconds
         parts.pulse.beat()
-        assignment = await parts.database.write_async(
+        wanted = await parts.database.write_async(
             lambda connection: heartbeat.beat(connection, agent, data, visitor.address, lease)
         )
         deadline = time.monotonic() + data.wait_seconds
-        while assignment is None and data.running_job is None and not agent.is_renewal_due:
-            if not await parts.waiting.wait(agent.agent_id, deadline - time.monotonic()):
-                break
-            assignment = await parts.database.write_async(lambda connection: heartbeat.claim(connection, agent, lease))
+        gone = asyncio.ensure_future(_hung_up(request))
+        try:
+            while not wanted and data.running_job is None and not agent.is_renewal_due:
+                if not await parts.waiting.wait(agent.agent_id, deadline - time.monotonic(), gone):
+                    break
+                wanted = await parts.database.write_async(lambda connection: heartbeat.claim(connection, agent, lease))
+        finally:
+            gone.cancel()
         return HeartbeatAnswer(
-            assignment=assignment,
+            assignment=wanted.assignment,
             next_seconds=parts.settings.heartbeat_seconds,
             renew=agent.is_renewal_due,
             escrow_wanted=agent.state == "enrolled",
+            questions=wanted.questions,
         )
 
     @post("/renew", summary="Renew the certificate", status_code=200, sync_to_thread=True, responses=documented(409))

@@ -21,6 +21,7 @@ from saveos.api.health import health, prometheus
 from saveos.api.jobs import Jobs
 from saveos.api.measurements import Measurements
 from saveos.api.problems import HANDLERS
+from saveos.api.questions import Answers, Questions
 from saveos.api.session import Session
 from saveos.api.snapshots import Snapshots
 from saveos.parts import Parts
@@ -38,6 +39,8 @@ def build(parts: Parts) -> Litestar:
             Jobs,
             Measurements,
             Snapshots,
+            Questions,
+            Answers,
             Session,
             agent_executable,
             health,

@@ -133,12 +133,11 @@ class Jobs(Controller):
         responses=documented(),
     )
     async def progress(self, job_id: JobIdPath, data: Progress, agent: AgentIdentity, parts: Parts) -> ProgressAnswer:
-        """Say how far a job is; the answer may be to stop."""
+        """Say how far a job is; the answer may be to stop, and holds what a person asks meanwhile."""
         lease = parts.settings.lease_seconds
-        cancel = await parts.database.write_async(
+        return await parts.database.write_async(
             lambda connection: heartbeat.note_progress(connection, agent, JobId(job_id), data, lease)
         )
-        return ProgressAnswer(cancel=cancel)
 
     @post(
         "/{job_id:str}/report",

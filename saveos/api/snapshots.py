@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
 from litestar import Controller, get, post
+from litestar.di import Provide
 from litestar.params import Parameter
 from msgspec import Meta
 
@@ -15,8 +17,8 @@ from saveos.api.problems import documented
 from saveos.identity.principals import Principal
 from saveos.parts import Parts
 from saveos.protocol import AgentId, HostPath, SnapshotId
-from saveos.snapshots import backup, restore
-from saveos.snapshots.model import Snapshot
+from saveos.snapshots import again, backup, listing, restore
+from saveos.snapshots.model import Snapshot, SnapshotChoice, SnapshotPage
 
 IdPath = Annotated[str, Parameter(max_length=64)]
 
@@ -41,6 +43,21 @@ class SnapshotList(msgspec.Struct, frozen=True, kw_only=True):
 
     items: list[Snapshot]
     next_before: str | None
+
+
+def aware(moment: datetime | None) -> datetime | None:
+    """Return a moment with its zone; one that names none is UTC."""
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def provide_choice(
+    search: Annotated[str, Parameter(max_length=253, description="In the hostname")] = "",
+    policy_id: Annotated[str, Parameter(max_length=64)] = "",
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> SnapshotChoice:
+    """Return which snapshots a request looks for."""
+    return SnapshotChoice(search=search, policy_id=policy_id, since=aware(since), until=aware(until))
 
 
 class Snapshots(Controller):
@@ -72,6 +89,24 @@ class Snapshots(Controller):
         found = backup.of_agent(parts.database, principal, agent_id, before=before, limit=limit)
         return SnapshotList(items=found, next_before=found[-1].id if len(found) == limit else None)
 
+    @get(
+        "/snapshots",
+        summary="List snapshots",
+        sync_to_thread=True,
+        responses=documented(),
+        dependencies={"choice": Provide(provide_choice, sync_to_thread=False)},
+    )
+    def of_all(
+        self,
+        choice: SnapshotChoice,
+        principal: Principal,
+        parts: Parts,
+        offset: Annotated[int, Parameter(ge=0, le=2**31)] = 0,
+        limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
+    ) -> SnapshotPage:
+        """List the snapshots of all hosts, newest first; `since` and `until` bound their start."""
+        return listing.look(parts.database, principal, choice, offset, limit)
+
     @get("/snapshots/{snapshot_id:str}", summary="Show a snapshot", sync_to_thread=True, responses=documented())
     def get_one(self, snapshot_id: IdPath, principal: Principal, parts: Parts) -> Snapshot:
         """Show a snapshot."""
@@ -82,3 +117,15 @@ class Snapshots(Controller):
         """Ask the snapshot's host to restore it."""
         job = restore.request(parts.database, principal, data.snapshot_id, data.paths, data.target)
         return job_view(job, None)
+
+    @post(
+        "/jobs/{job_id:str}/retry",
+        summary="Ask for a job again",
+        status_code=202,
+        tags=["jobs"],
+        sync_to_thread=True,
+        responses=documented(409),
+    )
+    def retry(self, job_id: IdPath, principal: Principal, parts: Parts) -> JobView:
+        """Ask for the same as a backup or restore that failed, was cancelled or warned; the answer is the new job."""
+        return job_view(again.retry(parts.database, principal, job_id), None)

@@ -45,6 +45,16 @@ def by_thumbprint(connection: sqlite3.Connection, thumbprint: str) -> sqlite3.Ro
     )
 
 
+def of_agent(connection: sqlite3.Connection, agent_id: str) -> sqlite3.Row | None:
+    """Return serial, issued_at, expires_at and revoked_at of the certificate that an agent got last."""
+    return one(
+        connection,
+        "SELECT serial, issued_at, expires_at, revoked_at FROM certificates WHERE agent_id = ?"
+        " ORDER BY issued_at DESC LIMIT 1",
+        (agent_id,),
+    )
+
+
 def retire_others(connection: sqlite3.Connection, agent_id: AgentId, kept_serial: str, until: datetime) -> None:
     """Let an agent's other certificates end at `until`, if they do not end sooner."""
     connection.execute(

@@ -138,8 +138,22 @@ CREATE INDEX audit_by_action ON audit(action, id);
 
 DASHBOARD = """
 ALTER TABLE users ADD COLUMN time_zone TEXT NOT NULL DEFAULT '';
+ALTER TABLE snapshots ADD COLUMN new_files_count INTEGER;
+ALTER TABLE snapshots ADD COLUMN changed_files_count INTEGER;
 CREATE INDEX jobs_by_state ON jobs(tenant_id, state, id);
 CREATE INDEX jobs_by_end ON jobs(tenant_id, ended_at);
+CREATE INDEX restores_by_end ON jobs(tenant_id, ended_at) WHERE kind = 'restore';
+"""
+
+
+QUESTIONS = """
+CREATE TABLE questions (
+    id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL REFERENCES tenants(id), agent_id TEXT NOT NULL REFERENCES agents(id),
+    question_json TEXT NOT NULL, asked_by TEXT NOT NULL, asked_at TEXT NOT NULL, taken_at TEXT, heard_at TEXT,
+    answered_at TEXT, withdrawn_at TEXT, answer_json TEXT
+) STRICT;
+CREATE INDEX questions_by_agent ON questions(agent_id, id);
+CREATE INDEX questions_by_moment ON questions(asked_at);
 """
 
 
@@ -167,8 +181,14 @@ def m001_the_spine(db: UtilsDatabase) -> None:
 
 @migrations()
 def m002_the_dashboard(db: UtilsDatabase) -> None:
-    """Keep a person's time zone; find jobs by state and by end."""
+    """Keep a person's time zone and what each backup found changed; find jobs by state and by end."""
     _execute(db, DASHBOARD)
+
+
+@migrations()
+def m003_questions(db: UtilsDatabase) -> None:
+    """Keep what people ask of hosts while they wait, and the answers."""
+    _execute(db, QUESTIONS)
 
 
 @migrations()

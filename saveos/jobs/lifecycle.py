@@ -13,8 +13,18 @@ from saveos import clock
 from saveos.audit.record import record
 from saveos.errors import IllegalTransition, NotFound
 from saveos.identity.principals import Permission, Principal
-from saveos.jobs import table
-from saveos.jobs.model import ENDED, OWNER_COMMAND, Job, JobLogLine, JobProgress, NewJob, State
+from saveos.jobs import table, table_listing
+from saveos.jobs.model import (
+    ENDED,
+    OWNER_COMMAND,
+    Job,
+    JobChoice,
+    JobLogLine,
+    JobPage,
+    JobProgress,
+    NewJob,
+    State,
+)
 from saveos.jobs.progress import advance
 from saveos.protocol import JobId, JobReport, LogLine, Outcome, Progress
 
@@ -53,6 +63,20 @@ def find(
     """Return the tenant's jobs, newest first. Filters: agent_id, state, kind, before (a job id)."""
     principal.require(Permission.READ)
     return table.find(database.read, principal.tenant_id, filters or {}, limit)
+
+
+def look(database: Database, principal: Principal, choice: JobChoice, offset: int = 0, limit: int = 50) -> JobPage:
+    """Return a part of the tenant's jobs, newest first, with how far those are that run."""
+    principal.require(Permission.READ)
+    connection = database.read
+    jobs = table_listing.page(connection, principal.tenant_id, choice, offset, limit)
+    running = [job.id for job in jobs if job.state is State.RUNNING]
+    said = {job_id: table.progress(connection, job_id) for job_id in running}
+    return JobPage(
+        jobs=jobs,
+        progress={job_id: last for job_id, last in said.items() if last is not None},
+        total=table_listing.count(connection, principal.tenant_id, choice),
+    )
 
 
 def progress(database: Database, principal: Principal, job_id: str) -> JobProgress | None:

@@ -86,6 +86,23 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     due_key: str | None = None
 
 
+class JobChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """Which jobs are looked for; what is empty excludes none. `search`: in the hostname."""
+
+    search: str = ""
+    states: tuple[State, ...] = ()
+    kind: str = ""
+    agent_id: str = ""
+
+
+class JobPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a list, newest first, and how many there are in all. `progress`: of those that run, by job id."""
+
+    jobs: list[Job]
+    progress: dict[JobId, JobProgress]
+    total: int
+
+
 class JobProgress(msgspec.Struct, frozen=True, kw_only=True):
     """The last word of a running job. Rates per second; `eta_seconds` None: not known."""
 

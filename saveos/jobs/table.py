@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from saveos.protocol import AgentId, LogLine, TenantId
 
 LOG_LINES_LIMIT = 20_000  # kept per job: a hostile host cannot fill the disk with its log
-_JOB = (
+JOB = (
     "SELECT j.id, j.tenant_id, j.agent_id, j.policy_id, j.kind, j.runs_on, j.state, j.order_json, j.attempts,"
     " j.attempts_limit, j.not_before, j.lease_until, j.owner, j.requested_by, j.requested_at, j.started_at,"
     " j.ended_at, j.cancel_requested_at, j.error_code, j.message, j.warnings_count, a.hostname"
@@ -62,14 +62,14 @@ def insert(connection: sqlite3.Connection, job: NewJob) -> bool:
 
 def get(connection: sqlite3.Connection, job_id: str, tenant_id: TenantId | None = None) -> Job | None:
     """Return a job, of that tenant if one is given."""
-    row = one(connection, f"{_JOB} WHERE j.id = ? AND (? IS NULL OR j.tenant_id = ?)", (job_id, tenant_id, tenant_id))
+    row = one(connection, f"{JOB} WHERE j.id = ? AND (? IS NULL OR j.tenant_id = ?)", (job_id, tenant_id, tenant_id))
     return to_job(row) if row else None
 
 
 def waiting_of(connection: sqlite3.Connection, agent_id: AgentId, kind: str) -> list[Job]:
     """Return an agent's queued or running jobs of this kind that nobody is stopping."""
     statement = (
-        f"{_JOB} WHERE j.agent_id = ? AND j.kind = ? AND j.state IN ('queued', 'running')"
+        f"{JOB} WHERE j.agent_id = ? AND j.kind = ? AND j.state IN ('queued', 'running')"
         " AND j.cancel_requested_at IS NULL ORDER BY j.state DESC, j.id"
     )
     return [to_job(row) for row in many(connection, statement, (agent_id, kind))]
@@ -79,7 +79,7 @@ def waiting_on_appliance(connection: sqlite3.Connection, kind: str) -> Job | Non
     """Return the appliance's own job of this kind that is queued or running, if any."""
     row = one(
         connection,
-        f"{_JOB} WHERE j.runs_on = 'appliance' AND j.kind = ? AND j.state IN ('queued', 'running') ORDER BY j.id",
+        f"{JOB} WHERE j.runs_on = 'appliance' AND j.kind = ? AND j.state IN ('queued', 'running') ORDER BY j.id",
         (kind,),
     )
     return to_job(row) if row else None
@@ -91,7 +91,7 @@ def find(connection: sqlite3.Connection, tenant_id: TenantId, filters: dict[str,
     conditions += [f"j.{name} = :{name}" for name in ("agent_id", "state", "kind") if filters.get(name)]
     if filters.get("before"):
         conditions.append("j.id < :before")
-    statement = f"{_JOB} WHERE {' AND '.join(conditions)} ORDER BY j.id DESC LIMIT :limit"
+    statement = f"{JOB} WHERE {' AND '.join(conditions)} ORDER BY j.id DESC LIMIT :limit"
     return [to_job(row) for row in many(connection, statement, {**filters, "tenant_id": tenant_id, "limit": limit})]
 
 
@@ -99,7 +99,7 @@ def last_ended_backups(connection: sqlite3.Connection, tenant_id: TenantId) -> d
     """Return the last backup of each of a tenant's agents that succeeded or failed, by agent id."""
     rows = many(
         connection,
-        f"{_JOB} WHERE j.id IN (SELECT (SELECT e.id FROM jobs e WHERE e.agent_id = b.id AND e.kind = 'backup'"
+        f"{JOB} WHERE j.id IN (SELECT (SELECT e.id FROM jobs e WHERE e.agent_id = b.id AND e.kind = 'backup'"
         " AND e.state IN ('done', 'warned', 'failed') ORDER BY e.requested_at DESC, e.id DESC LIMIT 1)"
         " FROM agents b WHERE b.tenant_id = ?)",
         (tenant_id,),
@@ -187,19 +187,19 @@ def request_cancel(connection: sqlite3.Connection, job_id: JobId) -> None:
 
 def expired(connection: sqlite3.Connection) -> list[Job]:
     """Return the running jobs of which nobody has spoken in time."""
-    statement = f"{_JOB} WHERE j.state = 'running' AND j.lease_until < ?"
+    statement = f"{JOB} WHERE j.state = 'running' AND j.lease_until < ?"
     return [to_job(row) for row in many(connection, statement, (clock.to_text(clock.now()),))]
 
 
 def running_of(connection: sqlite3.Connection, agent_id: AgentId) -> list[Job]:
     """Return what an agent is believed to run."""
-    statement = f"{_JOB} WHERE j.state = 'running' AND j.agent_id = ?"
+    statement = f"{JOB} WHERE j.state = 'running' AND j.agent_id = ?"
     return [to_job(row) for row in many(connection, statement, (agent_id,))]
 
 
 def running_on_appliance(connection: sqlite3.Connection) -> list[Job]:
     """Return the appliance's own jobs that are believed to run."""
-    statement = f"{_JOB} WHERE j.state = 'running' AND j.runs_on = 'appliance'"
+    statement = f"{JOB} WHERE j.state = 'running' AND j.runs_on = 'appliance'"
     return [to_job(row) for row in many(connection, statement)]
 
 
@@ -213,7 +213,7 @@ def renew_leases_of_hosts(connection: sqlite3.Connection, lease_until: datetime)
 
 def running(connection: sqlite3.Connection, tenant_id: TenantId) -> list[Job]:
     """Return a tenant's running jobs."""
-    statement = f"{_JOB} WHERE j.state = 'running' AND j.tenant_id = ?"
+    statement = f"{JOB} WHERE j.state = 'running' AND j.tenant_id = ?"
     return [to_job(row) for row in many(connection, statement, (tenant_id,))]
 
 

@@ -34,5 +34,32 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     original_bytes: int
     compressed_bytes: int
     added_bytes: int
+    new_files_count: int | None = None
+    changed_files_count: int | None = None
     sources: tuple[str, ...]
     warnings_count: int
+
+
+class SnapshotChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """Which snapshots are looked for; what is empty excludes none. `search`: in the hostname; times: of their start."""
+
+    search: str = ""
+    agent_id: str = ""
+    policy_id: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    has_warnings: bool | None = None
+
+
+class ListedSnapshot(Snapshot, frozen=True, kw_only=True):
+    """A snapshot in a list of all hosts."""
+
+    hostname: str
+    policy_name: str | None
+
+
+class SnapshotPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a list, newest first, and how many there are in all."""
+
+    snapshots: list[ListedSnapshot]
+    total: int

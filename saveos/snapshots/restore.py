@@ -12,7 +12,7 @@ from saveos.audit.record import record
 from saveos.database.identifiers import new_id
 from saveos.errors import Conflict, InvalidRequest, NotFound
 from saveos.identity.principals import Permission, Principal
-from saveos.jobs import lifecycle
+from saveos.jobs import lifecycle, table_listing
 from saveos.jobs.model import Job, NewJob, RunsOn
 from saveos.protocol import JobId, Kind, RestoreOrder
 from saveos.snapshots import table
@@ -21,6 +21,7 @@ from saveos.snapshots.backup import require_clean
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
+    from datetime import datetime
 
     from saveos.database.connection import Database
     from saveos.snapshots.model import Snapshot
@@ -45,6 +46,12 @@ def request(
         return queue(connection, snapshot, principal.label, paths, target)
 
     return database.write(write)
+
+
+def last_proven_at(database: Database, principal: Principal) -> datetime | None:
+    """Return when files last came back whole, with nothing left out: the newest proof that restoring works."""
+    principal.require(Permission.READ)
+    return table_listing.last_restore_at(database.read, principal.tenant_id)
 
 
 def queue(

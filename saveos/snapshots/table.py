@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from saveos import clock
 from saveos.database.connection import many, one
-from saveos.snapshots.model import Snapshot
+from saveos.snapshots.model import ListedSnapshot, Snapshot
 
 if TYPE_CHECKING:
     import sqlite3
     from datetime import datetime
 
     from saveos.protocol import TenantId
+    from saveos.snapshots.model import SnapshotChoice
+
+S = TypeVar("S", bound=Snapshot)
 
 
 def _to_snapshot(row: sqlite3.Row) -> Snapshot:
+    return _convert(row, Snapshot)
+
+
+def _convert(row: sqlite3.Row, kind: type[S]) -> S:
     values = dict(row)
     values["sources"] = msgspec.json.decode(values.pop("sources_json"))
-    return msgspec.convert(values, Snapshot)
+    return msgspec.convert(values, kind)
 
 
 def insert(connection: sqlite3.Connection, snapshot: Snapshot) -> None:
@@ -77,3 +84,57 @@ def newest_of_agents(connection: sqlite3.Connection, tenant_id: TenantId) -> dic
         (tenant_id,),
     )
     return {row["agent_id"]: _to_snapshot(row) for row in rows}
+
+
+_NAMED = "SELECT n.id FROM agents n WHERE n.tenant_id = :tenant_id AND instr(lower(n.hostname), lower(:search)) > 0"
+_LISTED = (
+    "SELECT s.*, a.hostname, p.name AS policy_name FROM snapshots s JOIN agents a ON a.id = s.agent_id"
+    " JOIN jobs j ON j.id = s.job_id LEFT JOIN policies p ON p.id = j.policy_id"
+)
+
+
+def page(
+    connection: sqlite3.Connection, tenant_id: TenantId, choice: SnapshotChoice, offset: int, limit: int
+) -> list[ListedSnapshot]:
+    """Return a tenant's snapshots of a choice, newest first."""
+    conditions, values = _conditions(tenant_id, choice)
+    join = " JOIN jobs j ON j.id = s.job_id" if choice.policy_id else ""
+    chosen = (
+        f"SELECT s.id FROM snapshots s{join} WHERE {conditions}"
+        " ORDER BY s.started_at DESC, s.id DESC LIMIT :limit OFFSET :offset"
+    )
+    statement = f"{_LISTED} WHERE s.id IN ({chosen}) ORDER BY s.started_at DESC, s.id DESC"
+    rows = many(connection, statement, {**values, "limit": limit, "offset": offset})
+    return [_convert(row, ListedSnapshot) for row in rows]
+
+
+def count(connection: sqlite3.Connection, tenant_id: TenantId, choice: SnapshotChoice) -> int:
+    """Return how many snapshots a choice has."""
+    conditions, values = _conditions(tenant_id, choice)
+    join = " JOIN jobs j ON j.id = s.job_id" if choice.policy_id else ""
+    row = one(connection, f"SELECT count(*) AS count FROM snapshots s{join} WHERE {conditions}", values)
+    return int(row["count"]) if row else 0
+
+
+def listed(connection: sqlite3.Connection, snapshot_id: str, tenant_id: TenantId) -> ListedSnapshot | None:
+    """Return a tenant's snapshot with the names of its host and policy."""
+    row = one(connection, f"{_LISTED} WHERE s.id = ? AND s.tenant_id = ?", (snapshot_id, tenant_id))
+    return _convert(row, ListedSnapshot) if row else None
+
+
+def _conditions(tenant_id: TenantId, choice: SnapshotChoice) -> tuple[str, dict[str, Any]]:
+    wanted: dict[str, tuple[str, Any]] = {
+        "search": (f"s.agent_id IN ({_NAMED})", choice.search),
+        "agent_id": ("s.agent_id = :agent_id", choice.agent_id),
+        "policy_id": ("j.policy_id = :policy_id", choice.policy_id),
+        "since": ("s.started_at >= :since", clock.to_text(choice.since) if choice.since else ""),
+        "until": ("s.started_at < :until", clock.to_text(choice.until) if choice.until else ""),
+    }
+    values = {name: value for name, (_condition, value) in wanted.items() if value}
+    # The plus keeps SQLite from walking the whole tenant where the index by agent is the short way.
+    is_narrow = bool(choice.agent_id or choice.search)
+    tenant = "+s.tenant_id = :tenant_id" if is_narrow else "s.tenant_id = :tenant_id"
+    conditions = [tenant, *(wanted[name][0] for name in values)]
+    if choice.has_warnings is not None:
+        conditions.append("s.warnings_count > 0" if choice.has_warnings else "s.warnings_count = 0")
+    return " AND ".join(conditions), {**values, "tenant_id": tenant_id}

@@ -30,8 +30,7 @@ class Menu:
     def __init__(self, visit: Visit) -> None:
         """Draw it closed."""
         self._visit = visit
-        self._language, self._theme = visit.principal.language, visit.principal.theme
-        self._dark = ui.dark_mode(DARK.get(self._theme))
+        self._dark = ui.dark_mode(DARK.get(visit.theme))
         self._tokens = Tokens(visit)
         say = visit.say
         named = f"{say('account.title')}: {visit.principal.name}"
@@ -43,7 +42,7 @@ class Menu:
                 self._menu.props["role"] = "dialog"
                 components.text("p", visit.principal.name, "muted whole")
                 self._switch("account.language", {code: NAMES[code] for code in LANGUAGES}, visit.words.language)
-                self._switch("account.theme", {theme: say(THEMES[theme]) for theme in THEMES}, self._theme)
+                self._switch("account.theme", {theme: say(THEMES[theme]) for theme in THEMES}, visit.theme)
                 components.button(say("account.tokens"), self._open_tokens, "quiet wide")
                 components.button(say("action.sign_out"), visit.doing(self._sign_out), "quiet wide")
 
@@ -55,18 +54,20 @@ class Menu:
                 components.radios(key.partition(".")[2], options, value, self._visit.doing(change))
 
     async def _set_language(self, language: str) -> None:
-        self._language = language
+        self._visit.language = language
         await self._keep()
         if self._visit.frame is not None:
             await self._visit.frame.switch(language)
 
     async def _set_theme(self, theme: str) -> None:
-        self._theme = theme
+        self._visit.theme = theme
         await self._keep()
         self._dark.set_value(DARK[theme])
+        if self._visit.frame is not None:  # charts take their colours when they are drawn
+            await self._visit.frame.switch(self._visit.words.language)
 
     async def _keep(self) -> None:
-        await self._visit.ask(sessions.set_preferences, language=self._language, theme=self._theme)
+        await self._visit.ask(sessions.set_preferences, language=self._visit.language, theme=self._visit.theme)
 
     async def _open_tokens(self) -> None:
         self._menu.close()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from saveos import clock
 from saveos.jobs import lifecycle
-from saveos.jobs.model import State
+from saveos.jobs.model import RunsOn, State
 from saveos.protocol import Kind
 from saveos.ui import components
 
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 RUNNING = {Kind.BACKUP: "job.backing_up", Kind.RESTORE: "job.restoring", Kind.BUILD_AGENT: "job.building"}
 NAMES = {Kind.BACKUP: "job.backup", Kind.RESTORE: "job.restore", Kind.BUILD_AGENT: "job.build"}
+PHASES = {
+    "starting": "job.starting",
+    "waiting for its turn": "job.waiting_turn",
+    "reconnecting": "job.reconnecting",
+}
 STATES = {
     State.QUEUED: "job.queued",
     State.RUNNING: "job.running",
@@ -45,14 +50,16 @@ class Work:
                 components.put(self._cancel, "aria-label", visit.say("job.cancel_of", host=whose))
         self._may_cancel = may_cancel
 
-    def show(self, job: Job | None, progress: JobProgress | None, *, is_online: bool = True) -> None:
+    def show(
+        self, job: Job | None, progress: JobProgress | None, *, is_online: bool = True, is_busy: bool = False
+    ) -> None:
         """Show where the job stands."""
         self._job = job
         components.dress(self.box, "work" if job else "work hidden")
         if job is None:
             return
         words = self._visit.words
-        self._what.show(what(words, job, is_online=is_online))
+        self._what.show(what(words, job, progress, is_online=is_online, is_busy=is_busy))
         self._far.show(how_far(words, job, progress) if job.state is State.RUNNING else "")
         self._bar.show(progress.fraction if progress and job.state is State.RUNNING else None)
         is_moving = job.state is State.RUNNING
@@ -65,18 +72,26 @@ class Work:
             await self._visit.change(lifecycle.cancel, self._job.id)
 
 
-def what(words: Words, job: Job, *, is_online: bool) -> str:
-    """Say in a few words what a queued or running job is about."""
+def what(
+    words: Words, job: Job, progress: JobProgress | None = None, *, is_online: bool = True, is_busy: bool = False
+) -> str:
+    """Say in a few words what a queued or running job is about, and what it waits for.
+
+    `is_busy`: its host does another job at present.
+    """
     if job.cancel_requested_at is not None:
         return words.say("job.stopping")
     if job.state is State.RUNNING:
-        return words.say(RUNNING[job.kind])
+        phase = PHASES.get(progress.phase) if progress else None
+        return words.say(phase or RUNNING[job.kind])
     name = words.say(NAMES[job.kind])
     if job.attempts and job.not_before > clock.now():
         return words.say(
             "job.again", name=name, when=words.ago(job.not_before), why=words.problem(job.error_code, job.message)
         )
-    return words.say("job.soon" if is_online else "job.waits_for_host", name=name)
+    if job.runs_on is RunsOn.HOST and not is_online:
+        return words.say("job.waits_for_host", name=name)
+    return words.say("job.waits_for_other" if is_busy else "job.soon", name=name)
 
 
 def how_far(words: Words, job: Job, progress: JobProgress | None) -> str:

@@ -39,7 +39,7 @@ class Chart:
         self._lines, self._is_bars = lines, is_bars
         self._told: dict[str, components.Text] = {}
         self._entries: dict[str, Element] = {}
-        self.box = components.element("figure", "chart")
+        self.box = components.element("figure", "measure")
         with self.box:
             with components.element("figcaption", "chart-head"):
                 components.text("h3", title)

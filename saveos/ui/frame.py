@@ -80,6 +80,7 @@ class Visit:
         self.principal: Principal = request.scope["state"]["principal"]
         self._cookie = request.cookies.get(COOKIE, "")
         self._zone = self.principal.time_zone or unquote(request.cookies.get(ZONE_COOKIE, ""))[:64]
+        self.language, self.theme = self.principal.language, self.principal.theme  # as chosen, until now
         accepted = request.headers.get("accept-language", "")
         self.speak(preferred(accepted, self.principal.language, self.parts.settings.language))
         self.frame: Frame | None = None
@@ -163,9 +164,11 @@ class Visit:
     async def learn_zone(self) -> None:
         """Ask the browser for its time zone; it keeps it in a cookie, so that the next page knows it from the start."""
         zone = await ui.run_javascript(ZONE, timeout=5)
-        if isinstance(zone, str) and not self.principal.time_zone:
+        if isinstance(zone, str) and not self.principal.time_zone and zone != self._zone:
             self._zone = zone
             self.words.set_zone(zone)
+            if self.frame is not None:
+                await self.frame.switch(self.words.language)
 
 
 class Page:
@@ -224,7 +227,7 @@ class Frame:
             self._page.draw()
 
     async def switch(self, language: str) -> None:
-        """Speak another language, here and now; what is being typed stays."""
+        """Speak another language (or tell time in another zone), here and now; what is being typed stays."""
         self._visit.speak(language)
         self.draw()
         with self._visit.client:

@@ -84,7 +84,14 @@ def state(words: Words, host: Host, *, may_cancel: bool) -> Cell:
 
 
 def work(
-    words: Words, job: Job, progress: JobProgress | None, whose: str, *, is_online: bool = True, may_cancel: bool
+    words: Words,
+    job: Job,
+    progress: JobProgress | None,
+    whose: str,
+    *,
+    may_cancel: bool,
+    is_online: bool = True,
+    is_busy: bool = False,
 ) -> Work:
     """Return a job that waits or runs as a bar with its words and a way to stop it."""
     is_moving = job.state is State.RUNNING
@@ -92,7 +99,7 @@ def work(
     can_stop = may_cancel and job.cancel_requested_at is None
     cancel = Act(id=CANCEL, label=words.say("action.cancel"), aria=words.say("job.cancel_of", host=whose))
     return Work(
-        what=components_work.what(words, job, is_online=is_online),
+        what=components_work.what(words, job, progress, is_online=is_online, is_busy=is_busy),
         far=components_work.how_far(words, job, progress) if is_moving else "",
         percent=int(fraction * 100) if fraction is not None else None,
         label=words.say("job.progress_of", host=whose),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -124,6 +124,14 @@ class Words:
         zone = "" if self._zone is not UTC else " UTC"
         month = self._months[local.month - 1]
         return self.say("time.exact", day=local.day, month=month, year=local.year, time=time) + zone
+
+    def clock(self, moment: datetime) -> str:
+        """Return the time of day in the reader's zone, to the second: 14:05:09."""
+        return f"{moment.astimezone(self._zone):%H:%M:%S}"
+
+    def midnight(self, day: date) -> datetime:
+        """Return the moment at which a day begins in the reader's zone."""
+        return datetime(day.year, day.month, day.day, tzinfo=self._zone)
 
     def day(self, moment: datetime) -> str:
         """Return the date in the reader's zone: 4 Mar 2026."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from saveos import clock
+from saveos.agents import questions
 from saveos.errors import Unavailable
 from saveos.measurements import storage
 from saveos.measurements.model import SAMPLE_SECONDS
@@ -27,7 +28,7 @@ HOUR_SECONDS = 3600
 
 
 def start(database: Database, hourly: Callable[[], None]) -> BackgroundScheduler:
-    """Start ticking: due policies every 15 s, `hourly` every hour (the server's certificate). UTC throughout."""
+    """Start ticking: due policies and old questions every 15 s, `hourly` every hour (the certificate). All in UTC."""
     scheduler = BackgroundScheduler(
         timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
     )
@@ -59,3 +60,4 @@ def _tick(database: Database) -> None:
     count = database.write(backup.queue_due)
     if count:
         log.info("%d backups became due.", count)
+    questions.forget(database)

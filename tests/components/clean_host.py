@@ -91,7 +91,7 @@ def clean_host(folder: Path, hostname: str = "clean") -> Iterator[CleanHost]:
 @contextmanager
 def _booted(root: Path, console: int) -> Iterator[int]:
     container = subprocess.Popen(
-        ["systemd-nspawn", "-q", "-D", root, "--keep-unit", "--register=no", "-b", "--console=pipe"],
+        ["systemd-nspawn", "-q", "-D", root, "--keep-unit", "--register=no", "-b", "--console=pipe", "--timezone=off"],
         stdin=subprocess.DEVNULL,
         stdout=console,
         stderr=console,

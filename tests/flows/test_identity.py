@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.appliance import EMAIL, PASSWORD, Appliance
+from tests.support.appliance import EMAIL, PASSWORD, Appliance, wait_until
 from tests.support.host import WireHost, certificate_request, register
 
 if TYPE_CHECKING:
@@ -36,6 +36,13 @@ def audit(appliance: Appliance, action: str) -> list[dict[str, str]]:
     with sqlite3.connect(appliance.data / "saveos.db") as connection:
         rows = connection.execute("SELECT actor, target, detail_json FROM audit WHERE action = ?", (action,))
         return [{"actor": actor, "target": target, **json.loads(detail)} for actor, target, detail in rows]
+
+
+def assert_audited(appliance: Appliance, action: str, code: str) -> None:
+    """Fail unless an entry comes; the answer does not wait for it."""
+    wait_until(
+        lambda: code in {entry["code"] for entry in audit(appliance, action)}, 20, f"{code} to be in the audit log"
+    )
 
 
 def test_setup_with_a_wrong_token_is_refused(appliance: Appliance) -> None:
@@ -106,7 +113,7 @@ def test_enrol_with_a_spent_token_is_refused_and_audited(ready: Appliance, tmp_p
     answer = register(ready, made["token"], certificate_request()[1])
 
     assert (401, "token-spent") == (answer.status, answer.body["code"])
-    assert "token-spent" in {entry["code"] for entry in audit(ready, "enrolment-refused")}
+    assert_audited(ready, "enrolment-refused", "token-spent")
 
 
 def test_enrol_with_an_expired_token_is_refused(ready: Appliance) -> None:
@@ -119,12 +126,14 @@ def test_enrol_with_an_expired_token_is_refused(ready: Appliance) -> None:
     answer = register(ready, made["token"], certificate_request()[1])
 
     assert (401, "token-expired") == (answer.status, answer.body["code"])
+    assert_audited(ready, "enrolment-refused", "token-expired")
 
 
 def test_enrol_with_a_foreign_token_is_refused(ready: Appliance) -> None:
     answer = register(ready, "saveos_enrol_" + "0" * 12 + "_" + "a" * 43, certificate_request()[1])
 
     assert (401, "not-authenticated") == (answer.status, answer.body["code"])
+    assert_audited(ready, "enrolment-refused", "not-authenticated")
 
 
 def test_enrol_with_a_broken_request_spends_nothing(ready: Appliance) -> None:
@@ -150,7 +159,7 @@ def test_each_half_of_an_agents_identity_alone_is_refused_and_audited(ready: App
     ]
 
     assert [401] * 4 == [answer.status for answer in answers]
-    assert before + 3 <= len(audit(ready, "credentials-refused"))
+    wait_until(lambda: before + 3 <= len(audit(ready, "credentials-refused")), 20, "the refusals to be audited")
 
 
 def test_agent_name_without_a_certificate_ends_the_handshake(ready: Appliance) -> None:

@@ -54,7 +54,7 @@ def running_backup(host: Host, gate: Path, name: str) -> Iterator[tuple[subproce
     """Start a backup, feed it 8 MiB and keep it waiting for more; give its process and the pipe's descriptor."""
     words = ["create", "--read-special", "--checkpoint-interval", "1", f"::{name}", str(gate)]
     process = host.start(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    descriptor = os.open(gate, os.O_WRONLY)
+    descriptor = opened(gate, process)
     try:
         os.write(descriptor, os.urandom(8 * 1024**2))
         wait_until(host.gateway.sessions.listing, 20, "the session to be there")
@@ -65,6 +65,20 @@ def running_backup(host: Host, gate: Path, name: str) -> Iterator[tuple[subproce
         process.kill()
         process.wait()
         wait_until(lambda: not tunnel_of(process.pid), 20, "the agent's tunnel to go")
+
+
+def opened(gate: Path, reader: subprocess.Popen[bytes]) -> int:
+    """Open the pipe for writing once somebody reads it; fail when that never comes."""
+
+    def tried() -> int | None:
+        assert reader.poll() is None, f"Borg ended with {reader.returncode} before it read"
+        with contextlib.suppress(OSError):
+            return os.open(gate, os.O_WRONLY | os.O_NONBLOCK)
+        return None
+
+    descriptor = int(wait_until(tried, 60, "Borg to read"))
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def tunnel_of(borg: int) -> int:

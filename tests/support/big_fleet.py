@@ -16,11 +16,12 @@ from saveos.measurements.model import floor
 if TYPE_CHECKING:
     from pathlib import Path
 
+FAILING = 7  # of every forty agents, the one whose last backup failed
 SYSTEMS = ("Debian GNU/Linux 12 (bookworm)", "Debian GNU/Linux 13 (trixie)", "Ubuntu 24.04.3 LTS")
 
 
 def plant(path: Path, agents: int, snapshots: int, *, seed: int = 7) -> None:
-    """Add so many agents with so many daily snapshots each to the first tenant; a few failed, a few are silent."""
+    """Add so many agents with so many daily snapshots to the first tenant; one in forty failed, a few are silent."""
     rng = random.Random(seed)  # noqa: S311 - the same fleet each time
     connection = sqlite3.connect(path, timeout=60, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
@@ -45,7 +46,7 @@ def plant(path: Path, agents: int, snapshots: int, *, seed: int = 7) -> None:
                 clock.to_text(now + timedelta(hours=rng.randrange(1, 20))),
             ),
         )
-        _history(connection, (tenant, agent_id, policy), snapshots, size, rng, now)
+        _history(connection, (tenant, agent_id, policy), snapshots, size, rng, now, is_failing=number % 40 == FAILING)
     connection.execute("COMMIT")
     connection.close()
 
@@ -57,11 +58,12 @@ def _history(
     size: int,
     rng: random.Random,
     now: datetime,
+    *,
+    is_failing: bool,
 ) -> None:
     tenant, agent_id, policy = owner
     jobs: list[tuple[Any, ...]] = []
     kept: list[tuple[Any, ...]] = []
-    is_failing = rng.random() < 0.02
     for day in range(snapshots, 0, -1):
         begun = now - timedelta(days=day - 1, hours=rng.random() * 3 + 1)
         ended = begun + timedelta(seconds=rng.randrange(30, 1800))
@@ -80,6 +82,7 @@ def _history(
                 "full" if day == snapshots else "incremental",
                 *(clock.to_text(begun), clock.to_text(ended), (ended - begun).total_seconds()),
                 *(size // 50_000, size, size // 2, added, int(state == "warned")),
+                *(size // 50_000 if day == snapshots else rng.randrange(200), rng.randrange(4000)),
             )
         )
     connection.executemany(
@@ -91,8 +94,9 @@ def _history(
     )
     connection.executemany(
         "INSERT INTO snapshots (id, tenant_id, agent_id, job_id, archive, archive_id, kind, started_at, ended_at,"
-        " duration_seconds, files_count, original_bytes, compressed_bytes, added_bytes, sources_json, warnings_count)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, '[]', ?16)",
+        " duration_seconds, files_count, original_bytes, compressed_bytes, added_bytes, sources_json, warnings_count,"
+        " new_files_count, changed_files_count)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, '[]', ?16, ?17, ?18)",
         kept,
     )
 

@@ -165,6 +165,7 @@ class Host:
             "BORG_PASSPHRASE": PASSPHRASE,
             "BORG_NEW_PASSPHRASE": PASSPHRASE,
             "BORG_EXIT_CODES": "modern",
+            "BORG_HOST_ID": "test-host",  # without a network card Borg makes one up: no lock is ever stale
             "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
             "BORG_SELFTEST": "disabled",
         }

@@ -116,7 +116,7 @@ const journeys = {
     await page.waitForSelector(`.dialog li.done:has-text('${options.host} is online')`);
     await judge(page, "online");
     await shot(page, "online");
-    await page.click(".dialog-head button");
+    await page.goto(`${address}/agents`);
     const row = page.locator(`tr.host:has-text('${options.host}')`);
     await row.locator("text=Online").waitFor();
     tell("online");
@@ -137,15 +137,17 @@ const journeys = {
     tell("asked");
     await row.locator("text=1 snapshot").waitFor();
     await row.locator("text=Protected").waitFor();
+    expect(/20\d\d/.test(await row.locator("time").getAttribute("title")), "the exact time is a title");
+    await page.click("nav.sections >> text=Overview");
     await page.waitForSelector("h1:has-text('Your host is protected.')");
-    expect(/2026|20\d\d/.test(await row.locator("time").getAttribute("title")), "the exact time is a title");
   },
 
   async restore({ page }) {
     await page.goto(`${address}/`);
+    await page.click("nav.sections >> text=Hosts");
     await page.click(`tr.host a:has-text('${options.host}')`);
     await page.waitForURL(/\/agents\/agt_/);
-    await page.click("tr[data-snapshot] button");
+    await page.click("tr.snapshot button");
     await page.check("input[value=some]");
     await page.fill(".dialog textarea", "/etc/nginx\n/home/anna/letters\n");
     await page.click(".dialog .primary");
@@ -155,12 +157,13 @@ const journeys = {
     await shot(page, "restore");
     await page.click(".dialog .primary");
     tell("asked");
-    const job = page.locator("tr[data-job]:has-text('Restore')");
+    const job = page.locator("tr.job:has-text('Restore')");
     await job.locator("text=Done").waitFor();
-    await job.locator("button:has-text('Log')").click();
+    await job.locator("a").click();
     await page.waitForSelector(".log >> text=2 files read");
     await judge(page, "log");
-    await page.keyboard.press("Escape");
+    await shot(page, "job");
+    await page.goBack();
     await page.click(".danger-zone button");
     const go = page.locator(".dialog button:has-text('Revoke')");
     expect(await go.isDisabled(), "revoking waits for the name");
@@ -173,7 +176,7 @@ const journeys = {
   },
 
   async real({ page }) {
-    await page.goto(`${address}/`);
+    await page.goto(`${address}/agents`);
     await page.waitForSelector("h1");
     tell("waiting");
     const row = page.locator(`tr.host:has-text('${options.host}')`);
@@ -184,15 +187,15 @@ const journeys = {
     await new Promise((resolve) => process.stdin.once("data", resolve));
     process.stdin.unref();
     await row.locator("button:has-text('Back up now')").click();
-    await row.locator(".work:not(.hidden) >> text=Backing up").waitFor();
+    await row.locator(".work >> text=Backing up").waitFor();
     await row.locator("text=2 snapshots").waitFor(patiently);
     await row.locator("a").click();
     await page.waitForURL(/\/agents\/agt_/);
-    expect((await page.locator("tr[data-snapshot]").count()) === 2, "two snapshots");
-    await page.click("tr[data-snapshot] button >> nth=0");
+    expect((await page.locator("tr.snapshot").count()) === 2, "two snapshots");
+    await page.click("tr.snapshot button >> nth=0");
     await page.fill(".dialog input[type=text]", options.target);
     await page.click(".dialog .primary");
-    await page.locator("tr[data-job]:has-text('Restore') >> text=Done").waitFor(patiently);
+    await page.locator("tr.job:has-text('Restore') >> text=Done").waitFor(patiently);
     await shot(page, "real");
   },
 
@@ -226,16 +229,87 @@ const journeys = {
     await page.waitForSelector(".account[aria-label^='Account']");
   },
 
-  async look({ page }) {
+  // From the front page to what failed, why, and again; in two languages on the way. With the keyboard where it counts.
+  async retry({ page }) {
     await page.goto(`${address}/`);
+    const needy = page.locator(`tr.host:has-text('${options.host}')`);
+    await needy.locator("text=Last backup failed").waitFor();
+    await page.focus("nav.sections a[href='/jobs']");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(`${address}/jobs`);
+    await page.fill("input[type=search]", options.host);
+    await page.selectOption(".filters select >> nth=0", "failed");
+    await page.waitForURL(/search=.*state=failed/);
+    const job = page.locator("tr.job");
+    await job.getByText(options.why).waitFor();
+    expect((await job.count()) === 1, "one job failed");
+    await page.click(".account");
+    await page.click(".account-menu input[value=fr]", { force: true });
+    await page.waitForSelector("h1:has-text('Tâches')");
+    expect((await page.inputValue("input[type=search]")) === options.host, "what was typed outlives the language");
+    expect((await job.count()) === 1, "what was looked for, too");
+    await page.keyboard.press("Escape");
+    await page.click(".account");
+    await page.click(".account-menu input[value=en]", { force: true });
+    await page.waitForSelector("h1:has-text('Jobs')");
+    await page.keyboard.press("Escape");
+    await job.locator("a >> nth=0").click();
+    await page.waitForURL(/\/jobs\/job_/);
+    await judge(page, "failed job");
+    await page.click("button:has-text('Try again')");
+    tell("asked");
+    await page.waitForSelector(".work:not(.hidden) >> text=Backing up");
+    await page.waitForSelector(".log >> text=10 files read");
+    tell("seen");
+    await page.waitForSelector("p.state:has-text('Done')");
+    await page.goto(`${address}/`);
+    await page.waitForSelector("h1");
+    await needy.waitFor({ state: "detached" });
+  },
+
+  // A viewer has no buttons, and an administrator's page says no.
+  async viewer({ page }) {
+    await page.goto(`${address}/agents`);
     await page.waitForSelector("tr.host");
-    await page.waitForFunction(() => document.querySelector("time")?.title && !document.querySelector("time").title.includes("UTC"));
-    await judge(page, `overview ${options.label}`);
-    await shot(page, `overview-${options.label}`, { fullPage: options.width < 500 });
+    expect((await page.locator("tr.host button").count()) === 0, "no buttons");
+    expect((await page.locator(".table-frame input[type=checkbox]").count()) === 0, "nothing to select");
+    for (const path of ["/downloads", "/settings", "/policies"]) {
+      await page.goto(`${address}${path}`);
+      await page.waitForSelector(".page h1:visible");
+      const open = await page.locator(".page button:visible:not(:disabled):not(.sort)").allTextContents();
+      expect(open.every((label) => options.harmless.includes(label.trim())), `${path}: ${open}`);
+      await judge(page, `${path} as a viewer`);
+    }
+    tell("looked");
+    await page.waitForURL(`${address}/`, { timeout: 5000 });
+  },
+
+  // Every page, for the eye and for axe; a menu that a phone opens.
+  async look({ page }) {
+    const at = async (name, path) => {
+      await page.goto(`${address}${path}`);
+      await page.waitForSelector(".page h1:visible");
+      await page.waitForTimeout(400);
+      await judge(page, `${name} ${options.label}`);
+      await shot(page, `${name}-${options.label}`, { fullPage: options.width < 500 });
+    };
+    await at("overview", "/");
+    await at("agents", "/agents");
     await page.click("tr.host a:has-text('web-01')");
-    await page.waitForSelector("tr[data-snapshot]");
-    await judge(page, `agent ${options.label}`);
-    await shot(page, `agent-${options.label}`);
+    await page.waitForSelector("tr.snapshot");
+    const [agent] = new URL(page.url()).pathname.match(/\/agents\/agt_\w+/);
+    await at("agent", agent);
+    for (const name of ["snapshots", "jobs", "policies", "downloads", "monitoring", "settings", "profile"]) {
+      await at(name, `/${name}`);
+    }
+    if (options.width < 500) {
+      await page.click(".sections-toggle");
+      await page.waitForSelector("nav.sections:popover-open");
+      await judge(page, `menu ${options.label}`);
+      await shot(page, `menu-${options.label}`);
+      await page.keyboard.press("Escape");
+    }
+    await page.goto(`${address}/agents`);
     await page.keyboard.press("Tab");
     expect(await page.evaluate(() => document.activeElement !== document.body), "the keyboard reaches something");
   },

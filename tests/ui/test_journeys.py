@@ -121,6 +121,20 @@ def test_account_keeps_language_and_theme_and_makes_tokens(dashboard: Dashboard)
     assert dashboard.appliance.call("GET", "/api/v1/session", token=token).status == 401
 
 
+def test_find_what_failed_and_ask_for_it_again(dashboard: Dashboard) -> None:
+    fleet, name, why = dashboard.fleet, "db-09", "/srv/db cannot be read"
+    fleet.protect(name, 900, 3_000_000_000)
+    fleet.fail(name, why)
+
+    journey = dashboard.journey("retry", host=name, why=why)
+    journey.until("asked")
+    job_id = fleet.beat(name, wait_seconds=20)["assignment"]["job_id"]
+    fleet.progress(name, job_id, 10, 4_000_000)
+    journey.until("seen")
+    fleet.done(name, job_id, 900, 3_000_000_000, 10_000)
+    journey.end()
+
+
 def test_look_at_a_fleet_in_both_themes_and_on_a_phone(dashboard: Dashboard) -> None:
     fleet = dashboard.fleet
     ubuntu = "Ubuntu 24.04.3 LTS"
@@ -144,7 +158,12 @@ def test_look_at_a_fleet_in_both_themes_and_on_a_phone(dashboard: Dashboard) -> 
     ]
     for journey in journeys:
         journey.end()
-    dashboard.journey("look", label="phone", width=360, height=740).end()
+    journeys = [
+        dashboard.journey("look", label="phone", width=360, height=740),
+        dashboard.journey("look", label="phone-dark", width=360, height=740, scheme="dark"),
+    ]
+    for journey in journeys:
+        journey.end()
 
     shots = Path(__file__).parent / "screenshots"
     assert {"overview-light.png", "overview-dark.png", "overview-phone.png"} <= {shot.name for shot in shots.iterdir()}

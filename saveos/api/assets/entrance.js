@@ -99,6 +99,10 @@ function showRecovery(code, values) {
   });
 }
 
+// The pages behind tell times in the reader's zone from the first one on.
+const zone = encodeURIComponent(Intl.DateTimeFormat().resolvedOptions().timeZone);
+document.cookie = `saveos-zone=${zone}; path=/; max-age=31536000; secure; samesite=lax`;
+
 if (form) {
   const submit = form.querySelector("button[type=submit]");
   const action = form.dataset.action === "setup" ? onSetUp : onSignIn;

@@ -1,4 +1,4 @@
-"""/agents/{id}: one host. Its snapshots, what it did, and the end of it."""
+"""/agents/{id}: one host. How it stands, its snapshots on a line of time, what it did, and the end of it."""
 
 from __future__ import annotations
 
@@ -8,33 +8,39 @@ import msgspec
 from nicegui import Client, ui
 
 from saveos.agents import enrolment
+from saveos.agents.model import AgentCertificate
 from saveos.errors import NotFound
 from saveos.identity.principals import Permission
 from saveos.jobs import lifecycle
-from saveos.jobs.model import Job
-from saveos.snapshots import backup
+from saveos.jobs.model import JobChoice, JobPage
+from saveos.policies import defaults
+from saveos.snapshots import again, backup, listing
 from saveos.snapshots.fleet import Host, Need
-from saveos.snapshots.model import Snapshot
-from saveos.ui import components, frame
+from saveos.snapshots.model import ListedSnapshot, SnapshotChoice
+from saveos.ui import components, frame, host_cells, job_cells, snapshot_cells
 from saveos.ui.components_work import Work
-from saveos.ui.host_cells import MOODS, NEEDS, facts
+from saveos.ui.facts import Facts
+from saveos.ui.grid import Column, Grid
+from saveos.ui.history import History
 from saveos.ui.pages import restore
-from saveos.ui.pages.agent_lists import JobList, SnapshotList
+from saveos.ui.pages.agent_danger import Danger
 
 if TYPE_CHECKING:
     from saveos.database.connection import Database
     from saveos.identity.principals import Principal
     from saveos.ui.frame import Board, Visit
 
-SHOWN = 50
+SNAPSHOTS, JOBS, DRAWN = 10, 10, 120  # in the lists, and on the line of time
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
     """What the page shows at one moment."""
 
     host: Host
-    snapshots: list[Snapshot]
-    jobs: list[Job]
+    policy_name: str
+    certificate: AgentCertificate | None
+    snapshots: list[ListedSnapshot]
+    jobs: JobPage
 
 
 def register(board: Board) -> None:
@@ -48,111 +54,153 @@ def register(board: Board) -> None:
 class AgentPage(frame.Page):
     """The page of one reader about one host."""
 
-    title, section = "agent.title", "agents"
-    missing = "agent.missing"
+    title, section, missing = "agent.title", "agents", "agent.missing"
 
     def __init__(self, visit: Visit, agent_id: str) -> None:
         """Nothing is drawn until it is known that there is such a host."""
         super().__init__(visit)
-        self._visit = visit
         self._id = agent_id
 
     async def prepare(self) -> None:
         """Read the host. Raises NotFound."""
-        self._look_now = await self._visit.ask(self._look)
-
-    def draw(self) -> None:
-        """Draw the page."""
-        self._visit.rename(self._look_now.host.agent.hostname)
-        self._draw(self._look_now.host)
+        self._now = await self.visit.ask(self._look)
 
     async def refresh(self) -> None:
         """Show how the host stands."""
-        self._look_now = await self._visit.ask(self._look)
-        self._show(self._look_now)
+        self._now = await self.visit.ask(self._look)
+        self._show(self._now)
 
     def _look(self, database: Database, principal: Principal) -> Look:
-        host = next((host for host in self._visit.board.hosts(database, principal) if host.agent.id == self._id), None)
+        host = next((host for host in self.visit.board.hosts(database, principal) if host.agent.id == self._id), None)
         if host is None:
             enrolment.get(database, principal, self._id)
             message = "There is no such agent."
             raise NotFound(message)
+        names = {policy.id: policy.name for policy in defaults.find(database, principal)}
         return Look(
             host=host,
-            snapshots=backup.of_agent(database, principal, self._id, limit=SHOWN),
-            jobs=lifecycle.find(database, principal, {"agent_id": self._id}, SHOWN),
+            policy_name=names.get(host.agent.policy_id, ""),
+            certificate=enrolment.certificate(database, principal, self._id),
+            snapshots=listing.look(database, principal, SnapshotChoice(agent_id=self._id), limit=DRAWN).snapshots,
+            jobs=lifecycle.look(database, principal, JobChoice(agent_id=self._id), limit=JOBS),
         )
 
-    def _draw(self, host: Host) -> None:
-        say, principal, name = self._visit.say, self._visit.principal, host.agent.hostname
-        self._restore = restore.Dialog(self._visit)
+    def draw(self) -> None:
+        """Draw what does not change."""
+        say, name = self.visit.say, self._now.host.agent.hostname
+        self.visit.rename(name)
+        self._restore = restore.Dialog(self.visit)
         components.link(f"← {say('agent.back')}", "/agents", "back")
+        self._draw_lead(name)
+        self._history = History(self.visit)
+        self._draw_snapshots(name)
+        self._draw_jobs(name)
+        components.text("h2", say("agent.facts"))
+        self._facts = Facts(self.visit)
+        self._danger = Danger(self.visit, self._id, name)
+
+    def _draw_lead(self, name: str) -> None:
+        say, visit = self.visit.say, self.visit
         with components.element("div", "lead"):
             with components.element("div"):
                 with components.element("div", "host-name"):
                     self._dot = components.element("span", "dot", aria_hidden="true")
                     components.text("h1", name)
-                self._facts = components.text("p", "", "muted")
-                self._more = components.text("p", "", "muted")
-            self._button = components.button(
-                say("action.back_up_now"), self._visit.doing(self._back_up), "primary hidden"
-            )
+                self._presence = components.text("p", "", "muted")
+                self._due = components.text("p", "", "muted")
+            self._button = components.button(say("action.back_up_now"), visit.doing(self._back_up), "primary hidden")
         with components.element("div", "standing", aria_live="polite"):
             self._state = components.text("p", "", "state")
             self._why = components.text("p", "", "sub why")
-        self._work = Work(self._visit, name, may_cancel=principal.may(Permission.BACK_UP))
-        may_restore = principal.may(Permission.RESTORE) and host.need is not Need.REVOKED
-        opener = (lambda snapshot: self._restore.open(snapshot, name)) if may_restore else None
-        components.text("h2", say("snapshot.title"))
-        self._snapshots = SnapshotList(self._visit, opener)
+        self._work = Work(visit, name, may_cancel=visit.principal.may(Permission.BACK_UP))
+
+    def _draw_snapshots(self, name: str) -> None:
+        visit = self.visit
+        components.text("h2", visit.say("snapshot.title"))
+        columns = snapshot_cells.columns(visit.words, with_host=False)
+        label = visit.say("snapshot.title")
+        self._snapshots = Grid(label, columns, kind="snapshots", on_act=visit.doing(self._act_on_snapshot))
+        self._no_snapshot = components.text("p", visit.say("snapshot.none"), "muted hidden")
+        self._all_snapshots = components.link("", f"/snapshots?search={name}", "hidden")
+
+    def _draw_jobs(self, name: str) -> None:
+        visit, say = self.visit, self.visit.say
         components.text("h2", say("job.title"))
-        self._jobs = JobList(self._visit)
-        self._danger = components.element("section", "danger-zone hidden")
-        with self._danger:
-            self._draw_danger(name)
+        columns = [
+            Column("what", say("job.what")),
+            Column("state", say("job.state"), "message-cell"),
+            Column("asked", say("job.asked"), "when-cell"),
+            Column("took", say("job.took"), "num"),
+            Column("acts", say("overview.actions"), "actions"),
+        ]
+        self._jobs = Grid(say("job.title"), columns, kind="jobs", on_act=visit.doing(self._act_on_job))
+        self._no_job = components.text("p", say("job.none"), "muted hidden")
+        self._all_jobs = components.link("", f"/jobs?search={name}", "hidden")
 
     def _show(self, look: Look) -> None:
-        words, host = self._visit.words, look.host
+        words, host, principal = self.visit.words, look.host, self.visit.principal
         agent = host.agent
         components.dress(self._dot, "dot online" if host.is_online else "dot")
-        self._facts.show(facts(words, host))
-        enrolled = words.say("agent.enrolled", when=words.exact(agent.enrolled_at))
-        due = words.say("agent.next", when=words.exact(agent.next_backup_at)) if agent.next_backup_at else ""
-        self._more.show(words.listing([due, enrolled, agent.address]))
-        self._state.show(self._visit.say(NEEDS[host.need]))
-        components.dress(self._state, f"state {MOODS[host.need]}")
+        self._presence.show(host_cells.facts(words, host))
+        self._due.show(words.say("agent.next", when=words.exact(agent.next_backup_at)) if agent.next_backup_at else "")
+        self._state.show(words.say(host_cells.NEEDS[host.need]))
+        components.dress(self._state, f"state {host_cells.MOODS[host.need]}")
         self._why.show(words.problem(host.failure.error_code, host.failure.message) if host.failure else "")
         self._work.show(host.job, host.progress, is_online=host.is_online)
         is_live = host.need is not Need.REVOKED
-        can_start = is_live and host.job is None and self._visit.principal.may(Permission.BACK_UP)
+        can_start = is_live and host.job is None and principal.may(Permission.BACK_UP)
         components.dress(self._button, "button primary" if can_start else "button primary hidden")
-        self._snapshots.show(look.snapshots)
-        self._jobs.show(look.jobs)
-        may_revoke = is_live and self._visit.principal.may(Permission.REVOKE)
-        components.dress(self._danger, "danger-zone" if may_revoke else "danger-zone hidden")
+        self._show_lists(look, may_restore=is_live and principal.may(Permission.RESTORE))
+        self._history.show(look.snapshots)
+        self._facts.show(self._described(look))
+        self._danger.show(is_live=is_live)
+
+    def _show_lists(self, look: Look, *, may_restore: bool) -> None:
+        words, principal = self.visit.words, self.visit.principal
+        shown = look.snapshots[:SNAPSHOTS]
+        self._snapshots.show([snapshot_cells.row(words, snapshot, may_restore=may_restore) for snapshot in shown])
+        components.dress(self._no_snapshot, "muted hidden" if shown else "muted")
+        count = look.host.agent.snapshots_count
+        _show_rest(self._all_snapshots, words.count("agent.all_snapshots", count), is_shown=count > len(shown))
+        jobs = look.jobs
+        rows = [job_cells.row(words, principal, job, jobs.progress.get(job.id), look.host) for job in jobs.jobs]
+        self._jobs.show(rows)
+        components.dress(self._no_job, "muted hidden" if rows else "muted")
+        _show_rest(self._all_jobs, words.count("agent.all_jobs", jobs.total), is_shown=jobs.total > len(rows))
+
+    def _described(self, look: Look) -> dict[str, str]:
+        words, agent, certificate = self.visit.words, look.host.agent, look.certificate
+        skew = abs(agent.clock_skew_seconds)
+        return {
+            "agents.policy": look.policy_name,
+            "agent.system": agent.system,
+            "agent.version": agent.agent_version,
+            "agent.address": agent.address,
+            "agent.zone": agent.time_zone,
+            "agent.skew": words.duration(skew) if skew > 5 else "",  # noqa: PLR2004 - seconds; less is the line's delay
+            "agent.since": words.exact(agent.enrolled_at),
+            "agent.serial": certificate.serial if certificate else "",
+            "agent.expires": words.exact(certificate.expires_at) if certificate else "",
+            "agent.renews": words.exact(certificate.renews_at) if certificate and not certificate.revoked_at else "",
+        }
 
     async def _back_up(self) -> None:
-        await self._visit.change(backup.request, self._id)
+        await self.visit.change(backup.request, self._id)
+        await self.refresh()
 
-    def _draw_danger(self, name: str) -> None:
-        say = self._visit.say
-        dialog, body = components.dialog(say("agent.revoke_title", host=name), say("action.close"))
-        with body:
-            components.text("p", say("agent.revoke_more"))
-            typed = components.Field(say("agent.revoke_type", host=name), autocomplete="off", spellcheck="false")
-            with components.element("div", "dialog-actions"):
-                components.button(say("action.cancel"), dialog.close)
-                go = components.button(say("agent.revoke"), None, "primary danger", disabled=True)
+    async def _act_on_snapshot(self, snapshot_id: str, act: str) -> None:
+        snapshot = next((each for each in self._now.snapshots if each.id == snapshot_id), None)
+        if act == snapshot_cells.RESTORE and snapshot is not None:
+            self._restore.open(snapshot, snapshot.hostname)
 
-        async def revoke() -> None:
-            if typed.value.strip() == name:
-                await self._visit.change(enrolment.revoke, self._id)
-                dialog.close()
-                self._visit.notify(say("agent.revoke_done", host=name))
+    async def _act_on_job(self, job_id: str, act: str) -> None:
+        if act == host_cells.CANCEL:
+            await self.visit.change(lifecycle.cancel, job_id)
+        elif act == job_cells.RETRY:
+            await self.visit.change(again.retry, job_id)
+        await self.refresh()
 
-        typed.on_change(lambda: components.put(go, "disabled", None if typed.value.strip() == name else True))
-        go.on("click", self._visit.doing(revoke), [])
-        with components.element("div"):
-            components.text("h2", say("agent.danger"))
-            components.text("p", say("agent.danger_more"), "muted")
-        components.button(say("agent.revoke"), dialog.open, "danger")
+
+def _show_rest(link: components.Text, words: str, *, is_shown: bool) -> None:
+    link.show(words if is_shown else "")
+    components.dress(link, "more" if is_shown else "hidden")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,7 +13,7 @@ from saveos.agents import provisioning
 from saveos.agents.model import Provisioning
 from saveos.identity.principals import Permission
 from saveos.jobs import lifecycle
-from saveos.snapshots import backup
+from saveos.snapshots import backup, restore
 from saveos.snapshots.fleet import NEEDY, Host, Need
 from saveos.ui import components, frame, host_cells
 from saveos.ui.grid import Column, Grid
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from saveos.database.connection import Database
     from saveos.identity.principals import Principal
     from saveos.ui.frame import Board, Visit
+    from saveos.ui.words import Words
 
 TITLES = {"needy": "overview.needy", "working": "overview.working"}
 SHOWN = 8  # hosts of a kind; the others are a click away
@@ -33,6 +35,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     """What the page shows at one moment."""
 
     hosts: list[Host]
+    proven_at: datetime | None  # the last restore that went well
     pending: list[Provisioning]  # rights to enrol that nobody has used yet
 
 
@@ -75,12 +78,16 @@ class Overview(frame.Page):
         now = clock.now()
         rights = provisioning.find(database, principal) if principal.may(Permission.PROVISION) else []
         pending = [right for right in rights if right.spent_at is None and right.expires_at > now]
-        return Look(hosts=self.visit.board.hosts(database, principal), pending=pending)
+        return Look(
+            hosts=self.visit.board.hosts(database, principal),
+            proven_at=restore.last_proven_at(database, principal),
+            pending=pending,
+        )
 
     def _show(self, look: Look) -> None:
         is_empty = not look.hosts
         may_provision = self.visit.principal.may(Permission.PROVISION)
-        self._sentence.show(verdict(self.visit, look.hosts))
+        self._sentence.show(verdict(self.visit.words, look.hosts, look.proven_at))
         components.dress(self._sentence, f"verdict {_mood(look.hosts)}")
         self._numbers.show("" if is_empty else _numbers(self.visit, look.hosts))
         components.dress(self._add, "button primary" if may_provision and not is_empty else "hidden")
@@ -175,18 +182,20 @@ class HostSection:
         self._more.show(words.count("overview.more", rest) if rest > 0 else "")
 
 
-def verdict(visit: Visit, hosts: list[Host]) -> str:
+def verdict(words: Words, hosts: list[Host], proven_at: datetime | None = None) -> str:
     """Say in one sentence whether all is well."""
     counted = [host for host in hosts if host.need is not Need.REVOKED]
     needy = sum(host.need in NEEDY for host in counted)
     starting = sum(host.need is Need.STARTING for host in counted)
     if not counted:
-        return visit.say("overview.nothing")
+        return words.say("overview.nothing")
     if needy:
-        return visit.words.count("overview.need_you", needy)
+        return words.count("overview.need_you", needy)
     if starting:
-        return visit.words.count("overview.starting", starting)
-    return visit.words.count("overview.all_protected", len(counted))
+        return words.count("overview.starting", starting)
+    if proven_at is None:
+        return words.count("overview.all_protected", len(counted))
+    return words.count("overview.all_proven", len(counted), when=words.ago(proven_at))
 
 
 def _mood(hosts: list[Host]) -> str:

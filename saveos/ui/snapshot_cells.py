@@ -1,0 +1,76 @@
+"""One snapshot as cells of a grid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from saveos.snapshots.model import SnapshotKind
+from saveos.ui.grid import Act, Cell, Column, Row
+
+if TYPE_CHECKING:
+    from saveos.snapshots.model import ListedSnapshot, Snapshot
+    from saveos.ui.words import Words
+
+KINDS = {SnapshotKind.FULL: "snapshot.full", SnapshotKind.INCREMENTAL: "snapshot.incremental"}
+RESTORE = "restore"
+
+
+def columns(words: Words, *, with_host: bool) -> list[Column]:
+    """Return the columns of a list of snapshots, of one host or of all."""
+    host = [Column("host", words.say("overview.host"), "name-cell")] if with_host else []
+    return [
+        Column("when", words.say("snapshot.when"), "when-cell"),
+        *host,
+        Column("state", words.say("snapshots.state")),
+        Column("files", words.say("snapshot.files"), "num"),
+        Column("size", words.say("snapshot.size"), "num"),
+        Column("added", words.say("snapshot.added_column"), "num"),
+        Column("took", words.say("snapshot.duration"), "num"),
+        Column("acts", words.say("overview.actions"), "actions"),
+    ]
+
+
+def row(words: Words, snapshot: Snapshot, *, may_restore: bool) -> Row:
+    """Return a snapshot as a row."""
+    when, restore = words.exact(snapshot.started_at), words.say("snapshot.restore")
+    acts = (Act(id=RESTORE, label=restore, aria=f"{restore} {when}"),) if may_restore else ()
+    return Row(
+        id=snapshot.id,
+        classes="snapshot",
+        cells={
+            "when": Cell(text=when, href=f"/snapshots/{snapshot.id}", sub=words.ago(snapshot.started_at)),
+            "state": state(words, snapshot),
+            "files": Cell(text=words.number(snapshot.files_count), sub=changed(words, snapshot)),
+            "size": Cell(
+                text=words.size(snapshot.original_bytes),
+                sub=words.say("snapshots.compressed_to", size=words.size(snapshot.compressed_bytes)),
+            ),
+            "added": Cell(text=f"+{words.size(snapshot.added_bytes)}"),
+            "took": Cell(text=words.duration(snapshot.duration_seconds)),
+            "acts": Cell(acts=acts),
+        },
+    )
+
+
+def listed(words: Words, snapshot: ListedSnapshot, *, may_restore: bool) -> Row:
+    """Return a snapshot of any host as a row."""
+    made = row(words, snapshot, may_restore=may_restore)
+    made.cells["host"] = Cell(
+        text=snapshot.hostname, href=f"/agents/{snapshot.agent_id}", sub=snapshot.policy_name or ""
+    )
+    return made
+
+
+def state(words: Words, snapshot: Snapshot) -> Cell:
+    """Say whether it is whole, and whether it was the first."""
+    kind = words.say(KINDS[snapshot.kind])
+    if snapshot.warnings_count:
+        return Cell(text=words.count("snapshot.warnings", snapshot.warnings_count), mood="warn", sub=kind)
+    return Cell(text=words.say("snapshots.good"), mood="good", sub=kind)
+
+
+def changed(words: Words, snapshot: Snapshot) -> str:
+    """Say how many files were new or had changed, if it is known."""
+    if snapshot.new_files_count is None or snapshot.changed_files_count is None:
+        return ""
+    return words.count("snapshots.changed", snapshot.new_files_count + snapshot.changed_files_count)
