@@ -69,6 +69,12 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
         """The newest value, if it is one of the last steps: what stopped long ago is not how things stand."""
         return next((value for value in reversed(self.values[-3:]) if value is not None), None)
 
+    @property
+    def last_at(self) -> datetime | None:
+        """When the step of the newest value begins."""
+        places = [place for place, value in enumerate(self.values) if value is not None]
+        return self.start + timedelta(seconds=self.step_seconds * places[-1]) if places else None
+
 
 class Range(StrEnum):
     """How far back one looks."""

@@ -49,10 +49,11 @@ export default {
       this.end = end;
       const since = this.local(end - this.plots.span);
       for (const [id, plot] of Object.entries(series)) {
-        const known = this.points[id] || [];
-        const last = known.length ? known[known.length - 1][0] : -Infinity;
-        const fresh = this.expand(plot).filter(([at]) => at > last);
-        this.points[id] = [...known, ...fresh].filter(([at]) => at >= since);
+        const fresh = this.expand(plot).filter(([, value]) => value !== null);
+        if (!fresh.length) continue;
+        const first = fresh[0][0]; // what was still empty then has its value now
+        const known = (this.points[id] || []).filter(([at]) => at >= since && at < first);
+        this.points[id] = [...known, ...fresh];
       }
       this.chart.setOption({ xAxis: this.window(), series: this.series() });
     },

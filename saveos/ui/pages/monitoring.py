@@ -170,14 +170,19 @@ class MonitoringPage(frame.Page):
             plots = {name.value: Plot.of(look.series[name]) for name in names}
             chart.show_lines(plots, now, grain.span.total_seconds())
             chart.tell({name.value: chart.figure(look.newest[name].last) for name in names})
-        self._seen = now
+        self._seen = now - RECENT
+        self._note(look.newest)
 
     def _push(self, news: Mapping[Name, Series]) -> None:
         for chart, names in self._charts.items():
             if self._span in LIVE:
                 chart.push({name.value: Plot.of(news[name]) for name in names}, clock.now())
             chart.tell({name.value: chart.figure(news[name].last) for name in names})
-        self._seen = clock.now()
+        self._note(news)
+
+    def _note(self, news: Mapping[Name, Series]) -> None:
+        """Remember which sample is the last one shown."""
+        self._seen = max([self._seen, *(series.last_at for series in news.values() if series.last_at is not None)])
 
     async def _choose(self, chosen: str) -> None:
         if chosen in list(Range):
