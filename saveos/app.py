@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import uvicorn
 
+from saveos.agents.pulse import Pulse
 from saveos.agents.waiting import Waiting
 from saveos.api import application
 from saveos.certificates import authority as authorities
@@ -27,6 +28,7 @@ from saveos.database.migrations import migrate
 from saveos.errors import AlreadyRunning, Unavailable
 from saveos.gate import Gate
 from saveos.jobs import lifecycle
+from saveos.measurements.sample import Sampler
 from saveos.parts import Parts
 from saveos.protocol import Kind
 from saveos.repositories.access import Access
@@ -135,6 +137,7 @@ def build(stores: Stores, port: int) -> Appliance:
         database=database,
         authority=authority,
         waiting=waiting,
+        pulse=Pulse(),
         endings=ENDINGS,
         addresses=where,
         sessions=sessions,
@@ -207,6 +210,7 @@ async def _background(appliance: Appliance) -> AsyncIterator[None]:
     appliance.worker.start()
     hourly = lambda: _renew_and_reload(appliance)  # noqa: E731 - bound to this appliance
     clock = schedule.start(appliance.stores.database, hourly)
+    schedule.add_measurements(clock, appliance.stores.database, settings, _sampler(appliance))
     watch = asyncio.create_task(appliance.waiting.watch())
     try:
         yield
@@ -215,6 +219,11 @@ async def _background(appliance: Appliance) -> AsyncIterator[None]:
         watch.cancel()
         await asyncio.to_thread(appliance.worker.stop)
         await appliance.sessions.stop()
+
+
+def _sampler(appliance: Appliance) -> Sampler:
+    database, settings = appliance.stores.database, appliance.stores.settings
+    return Sampler(database, settings, appliance.parts.pulse, lambda: len(appliance.sessions.listing()))
 
 
 def _renew_server_certificate(stores: Stores) -> bool:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from saveos import __version__
 from saveos.agents import table as agents
 from saveos.jobs import table as jobs
+from saveos.measurements import outlook, reading
+from saveos.measurements.model import Name
 from saveos.repositories import table as repositories
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from saveos.agents.waiting import Waiting
     from saveos.config import Settings
     from saveos.database.connection import Database
-    from saveos.protocol import TenantId
+    from saveos.identity.principals import Principal
+    from saveos.repositories.model import Repository
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _FLEET = {
@@ -33,17 +36,23 @@ _FLEET = {
 }
 
 
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """What only the process knows: long polls and tunnel sessions that are open, heartbeats since it began."""
+
+    waiting: int
+    sessions: int
+    heartbeats: int
+
+
 class Collector:
-    """What a tenant may see, and the state of the process."""
+    """What somebody may see, and the state of the process."""
 
-    def __init__(
-        self, settings: Settings, database: Database, waiting: Waiting, sessions_count: int, tenant_id: TenantId
-    ) -> None:
+    def __init__(self, settings: Settings, database: Database, principal: Principal, counts: Counts) -> None:
         """Keep where to read."""
-        self._settings, self._database, self._waiting = settings, database, waiting
-        self._sessions_count, self._tenant_id = sessions_count, tenant_id
+        self._settings, self._database = settings, database
+        self._principal, self._tenant_id, self._counts = principal, principal.tenant_id, counts
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """Yield each family; called once a scrape."""
         connection = self._database.read
         statistics = agents.statistics(connection, self._tenant_id)
@@ -57,23 +66,40 @@ class Collector:
         stored = GaugeMetricFamily("saveos_repository_stored_bytes", "Size on disk by agent.", labels=["agent"])
         for repository in repositories.everything(connection):
             if repository.tenant_id == self._tenant_id:
-                path = repositories.repository_path(self._settings, repository.tenant_id, repository.agent_id)
-                stored.add_metric([repository.agent_id], repositories.stored_bytes(path))
+                stored.add_metric([repository.agent_id], self._stored_bytes(repository))
         yield stored
+        yield from self._foreseen()
         disk = shutil.disk_usage(self._settings.folder)
         yield GaugeMetricFamily("saveos_disk_free_bytes", "Free space where the data is.", value=disk.free)
         yield GaugeMetricFamily("saveos_disk_total_bytes", "Size of the disk where the data is.", value=disk.total)
-        yield GaugeMetricFamily("saveos_agents_waiting", "Agents that wait for work.", value=self._waiting.count)
-        yield GaugeMetricFamily("saveos_tunnel_sessions", "Open sessions of Borg.", value=self._sessions_count)
+        yield GaugeMetricFamily("saveos_agents_waiting", "Agents that wait for work.", value=self._counts.waiting)
+        yield GaugeMetricFamily("saveos_tunnel_sessions", "Open sessions of Borg.", value=self._counts.sessions)
         build = GaugeMetricFamily("saveos_build_info", "The running version.", labels=["version"])
         build.add_metric([__version__], 1)
         yield build
 
+    def _foreseen(self) -> Iterator[Metric]:
+        """Yield what is known of the future, and heartbeats, which tell of all tenants together."""
+        full_at = outlook.storage_outlook(self._database, self._principal, self._settings).full_at
+        if full_at is not None:
+            text = "When the disk is full if it goes on growing as it did, in seconds since 1970."
+            yield GaugeMetricFamily("saveos_disk_full_timestamp_seconds", text, value=full_at.timestamp())
+        if Name.HEARTBEATS_PER_MINUTE in reading.may_see(self._database, self._principal):
+            text = "Heartbeats since the process began."
+            yield CounterMetricFamily("saveos_heartbeats", text, value=self._counts.heartbeats)
 
-def render(settings: Settings, database: Database, waiting: Waiting, sessions_count: int, tenant_id: TenantId) -> bytes:
+    def _stored_bytes(self, repository: Repository) -> int:
+        """Return the kept size, an hour old at most; of a repository that nobody measured yet, the size now."""
+        if repository.measured_at is not None:
+            return repository.stored_bytes
+        path = repositories.repository_path(self._settings, repository.tenant_id, repository.agent_id)
+        return repositories.stored_bytes(path)
+
+
+def render(settings: Settings, database: Database, principal: Principal, counts: Counts) -> bytes:
     """Return the page that Prometheus reads."""
     registry = CollectorRegistry()
-    collector: Any = Collector(settings, database, waiting, sessions_count, tenant_id)
+    collector: Any = Collector(settings, database, principal, counts)
     registry.register(collector)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

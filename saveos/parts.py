@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from saveos.agents.pulse import Pulse
 from saveos.agents.waiting import Waiting
 from saveos.certificates.authority import Authority
 from saveos.certificates.issuance import public_key_pin
@@ -29,6 +30,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     database: Database
     authority: Authority
     waiting: Waiting
+    pulse: Pulse
     endings: Mapping[Kind, Any]
     addresses: tuple[str, ...]  # "host:port", the best first
     sessions: Any = None  # the tunnel's registry, for the metrics

@@ -198,8 +198,9 @@ def statistics(connection: sqlite3.Connection, tenant_id: TenantId) -> Statistic
         f" {agents} state = 'revoked') AS revoked_count,"
         " (SELECT count(*) FROM snapshots WHERE tenant_id = :tenant) AS snapshots_count,"
         " (SELECT coalesce(sum(added_bytes), 0) FROM snapshots WHERE tenant_id = :tenant) AS added_bytes,"
-        " (SELECT coalesce(sum(s.original_bytes), 0) FROM snapshots s WHERE s.tenant_id = :tenant AND s.id ="
-        " (SELECT max(id) FROM snapshots n WHERE n.agent_id = s.agent_id)) AS original_bytes,"
+        " (SELECT coalesce(sum(s.original_bytes), 0) FROM agents g JOIN snapshots s ON s.id ="
+        " (SELECT n.id FROM snapshots n WHERE n.agent_id = g.id ORDER BY n.started_at DESC, n.id DESC LIMIT 1)"
+        " WHERE g.tenant_id = :tenant) AS original_bytes,"
         f" {jobs} state = 'running') AS jobs_running_count,"
         f" {jobs} state = 'queued') AS jobs_queued_count,"
         f" {jobs} state = 'failed' AND ended_at > :yesterday) AS jobs_failed_day_count",

@@ -190,6 +190,7 @@ class AgentsThemselves(Controller):
     ) -> HeartbeatAnswer:
         """Say that the host lives; the answer waits for work or a question up to `wait_seconds`."""
         lease = parts.settings.lease_seconds
+        parts.pulse.beat()
         wanted = await parts.database.write_async(
             lambda connection: heartbeat.beat(connection, agent, data, visitor.address, lease)
         )

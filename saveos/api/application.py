@@ -19,6 +19,7 @@ from saveos.api.entrance import ENTRANCE
 from saveos.api.guards import provide_agent, provide_principal, provide_visitor
 from saveos.api.health import health, prometheus
 from saveos.api.jobs import Jobs
+from saveos.api.measurements import Measurements
 from saveos.api.problems import HANDLERS
 from saveos.api.questions import Answers, Questions
 from saveos.api.session import Session
@@ -36,6 +37,7 @@ def build(parts: Parts) -> Litestar:
             PeopleOnAgents,
             AgentsThemselves,
             Jobs,
+            Measurements,
             Snapshots,
             Questions,
             Answers,

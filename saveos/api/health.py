@@ -41,5 +41,6 @@ def prometheus(principal: Principal, parts: Parts) -> Response[bytes]:
     """Return the tenant's numbers in Prometheus' text format."""
     principal.require(Permission.READ)
     sessions_count = len(parts.sessions.listing()) if parts.sessions else 0
-    page = metrics.render(parts.settings, parts.database, parts.waiting, sessions_count, principal.tenant_id)
+    counts = metrics.Counts(waiting=parts.waiting.count, sessions=sessions_count, heartbeats=parts.pulse.count)
+    page = metrics.render(parts.settings, parts.database, principal, counts)
     return Response(page, media_type=metrics.CONTENT_TYPE)

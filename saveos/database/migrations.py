@@ -157,6 +157,22 @@ CREATE INDEX questions_by_moment ON questions(asked_at);
 """
 
 
+MEASUREMENTS = """
+CREATE TABLE measurements (
+    step INTEGER NOT NULL, at INTEGER NOT NULL,
+    cpu_share REAL, memory_bytes REAL, disk_used_bytes REAL, disk_free_bytes REAL, disk_total_bytes REAL,
+    jobs_queued REAL, jobs_running REAL, heartbeats_per_minute REAL, read_bytes_per_second REAL,
+    stored_bytes_per_second REAL, tunnel_sessions REAL, PRIMARY KEY (step, at)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE repositories ADD COLUMN stored_bytes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE repositories ADD COLUMN measured_at TEXT;
+CREATE INDEX snapshots_sizes ON snapshots(tenant_id, started_at, agent_id, original_bytes, added_bytes);
+DROP INDEX snapshots_by_tenant;
+CREATE INDEX jobs_outcomes ON jobs(tenant_id, ended_at, kind, state, agent_id);
+DROP INDEX jobs_by_end;
+"""
+
+
 @migrations()
 def m001_the_spine(db: UtilsDatabase) -> None:
     """Tenants, people, hosts, jobs, snapshots, certificates, the audit log."""
@@ -173,6 +189,15 @@ def m002_the_dashboard(db: UtilsDatabase) -> None:
 def m003_questions(db: UtilsDatabase) -> None:
     """Keep what people ask of hosts while they wait, and the answers."""
     _execute(db, QUESTIONS)
+
+
+@migrations()
+def m004_measurements(db: UtilsDatabase) -> None:
+    """Measure over time: `step` is how many seconds a row stands for, `at` their start in seconds since 1970.
+
+    The two indexes on snapshots and jobs hold what their sums over time need, in the place of narrower ones.
+    """
+    _execute(db, MEASUREMENTS)
 
 
 def _execute(db: UtilsDatabase, statements: str) -> None:

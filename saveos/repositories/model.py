@@ -26,3 +26,5 @@ class Repository(msgspec.Struct, frozen=True, kw_only=True):
     state: RepositoryState
     engine_id: str  # Borg's own id, hex
     sealed_at: datetime | None
+    stored_bytes: int = 0  # on disk, when it was measured last
+    measured_at: datetime | None = None  # None: never yet

@@ -103,8 +103,8 @@ class Sessions:
         task.add_done_callback(self._tasks.discard)
 
     def listing(self) -> list[SessionFacts]:
-        """Return the sessions of known agents, oldest first."""
-        return [session.facts() for session in self._sessions.values() if session.agent_id]
+        """Return the sessions of known agents, oldest first. From any thread."""
+        return [session.facts() for session in list(self._sessions.values()) if session.agent_id]
 
     async def _run(self, session: Session, client: socket.socket) -> None:
         admission: asyncio.Task[Grant] | None = None

@@ -16,11 +16,13 @@ from saveos.repositories.model import Repository
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
+    from datetime import datetime
 
     from saveos.config import Settings
     from saveos.protocol import AgentId, TenantId
 
-_REPOSITORY = "SELECT id, tenant_id, agent_id, state, engine_id, sealed_at FROM repositories"
+_REPOSITORY = "SELECT id, tenant_id, agent_id, state, engine_id, sealed_at, stored_bytes, measured_at FROM repositories"
 
 
 def insert(connection: sqlite3.Connection, tenant_id: TenantId, agent_id: AgentId) -> None:
@@ -47,6 +49,14 @@ def set_sealed(connection: sqlite3.Connection, agent_id: AgentId, sealed: str, e
     connection.execute(
         "UPDATE repositories SET sealed_key = ?, sealed_at = ?, engine_id = ?, state = 'ready' WHERE agent_id = ?",
         (sealed, clock.to_text(clock.now()), engine_id, agent_id),
+    )
+
+
+def set_stored(connection: sqlite3.Connection, sizes: Iterable[tuple[str, int, datetime]]) -> None:
+    """Keep what repositories take on disk: (repository id, bytes, when that was measured)."""
+    connection.executemany(
+        "UPDATE repositories SET stored_bytes = ?, measured_at = ? WHERE id = ?",
+        [(size, clock.to_text(moment), repository_id) for repository_id, size, moment in sizes],
     )
 
 

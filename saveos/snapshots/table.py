@@ -12,6 +12,7 @@ from saveos.snapshots.model import ListedSnapshot, Snapshot
 
 if TYPE_CHECKING:
     import sqlite3
+    from datetime import datetime
 
     from saveos.protocol import TenantId
     from saveos.snapshots.model import SnapshotChoice
@@ -56,6 +57,16 @@ def of_agent(connection: sqlite3.Connection, agent_id: str, *, before: str = "",
         (agent_id, before, limit),
     )
     return [_to_snapshot(row) for row in rows]
+
+
+def outcomes_by_hour(connection: sqlite3.Connection, tenant_id: TenantId, since: datetime) -> list[sqlite3.Row]:
+    """Return (agent_id, hour, state) of a tenant's host jobs that ended since; the hour is the text time up to it."""
+    return many(
+        connection,
+        "SELECT DISTINCT agent_id, substr(ended_at, 1, 13) AS hour, state FROM jobs"
+        " WHERE tenant_id = ? AND ended_at >= ? AND agent_id IS NOT NULL",
+        (tenant_id, clock.to_text(since)),
+    )
 
 
 def newest(connection: sqlite3.Connection, agent_id: str) -> Snapshot | None:

@@ -36,6 +36,20 @@ class Words:
         except (ZoneInfoNotFoundError, ValueError, OSError):
             self._zone = UTC
 
+    @property
+    def zone_name(self) -> str:
+        """The reader's zone by its IANA name."""
+        return str(self._zone)
+
+    @property
+    def zone(self) -> tzinfo:
+        """The reader's zone."""
+        return self._zone
+
+    def local(self, moment: datetime) -> datetime:
+        """Return the moment on the reader's clock."""
+        return moment.astimezone(self._zone)
+
     def say(self, key: str, **values: object) -> str:
         """Return a sentence."""
         return sentence(self.language, key, **values)
@@ -118,6 +132,11 @@ class Words:
     def midnight(self, day: date) -> datetime:
         """Return the moment at which a day begins in the reader's zone."""
         return datetime(day.year, day.month, day.day, tzinfo=self._zone)
+
+    def day(self, moment: datetime) -> str:
+        """Return the date in the reader's zone: 4 Mar 2026."""
+        local = self.local(moment)
+        return self.say("time.day", day=local.day, month=self._months[local.month - 1], year=local.year)
 
     def listing(self, parts: Sequence[str]) -> str:
         """Join the parts that are not empty with middle dots."""

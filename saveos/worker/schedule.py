@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from typing import TYPE_CHECKING
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from saveos import clock
 from saveos.agents import questions
+from saveos.errors import Unavailable
+from saveos.measurements import storage
+from saveos.measurements.model import SAMPLE_SECONDS
 from saveos.snapshots import backup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from saveos.config import Settings
     from saveos.database.connection import Database
+    from saveos.measurements.sample import Sampler
 
 log = logging.getLogger("saveos.schedule")
 TICK_SECONDS = 15
@@ -29,6 +36,24 @@ def start(database: Database, hourly: Callable[[], None]) -> BackgroundScheduler
     scheduler.add_job(hourly, "interval", seconds=HOUR_SECONDS, id="hourly")
     scheduler.start()
     return scheduler
+
+
+def add_measurements(scheduler: BackgroundScheduler, database: Database, settings: Settings, sampler: Sampler) -> None:
+    """Sample now and every 30 s; thin out what is old and measure the repositories now and every hour."""
+    for name, seconds, work in (
+        ("sample", SAMPLE_SECONDS, sampler.take),
+        ("thin-out", HOUR_SECONDS, sampler.thin_out),
+        ("repository-sizes", HOUR_SECONDS, lambda: storage.measure(database, settings)),
+    ):
+        scheduler.add_job(_while_open, "interval", [work], seconds=seconds, id=name, next_run_time=clock.now())
+
+
+def _while_open(work: Callable[[], object]) -> None:
+    """Do it, unless the appliance is stopping and the database has just been closed."""
+    try:
+        work()
+    except (Unavailable, sqlite3.ProgrammingError) as error:
+        log.info("Nothing was measured: %s", error)
 
 
 def _tick(database: Database) -> None:
