@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,15 @@ from saveos.agents import provisioning
 from saveos.agents.model import Provisioning
 from saveos.identity.principals import Permission
 from saveos.jobs import lifecycle
+from saveos.measurements.outlook import Outlook, storage_outlook
 from saveos.snapshots import backup, restore
+from saveos.snapshots.day import Cell, last_day
 from saveos.snapshots.fleet import NEEDY, Host, Need
 from saveos.ui import components, frame, host_cells
 from saveos.ui.grid import Column, Grid
 from saveos.ui.pages import downloads
+from saveos.ui.storage_chart import StorageChart, disk_words, forecast_words
+from saveos.ui.strip import Strip
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,13 +33,16 @@ if TYPE_CHECKING:
     from saveos.ui.words import Words
 
 TITLES = {"needy": "overview.needy", "working": "overview.working"}
+OUTLOOK_SECONDS = 60.0  # storage grows slowly
 SHOWN = 8  # hosts of a kind; the others are a click away
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """What the page shows at one moment."""
+    """What the page shows at one moment. `outlook`: read now and then; None: as before."""
 
     hosts: list[Host]
+    day: list[Cell]
+    outlook: Outlook | None
     proven_at: datetime | None  # the last restore that went well
     pending: list[Provisioning]  # rights to enrol that nobody has used yet
 
@@ -69,6 +77,16 @@ class Overview(frame.Page):
         self._needy = HostSection(self.visit, "needy", ("host", "state", "when", "acts"), acted)
         self._working = HostSection(self.visit, "working", ("host", "state"), acted)
         self._waiting = components.element("section", "hidden")
+        self._day = components.element("section", "hidden")
+        with self._day:
+            components.text("h2", say("overview.last_day"))
+            self._strip = Strip(self.visit)
+        self._storage = components.element("section", "hidden")
+        with self._storage:
+            self._outlook_read = -OUTLOOK_SECONDS
+            self._chart = StorageChart(self.visit)
+            self._disk = components.text("p", "", "muted num")
+            self._forecast = components.text("p", "", "num")
 
     async def refresh(self) -> None:
         """Show how things stand now."""
@@ -80,6 +98,8 @@ class Overview(frame.Page):
         pending = [right for right in rights if right.spent_at is None and right.expires_at > now]
         return Look(
             hosts=self.visit.board.hosts(database, principal),
+            day=last_day(database, principal, now),
+            outlook=self._read_outlook(database, principal),
             proven_at=restore.last_proven_at(database, principal),
             pending=pending,
         )
@@ -96,6 +116,27 @@ class Overview(frame.Page):
         self._needy.show(needy)
         self._working.show([host for host in look.hosts if host.job is not None and host.need not in NEEDY])
         self._show_pending(look.pending)
+        self._show_day(look)
+        if look.outlook is not None:
+            self._show_storage(look.outlook, is_empty=is_empty)
+
+    def _show_day(self, look: Look) -> None:
+        live = [host for host in look.hosts if host.need is not Need.REVOKED]
+        components.dress(self._day, "part" if live else "hidden")
+        self._strip.show([(host.agent.id, host.agent.hostname) for host in live], look.day)
+
+    def _show_storage(self, outlook: Outlook, *, is_empty: bool) -> None:
+        words = self.visit.words
+        components.dress(self._storage, "hidden" if is_empty else "part")
+        self._chart.show(outlook)
+        self._disk.show(disk_words(words, outlook))
+        self._forecast.show(forecast_words(words, outlook))
+
+    def _read_outlook(self, database: Database, principal: Principal) -> Outlook | None:
+        if time.monotonic() - self._outlook_read < OUTLOOK_SECONDS:
+            return None
+        self._outlook_read = time.monotonic()
+        return storage_outlook(database, principal, self.visit.parts.settings)
 
     async def _act(self, agent_id: str, act: str) -> None:
         if act == host_cells.BACK_UP:
