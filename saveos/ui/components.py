@@ -173,6 +173,11 @@ class Field:
             self._input.props["value"] = self.value
         self.error.show("")
 
+    @property
+    def input(self) -> Element:
+        """The native element."""
+        return self._input
+
     def put(self, value: str) -> None:
         """Let another value stand in it."""
         self.value = value
