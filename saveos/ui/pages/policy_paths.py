@@ -64,7 +64,7 @@ class PathList:
                         aria_label=f"{self._title} {position + 1}",
                         aria_describedby=self._hint_id,
                     )
-                    box.on("input", self._typed(position), js_handler="(event) => emit(event.target.value)")
+                    box.on("input", self._typed(position), js_handler=components.TYPED)
                     box.on("keydown.enter", partial(self._insert, position + 1), [])
                     if self._may_edit:
                         label = say("policy.remove_line", number=position + 1)
@@ -84,7 +84,7 @@ class PathList:
                 box = self._inputs[position]
                 with box.props.suspend_updates():  # the browser knows
                     box.props["value"] = self._entries[position]
-                components.put(box, "aria-invalid", None)
+                    box.props.pop("aria-invalid", None)
                 self.error.show("")
                 self._on_change()
 

@@ -84,7 +84,6 @@ class RetentionEditor:
 
         def take() -> None:
             self._draft.keep[rule] = box.value
-            components.put(box.input, "aria-invalid", None)
             self.error.show("")
             self._on_change()
 
