@@ -178,6 +178,11 @@ def test_editor_says_at_the_field_what_is_wrong_and_keeps_nothing(parts: Parts) 
         trigger(user, button(user, "Save"), "click")
         await user.should_see("This is no cron text: minute, hour, day, month, weekday.")
 
+        trigger(user, labelled(user, "How often"), "change", "hourly")
+        trigger(user, labelled(user, "Minute of the hour"), "input", "75")
+        trigger(user, button(user, "Save"), "click")
+        await user.should_see("From 0 to 59.")
+
     visit(parts, journey)
 
     assert before == named(parts, "Default")

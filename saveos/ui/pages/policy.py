@@ -123,7 +123,7 @@ class PolicyPage(frame.Page):
         self._draft.tidy()
         self._form.forget_problems()
         kept = self._draft.retention
-        if kept is None or self._draft.is_dayless:
+        if kept is None or self._draft.is_dayless or self._draft.unreadable:
             self._form.point_out_unreadable()
             self._show_problem()
             return

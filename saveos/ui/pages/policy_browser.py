@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from saveos.agents import questions
 from saveos.agents.model import QuestionState
+from saveos.errors import Conflict, InvalidRequest, TooMany
 from saveos.protocol import EntryKind, FolderEntry, FolderListing, ListFolder, Platform
 from saveos.ui import components, host_paths
 from saveos.ui.folder_list import FolderList, FolderRow
@@ -86,7 +87,11 @@ class Browser:
         self._round += 1
         own_round, agent = self._round, self._host.agent
         self._state.show(self._visit.say("browser.asking", host=agent.hostname))
-        question = await self._visit.ask(questions.ask, agent.id, ListFolder(path=path))
+        try:
+            question = await self._visit.ask(questions.ask, agent.id, ListFolder(path=path))
+        except (Conflict, TooMany, InvalidRequest) as error:
+            self._state.show(self._visit.words.problem(error.code, error.message))
+            return
         while own_round == self._round:
             asked = await self._visit.ask(questions.answer_of, question)
             if asked.state not in OPEN:

@@ -28,6 +28,7 @@ class Draft:
         self.time_zone = terms.time_zone
         self.keep = {rule: str(getattr(terms.retention, f"keep_{rule}")) for rule in RULES}
         self.compression = terms.compression
+        self.unreadable: set[str] = set()  # parts of the plan in whose fields something else is typed
         self._kept = self._state()
 
     def _state(self) -> object:
@@ -39,7 +40,7 @@ class Draft:
     @property
     def is_changed(self) -> bool:
         """Whether something is not kept yet; an empty line of a list is nothing."""
-        return self._state() != self._kept
+        return bool(self.unreadable) or self._state() != self._kept
 
     @property
     def is_dayless(self) -> bool:

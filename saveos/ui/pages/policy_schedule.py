@@ -88,7 +88,13 @@ class ScheduleEditor:
         self._draw_parts()
         self._changed()
 
+    def _refuse(self, part: str, box: components.Field, problem: str) -> None:
+        box.error.show(problem)
+        self._draft.unreadable.add(part)
+        self._on_change()
+
     def _change(self, **parts: Any) -> None:
+        self._draft.unreadable -= set(parts)
         self._draft.plan = msgspec.structs.replace(self._draft.plan, **parts)
         self._changed()
 
@@ -98,6 +104,7 @@ class ScheduleEditor:
 
     def _draw_parts(self) -> None:
         plan = self._draft.plan
+        self._draft.unreadable.clear()  # all is drawn as it is known
         self._parts.clear()
         with self._parts:
             if plan.pace is Pace.HOURLY:
@@ -118,7 +125,7 @@ class ScheduleEditor:
             if box.value.isascii() and box.value.isdigit() and least <= int(box.value) <= most:
                 self._change(**{part: int(box.value)})
             else:
-                box.error.show(self._visit.say("schedule.between", least=least, most=most))
+                self._refuse(part, box, self._visit.say("schedule.between", least=least, most=most))
 
         box.on_change(take)
 
@@ -132,6 +139,8 @@ class ScheduleEditor:
             hour, _, minute = box.value[:5].partition(":")
             if hour.isdigit() and minute.isdigit() and int(hour) <= LAST_HOUR and int(minute) <= LAST_MINUTE:
                 self._change(hour=int(hour), minute=int(minute))
+            else:
+                self._refuse("hour", box, self._visit.say("policy.why_empty"))
 
         box.on_change(take)
 

@@ -8,6 +8,7 @@ import msgspec
 
 from saveos.agents import questions
 from saveos.agents.model import Asked, QuestionState
+from saveos.errors import NotFound
 from saveos.protocol import ExcludesTried, TryExcludes
 from saveos.ui import components
 
@@ -63,7 +64,10 @@ class Trial:
     async def refresh(self) -> None:
         """Hear what the host says."""
         if self._is_open and self._question_id is not None:
-            self._asked = await self._visit.ask(questions.answer_of, self._question_id)
+            try:
+                self._asked = await self._visit.ask(questions.answer_of, self._question_id)
+            except NotFound:  # forgotten meanwhile
+                self._question_id = None
             found = self._found
             if found and found.bad_pattern:
                 self._on_bad_pattern(found.bad_pattern)
