@@ -155,6 +155,21 @@ def test_new_policy_is_made_with_what_was_typed(parts: Parts) -> None:
     )
 
 
+def test_lines_are_added_with_enter_and_taken_away_with_their_cross(parts: Parts) -> None:
+    async def journey(user: User) -> None:
+        await user.open("/policies/new")
+        trigger(user, button(user, "Add a line"), "click")
+        trigger(user, next(iter(elements(user, aria_label="Folders and files 1"))), "input", "/a")
+        trigger(user, next(iter(elements(user, aria_label="Folders and files 1"))), "keydown.enter")
+        trigger(user, next(iter(elements(user, aria_label="Folders and files 2"))), "input", "/b")
+        trigger(user, next(iter(elements(user, aria_label="Remove line 1"))), "click")
+
+        lines = [found.props["value"] for found in elements(user, "input") if "mono" in found.classes]
+        assert ["/b"] == lines
+
+    visit(parts, journey)
+
+
 def test_editor_says_at_the_field_what_is_wrong_and_keeps_nothing(parts: Parts) -> None:
     before = named(parts, "Default")
 

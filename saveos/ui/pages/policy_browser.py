@@ -92,10 +92,10 @@ class Browser:
         except (Conflict, TooMany, InvalidRequest) as error:
             self._state.show(self._visit.words.problem(error.code, error.message))
             return
-        while own_round == self._round:
+        while own_round == self._round and not self._dialog.is_deleted:
             asked = await self._visit.ask(questions.answer_of, question)
             if asked.state not in OPEN:
-                if own_round == self._round:
+                if own_round == self._round and not self._dialog.is_deleted:
                     self._show(path, asked.answer.folder if asked.answer else None)
                 return
             await asyncio.sleep(LOOK_SECONDS)

@@ -92,7 +92,8 @@ class Form:
         await self._preview.refresh()
         if self._browser is not None:
             await self._trial.refresh()
-        self.show()
+        if not self._name.box.is_deleted:  # drawn anew meanwhile, in another language
+            self.show()
 
     def point_out(self, error: SaveOSError) -> bool:
         """Say at its field what is wrong; return whether there is such a field."""

@@ -96,7 +96,7 @@ class PathList:
     def _insert(self, position: int) -> None:
         self._entries.insert(position, "")
         self.draw()
-        ui.run_javascript(FOCUS % self._inputs[position].id)
+        self._focus(position)
         self._on_change()
 
     def _remove(self, position: int) -> None:
@@ -104,5 +104,9 @@ class PathList:
         self.error.show("")
         self.draw()
         if self._inputs:
-            ui.run_javascript(FOCUS % self._inputs[min(position, len(self._inputs) - 1)].id)
+            self._focus(min(position, len(self._inputs) - 1))
         self._on_change()
+
+    def _focus(self, position: int) -> None:
+        with self._visit.client:  # the line that was pressed in may be gone
+            ui.run_javascript(FOCUS % self._inputs[position].id)

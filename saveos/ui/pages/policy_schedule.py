@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -49,11 +50,10 @@ class ScheduleEditor:
             self._parts = components.element("div", "schedule-parts")
         self.error = components.text("p", "", "field-error", role="alert")
         self._said = components.text("p", "", "strong said", aria_live="polite")
-        zones = "".join(f'<option value="{name}">' for name in sorted(available_timezones()) if "/" in name)
         zone = components.Field(
             say("policy.zone"), value=draft.time_zone, hint=say("policy.zone_hint"), list=ZONES, maxlength=255
         )
-        ui.html(f'<datalist id="{ZONES}">{zones}</datalist>', sanitize=False)
+        ui.html(f'<datalist id="{ZONES}">{_zones()}</datalist>', sanitize=False)
         zone.on_change(lambda: self._take_zone(zone.value))
         self.zone_error = zone.error
         components.text("h3", say("policy.runs"))
@@ -180,6 +180,12 @@ class ScheduleEditor:
     def _take_zone(self, name: str) -> None:
         self._draft.time_zone = name
         self._on_change()
+
+
+@lru_cache
+def _zones() -> str:
+    """Return the names to choose from as HTML; they are read from files."""
+    return "".join(f'<option value="{name}">' for name in sorted(available_timezones()) if "/" in name)
 
 
 def _said(words: Words, schedule: str) -> str:
