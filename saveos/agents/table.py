@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from saveos.agents.model import AgentIdentity
-    from saveos.protocol import AgentId, Heartbeat, TenantId
+    from saveos.protocol import AgentId, Heartbeat, PolicyId, TenantId
 
 _AGENT = (
     "SELECT a.*, (SELECT max(s.started_at) FROM snapshots s WHERE s.agent_id = a.id) AS last_backup_at,"
@@ -117,6 +117,38 @@ def set_policy(connection: sqlite3.Connection, agent_id: AgentId, policy_id: str
         "UPDATE agents SET policy_id = ?, next_backup_at = ? WHERE id = ?",
         (policy_id, clock.to_text(moment) if moment else None, agent_id),
     )
+
+
+def counts_by_policy(connection: sqlite3.Connection, tenant_id: TenantId) -> dict[str, int]:
+    """Return how many agents that are not revoked each policy has; one with none is not among them."""
+    rows = many(
+        connection,
+        "SELECT policy_id, count(*) AS agents FROM agents WHERE tenant_id = ? AND state <> 'revoked' GROUP BY 1",
+        (tenant_id,),
+    )
+    return {row["policy_id"]: row["agents"] for row in rows}
+
+
+def under_policy(connection: sqlite3.Connection, policy_id: PolicyId) -> list[tuple[AgentId, str]]:
+    """Return (id, time zone) of each agent under a policy."""
+    rows = many(connection, "SELECT id, time_zone FROM agents WHERE policy_id = ? AND state <> 'revoked'", (policy_id,))
+    return [(row["id"], row["time_zone"]) for row in rows]
+
+
+def pending_under_policy(connection: sqlite3.Connection, policy_id: PolicyId) -> int:
+    """Return how many hosts may still enrol under a policy."""
+    row = one(
+        connection,
+        "SELECT count(*) AS rights FROM provisionings WHERE policy_id = ? AND spent_at IS NULL AND expires_at > ?",
+        (policy_id, clock.to_text(clock.now())),
+    )
+    return int(row["rights"]) if row else 0
+
+
+def move_under_policy(connection: sqlite3.Connection, policy_id: PolicyId, other_id: str) -> None:
+    """Let everything that names a policy name another one."""
+    connection.execute("UPDATE agents SET policy_id = ? WHERE policy_id = ?", (other_id, policy_id))
+    connection.execute("UPDATE provisionings SET policy_id = ? WHERE policy_id = ?", (other_id, policy_id))
 
 
 def default_policy_id(connection: sqlite3.Connection, tenant_id: TenantId) -> str:

@@ -20,6 +20,7 @@ from saveos.api.guards import provide_agent, provide_principal, provide_visitor
 from saveos.api.health import health, prometheus
 from saveos.api.jobs import Jobs
 from saveos.api.measurements import Measurements
+from saveos.api.policies import Policies
 from saveos.api.problems import HANDLERS
 from saveos.api.questions import Answers, Questions
 from saveos.api.session import Session
@@ -41,6 +42,7 @@ def build(parts: Parts) -> Litestar:
             Snapshots,
             Questions,
             Answers,
+            Policies,
             Session,
             agent_executable,
             health,

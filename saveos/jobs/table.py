@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from saveos.protocol import AgentId, LogLine, TenantId
+    from saveos.protocol import AgentId, LogLine, PolicyId, TenantId
 
 LOG_LINES_LIMIT = 20_000  # kept per job: a hostile host cannot fill the disk with its log
 JOB = (
@@ -274,3 +274,8 @@ def log(connection: sqlite3.Connection, job_id: str, after: int, limit: int) -> 
 def counts(connection: sqlite3.Connection) -> list[sqlite3.Row]:
     """Return (tenant_id, kind, state, count) over all jobs."""
     return many(connection, "SELECT tenant_id, kind, state, count(*) AS count FROM jobs GROUP BY 1, 2, 3")
+
+
+def forget_policy(connection: sqlite3.Connection, policy_id: PolicyId) -> None:
+    """Let jobs of a policy that goes away name none."""
+    connection.execute("UPDATE jobs SET policy_id = NULL WHERE policy_id = ?", (policy_id,))

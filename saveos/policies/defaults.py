@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from saveos.database.identifiers import new_id
+from saveos.identity.principals import Permission
 from saveos.policies import table
 from saveos.policies.model import Policy
 from saveos.protocol import PolicyId
@@ -24,4 +25,5 @@ def give_default(connection: sqlite3.Connection, tenant_id: TenantId) -> None:
 
 def find(database: Database, principal: Principal) -> list[Policy]:
     """Return the tenant's policies by name."""
+    principal.require(Permission.READ)
     return table.find(database.read, principal.tenant_id)

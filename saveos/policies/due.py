@@ -7,12 +7,16 @@ cron, and in autumn it fires twice for one local time, which `due_key` makes one
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from apscheduler.triggers.cron import CronTrigger
 
 from saveos.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _FIELDS = 5
@@ -27,6 +31,39 @@ def next_due(schedule: str, zone_name: str, after: datetime) -> datetime | None:
         return None
     moment: datetime | None = _trigger(schedule, _zone(zone_name)).get_next_fire_time(after, after)
     return moment.astimezone(UTC) if moment else None
+
+
+def next_runs(schedule: str, zone_name: str, after: datetime, count: int) -> list[datetime]:
+    """Return the next `count` moments after `after` at which a host is backed up, in UTC; fewer if none follow.
+
+    The second firing of an hour that comes twice is left out, as the backup is. Raises InvalidRequest as `next_due`.
+    """
+    runs: list[datetime] = []
+    keys: set[str] = set()
+    moment = next_due(schedule, zone_name, after)
+    while moment is not None and len(runs) < count:
+        key = due_key("", "", schedule, zone_name, moment)
+        if key not in keys:
+            keys.add(key)
+            runs.append(moment)
+        moment = next_due(schedule, zone_name, moment + timedelta(microseconds=1))
+    return runs
+
+
+def past_hours(schedule: str, today: date, days: int) -> Iterator[list[datetime]]:
+    """Yield, for each of so many days back from today on which the schedule fires, the last firing of each hour.
+
+    Newest first, in local time without a zone. Raises InvalidRequest as `next_due`.
+    """
+    fields = {field.name: field for field in _trigger(schedule, ZoneInfo("UTC")).fields}
+    day_fields = [fields[name] for name in ("month", "day", "day_of_week")]
+    start = datetime.combine(today, time())
+    hours = [hour for hour in range(24) if fields["hour"].get_next_value(start.replace(hour=hour)) == hour]
+    minute = max(m for m in range(60) if fields["minute"].get_next_value(start.replace(minute=m)) == m)
+    for back in range(days):
+        day = start - timedelta(days=back)
+        if all(field.get_next_value(day) == field.get_value(day) for field in day_fields):
+            yield [day.replace(hour=hour, minute=minute) for hour in reversed(hours)]
 
 
 def due_key(policy_id: str, agent_id: str, schedule: str, zone_name: str, moment: datetime) -> str:

@@ -9,7 +9,15 @@ from msgspec import Meta
 
 from saveos.protocol import HostPath, PolicyId, ShortText, TenantId
 
+PATHS_LIMIT = 1000
+COMPRESSION = (
+    r"^(auto,)?(none|lz4|zstd(,([1-9]|1[0-9]|2[0-2]))?|zlib(,[0-9])?|lzma(,[0-9])?)$"  # `borg help compression`
+)
+
 Keep = Annotated[int, Meta(ge=0, le=10_000)]
+Compression = Annotated[str, Meta(max_length=255, pattern=COMPRESSION)]
+Name = Annotated[str, Meta(min_length=1, max_length=255)]
+Paths = Annotated[tuple[HostPath, ...], Meta(max_length=PATHS_LIMIT)]
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,16 +30,31 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     keep_yearly: Keep = 0
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """A policy. Empty `sources`: the host's own default set. `schedule`: cron; empty `time_zone`: the host's."""
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person decides. Empty `sources`: the host's own default set. `schedule`: cron, or empty for by hand only.
 
-    id: PolicyId
-    tenant_id: TenantId
-    name: ShortText
-    sources: tuple[HostPath, ...] = ()
-    excludes: tuple[HostPath, ...] = ()
+    Empty `time_zone`: the host's. `excludes`: patterns as Borg reads them.
+    """
+
+    name: Name
+    sources: Paths = ()
+    excludes: Paths = ()
     schedule: ShortText = "0 2 * * *"
     time_zone: ShortText = ""
     retention: Retention = Retention()
-    compression: ShortText = "lz4"
+    compression: Compression = "lz4"
+
+
+class Policy(Terms, frozen=True, kw_only=True):
+    """The terms that a tenant's hosts are under; the default policy is that of new hosts."""
+
+    id: PolicyId
+    tenant_id: TenantId
     is_default: bool = False
+
+
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """A policy and how many hosts are under it; the revoked ones do not count."""
+
+    policy: Policy
+    agents_count: int

@@ -24,12 +24,23 @@ def build(parts: Parts) -> Any:
     from nicegui import app, ui  # noqa: PLC0415
 
     from saveos.ui import frame  # noqa: PLC0415
-    from saveos.ui.pages import agent, agents, job, jobs, monitoring, overview, snapshot, snapshots  # noqa: PLC0415
+    from saveos.ui.pages import (  # noqa: PLC0415
+        agent,
+        agents,
+        job,
+        jobs,
+        monitoring,
+        overview,
+        policies,
+        policy,
+        snapshot,
+        snapshots,
+    )
 
     app.config.quasar_config["loadingBar"]["skipHijack"] = True  # no bar for each small request
     shell = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     board = frame.Board(parts)
-    for page in (overview, agents, agent, snapshots, snapshot, jobs, job, monitoring):
+    for page in (overview, agents, agent, snapshots, snapshot, jobs, job, policies, policy, monitoring):
         page.register(board)
     frame.register_missing(board)  # last: it takes every other path
     ui.run_with(

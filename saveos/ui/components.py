@@ -21,6 +21,14 @@ COPY = """() => {
   navigator.clipboard.writeText(source.innerText.trim()).catch(() => getSelection().selectAllChildren(source));
 }"""
 
+# The browser draws all anew whenever anything changes, and would put back the value that it was last told: it is to
+# know what has been typed. `element` is NiceGUI's record of this one.
+TYPED = """(event) => {
+  element.props.value = event.target.value;
+  delete element.props["aria-invalid"];
+  emit(event.target.value);
+}"""
+
 
 class Text(TextElement):
     """An element that holds nothing but text."""
@@ -165,13 +173,19 @@ class Field:
                 described.props["id"] = described.html_id
                 self._input.props["aria-describedby"] = described.html_id
             self.error = text("span", "", "field-error", role="alert")
-        self._input.on("input", self._take, js_handler="(event) => emit(event.target.value)")
+        self._input.on("input", self._take, js_handler=TYPED)
 
     def _take(self, event: Any) -> None:
         self.value = str(event.args)[:100_000]
         with self._input.props.suspend_updates():  # the browser knows; an echo would run after the typing
             self._input.props["value"] = self.value
+            self._input.props.pop("aria-invalid", None)
         self.error.show("")
+
+    @property
+    def input(self) -> Element:
+        """The native element."""
+        return self._input
 
     def put(self, value: str) -> None:
         """Let another value stand in it."""
@@ -214,7 +228,7 @@ class Select:
                     choice = text("option", shown, value=key)
                     if key == value:
                         choice.props["selected"] = True
-        self._select.on("change", self._take, js_handler="(event) => emit(event.target.value)")
+        self._select.on("change", self._take, js_handler=TYPED)
         if on_change is not None:
             self._select.on("change", on_change, [])
 

@@ -148,6 +148,7 @@ class Visit:
         if not self._is_gone:
             self._is_gone = True
             with self.client:
+                ui.run_javascript("window.onbeforeunload = null")  # nobody is asked about work that is not kept
                 ui.navigate.to(path)
 
     def stand_at(self, path: str, **values: str) -> None:

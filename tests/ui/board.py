@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from nicegui import Client
 from nicegui.testing import User
 from nicegui.testing.general import nicegui_reset_globals
 
@@ -54,6 +55,11 @@ async def visitor(parts: Parts, cookie: str) -> AsyncIterator[User]:
                 transport = httpx.ASGITransport(gate)
                 cookies = {COOKIE: cookie}
                 async with httpx.AsyncClient(transport=transport, base_url="https://test", cookies=cookies) as client:
-                    yield User(client)
+                    try:
+                        yield User(client)
+                    finally:
+                        # A timer that reads at this moment swallows its cancellation, and would tick for ever.
+                        for page in list(Client.instances.values()):
+                            page.delete()
         finally:
             os.environ.pop("NICEGUI_USER_SIMULATION", None)

@@ -285,6 +285,81 @@ const journeys = {
   },
 
   // Every page, for the eye and for axe; a menu that a phone opens.
+  async policy({ page }) {
+    const both = async (where) => {
+      await judge(page, where);
+      await page.emulateMedia({ colorScheme: "dark" });
+      await judge(page, `${where} in the dark`);
+      await page.emulateMedia({ colorScheme: "light" });
+    };
+    await page.goto(`${address}/policies`);
+    const row = page.locator(`table.policies tr:has-text('${options.policy}')`);
+    await row.waitFor();
+    await both("policies");
+    await shot(page, "policies");
+    await row.locator("a").click();
+    await page.waitForURL(/\/policies\/pol_/);
+    const save = page.locator(".save-bar .primary");
+    expect(await save.isDisabled(), "nothing to save yet");
+    await page.locator("button:has-text('Browse')").waitFor();
+    await both("policy");
+
+    await page.getByLabel("How often").selectOption({ label: "On some weekdays" });
+    await page.locator(".weekdays .choice:has-text('Tue') input").uncheck();
+    await page.locator("input[type=time]").fill("03:15");
+    await page.waitForSelector("text=Mondays, Wednesdays, Thursdays and Fridays at 03:15");
+    expect((await page.locator(".runs li").count()) === 5, "five next runs");
+    await page.waitForSelector("text=There are changes that are not saved.");
+    expect((await page.locator("input[type=time]").inputValue()) === "03:15", "what is typed stays when other things change");
+
+    await page.click(`button:has-text('Browse ${options.host}')`);
+    for (const name of options.folders) {
+      await page.locator(`.folder button:text-is('${name}')`).focus();
+      await page.keyboard.press("Enter");
+      await page.locator(`.crumbs [aria-current]:text-is('${name}')`).waitFor();
+    }
+    await page.locator("input[aria-label='Back up photos']").focus();
+    await page.keyboard.press("Space");
+    await both("folders");
+    await shot(page, "folders");
+    await page.click(".dialog .primary");
+    const source = page.locator("input[aria-label='Folders and files 1']");
+    await page.waitForFunction((path) => document.querySelector("input[aria-label='Folders and files 1']")?.value === path, options.source);
+    expect((await source.inputValue()) === options.source, "the folder is a source");
+
+    const excludes = page.locator("fieldset.paths:has(legend:text-is('Excludes'))");
+    await excludes.locator("button:has-text('Add a line')").click();
+    await page.locator("input[aria-label='Excludes 1']").fill("re:(");
+    await page.click(`button:has-text('Try on ${options.host}')`);
+    await page.waitForSelector("text=Nothing was counted.");
+    await page.locator("input[aria-label='Excludes 1']").fill("*.raw");
+    await page.click(`button:has-text('Try on ${options.host}')`);
+    await page.waitForSelector("text=It would skip 2 files");
+    await page.waitForSelector(`text=Counted on ${options.host}:`);
+    await both("trial");
+    await shot(page, "trial");
+
+    await save.click();
+    await page.waitForSelector(".q-notification");
+    await page.click(".back");
+    await row.locator("text=Mondays, Wednesdays, Thursdays and Fridays at 03:15").waitFor();
+    await row.locator("text=1 exclude").waitFor();
+    tell("saved");
+
+    await row.locator("a").click();
+    await page.waitForSelector(".save-bar");
+    await page.getByLabel("Name", { exact: true }).fill("Never kept");
+    await page.waitForSelector("text=There are changes that are not saved.");
+    const warnings = [];
+    page.on("dialog", (dialog) => {
+      warnings.push(dialog.type());
+      dialog.accept();
+    });
+    await page.click(".back");
+    await row.waitFor();
+    expect(warnings.join() === "beforeunload", `leaving with changes warned: ${warnings}`);
+  },
+
   async look({ page }) {
     const at = async (name, path) => {
       await page.goto(`${address}${path}`);

@@ -17,6 +17,7 @@ from saveos.jobs import lifecycle, table
 from saveos.jobs.model import NewJob, RunsOn
 from saveos.protocol import JobId, JobReport, Kind, LogLine, Outcome, Progress
 from saveos.tenants import recovery, users
+from tests.support.agent import RealAgent, back_up_only
 from tests.support.host import WireHost
 
 if TYPE_CHECKING:
@@ -109,6 +110,32 @@ def test_restore_asks_the_host_for_these_paths_and_revoking_needs_its_name(dashb
     assert order["restore"]["paths"] == ["/etc/nginx", "/home/anna/letters"]
     assert order["restore"]["target"] == "/var/tmp/restored"  # noqa: S108 - a path on the host
     assert fleet.hosts[name].call("GET", "/api/v1/agents/self").status == 401
+
+
+def test_change_a_policy_with_the_folders_and_counts_of_a_live_host(dashboard: Dashboard) -> None:
+    folder, name = dashboard.folder / "live-01", "live-01"
+    photos = folder / "data" / "photos"
+    photos.mkdir(parents=True)
+    for file, size in (("a.raw", 70_000), ("b.raw", 30_000), ("c.jpg", 9_000)):
+        (photos / file).write_bytes(b"x" * size)
+    back_up_only(dashboard.appliance, folder / "data")
+    call = dashboard.appliance.call
+    made = call("POST", "/api/v1/policies", {"name": "Pictures", "schedule": "0 1 * * 1-5"}).expect(201)
+    agent = RealAgent.enrolled(dashboard.appliance, folder / "host", hostname=name)
+    agent.start_daemon()
+    try:
+        agent.first_backup()
+        call("PUT", f"/api/v1/agents/{agent.id}/policy", {"policy_id": made["id"]}).expect(200)
+        parts = (folder / "data").parts[1:]
+        journey = dashboard.journey("policy", policy="Pictures", host=name, folders=parts, source=str(photos))
+        journey.until("saved")
+        journey.end()
+    finally:
+        agent.stop()
+
+    kept = call("GET", f"/api/v1/policies/{made['id']}").expect(200)
+    assert ("15 3 * * 1,3,4,5", [str(photos)], ["*.raw"]) == (kept["schedule"], kept["sources"], kept["excludes"])
+    assert "Pictures" == kept["name"]
 
 
 def test_account_keeps_language_and_theme_and_makes_tokens(dashboard: Dashboard) -> None:
