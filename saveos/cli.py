@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from saveos import __version__, app, config, logging
-from saveos.agents import enrolment, provisioning
+from saveos.agents import enrolment, handout, provisioning
 from saveos.errors import AlreadyRunning, BuildError, InvalidRequest, SaveOSError
 from saveos.identity import sessions
 from saveos.identity.principals import Principal, system
@@ -163,7 +163,7 @@ def _provision(stores: Stores, parsed: argparse.Namespace) -> dict[str, Any]:
     base = _wait_for_base(stores, principal, parsed.platform)
     hours = settings.provisioning_hours
     made, _unused = provisioning.create(stores.database, principal, hostname, parsed.platform, hours=hours)
-    made, token = provisioning.take_by_person(stores.database, principal, made.id)
+    made, token = handout.take_by_person(stores.database, principal, made.id)
     served_at = () if parsed.port else facts.addresses(stores.database)
     payload = Stamp(
         addresses=served_at or app.addresses(settings, int(parsed.port or settings.port)),

@@ -143,6 +143,14 @@ CREATE INDEX jobs_by_end ON jobs(tenant_id, ended_at);
 """
 
 
+DOWNLOADS = """
+ALTER TABLE provisionings ADD COLUMN batch_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE provisionings ADD COLUMN withdrawn_at TEXT;
+CREATE INDEX provisionings_by_batch ON provisionings(batch_id) WHERE batch_id <> '';
+CREATE INDEX provisionings_open ON provisionings(tenant_id, expires_at) WHERE spent_at IS NULL AND withdrawn_at IS NULL;
+"""
+
+
 @migrations()
 def m001_the_spine(db: UtilsDatabase) -> None:
     """Tenants, people, hosts, jobs, snapshots, certificates, the audit log."""
@@ -153,6 +161,12 @@ def m001_the_spine(db: UtilsDatabase) -> None:
 def m002_the_dashboard(db: UtilsDatabase) -> None:
     """Keep a person's time zone; find jobs by state and by end."""
     _execute(db, DASHBOARD)
+
+
+@migrations()
+def m003_the_downloads(db: UtilsDatabase) -> None:
+    """Rights to enrol that were made together; a right can be withdrawn."""
+    _execute(db, DOWNLOADS)
 
 
 def _execute(db: UtilsDatabase, statements: str) -> None:

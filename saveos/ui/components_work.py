@@ -84,7 +84,8 @@ def how_far(words: Words, job: Job, progress: JobProgress | None) -> str:
     if progress is None:
         return ""
     if job.kind is Kind.BUILD_AGENT:  # counts per cent, not files
-        return words.percent(progress.fraction) if progress.fraction is not None else ""
+        far = words.percent(progress.fraction) if progress.fraction is not None else ""
+        return words.listing([far, words.remaining(progress.eta_seconds) if progress.eta_seconds is not None else ""])
     return words.listing(
         [
             words.count("job.files", progress.files_count) if progress.files_count else "",

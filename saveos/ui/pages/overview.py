@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import msgspec
 from nicegui import Client, ui
 
-from saveos import clock
 from saveos.agents import provisioning
 from saveos.agents.model import Provisioning
 from saveos.identity.principals import Permission
@@ -16,7 +15,6 @@ from saveos.snapshots import backup
 from saveos.snapshots.fleet import NEEDY, Host, Need
 from saveos.ui import components, frame, host_cells
 from saveos.ui.grid import Column, Grid
-from saveos.ui.pages import downloads
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -53,12 +51,11 @@ class Overview(frame.Page):
         """Draw what does not change."""
         say = self.visit.say
         self._pending: list[str] = []
-        self._download = downloads.Dialog(self.visit)
         with components.element("div", "lead"):
             with components.element("div", aria_live="polite"):
                 self._sentence = components.text("h1", "", "verdict")
                 self._numbers = components.text("p", "", "muted num")
-            self._add = components.button(say("overview.add"), self._download.open, "primary")
+            self._add = components.link(say("overview.add"), "/downloads", "hidden")
         self._empty = components.element("section", "hidden")
         with self._empty:
             self._draw_empty()
@@ -72,9 +69,7 @@ class Overview(frame.Page):
         self._show(await self.visit.ask(self._look))
 
     def _look(self, database: Database, principal: Principal) -> Look:
-        now = clock.now()
-        rights = provisioning.find(database, principal) if principal.may(Permission.PROVISION) else []
-        pending = [right for right in rights if right.spent_at is None and right.expires_at > now]
+        pending = provisioning.find_open(database, principal) if principal.may(Permission.PROVISION) else []
         return Look(hosts=self.visit.board.hosts(database, principal), pending=pending)
 
     def _show(self, look: Look) -> None:
@@ -114,10 +109,11 @@ class Overview(frame.Page):
                     components.text("strong", say(title))
                     components.text("span", say(more), "muted")
         if self.visit.principal.may(Permission.PROVISION):
-            components.button(say("overview.add_first"), self._download.open, "primary large")
+            components.link(say("overview.add_first"), "/downloads", "button primary large")
 
     def _show_pending(self, pending: list[Provisioning]) -> None:
-        shown = [f"{right.id}{right.downloaded_at}" for right in pending]
+        rest = len(pending) - SHOWN
+        shown = [f"{right.id}{right.downloaded_at}" for right in pending[:SHOWN]] + [str(rest)]
         if shown == self._pending:
             return
         self._pending = shown
@@ -127,15 +123,17 @@ class Overview(frame.Page):
         with self._waiting:
             components.text("h2", say("overview.pending"))
             with components.element("ul"):
-                for right in pending:
+                for right in pending[:SHOWN]:
                     with components.element("li"):
                         components.text("span", right.hostname, "strong")
                         state = "overview.fetched" if right.downloaded_at else "overview.not_fetched"
                         until = say("overview.until", when=words.exact(right.expires_at))
                         components.text("span", words.listing([say(state), until]), "muted")
                         label = say("overview.show")
-                        opening = components.button(label, lambda right=right: self._download.resume(right), "small")
+                        opening = components.link(label, f"/downloads?provisioning={right.id}", "button small")
                         components.put(opening, "aria-label", f"{label}: {right.hostname}")
+            if rest > 0:
+                components.link(words.count("overview.more", rest), "/downloads", "more")
 
 
 class HostSection:
