@@ -45,6 +45,10 @@ class Hands:
         """Let a text stand in a field."""
         self._emit(self.field(label), "input", text)
 
+    def commit(self, label: str) -> None:
+        """Leave a field."""
+        self._emit(self.field(label), "change", {})
+
     def choose(self, label: str, key: str) -> None:
         """Choose from a list."""
         self._emit(self.field(label), "change", key)

@@ -210,7 +210,7 @@ const journeys = {
     await page.click(".account");
     await page.waitForSelector(".account-menu");
     await judge(page, "menu");
-    await page.check(".account-menu input[value=dark]", { force: true });
+    await page.click(".account-menu input[value=dark]", { force: true });
     await page.waitForSelector("body.body--dark");
     await page.click(".account-menu input[value=fr]", { force: true }); // the page comes anew: there may be nothing left to check
     await page.waitForSelector(".account[aria-label^='Compte']");
@@ -219,20 +219,29 @@ const journeys = {
     await judge(page, "French and dark");
     await shot(page, "french-dark");
     await page.click(".account");
-    await page.click("text=Jetons d’API");
-    await page.fill(".dialog input", "rapports");
+    await page.click(".account-menu a:has-text('Profil')");
+    await page.waitForURL(`${address}/profile`);
+    await page.fill("input[maxlength='255']", "rapports");
     await page.keyboard.press("Enter");
-    const token = await page.locator(".dialog .fresh code").textContent();
+    const token = await page.locator(".fresh code").textContent();
     tell("token", { token });
-    await judge(page, "tokens");
-    await page.click(".dialog button[aria-label='Révoquer: rapports']");
-    await page.waitForSelector(".dialog li:has-text('rapports')", { state: "detached" });
+    await judge(page, "profile in French and dark");
+    await shot(page, "profile-french-dark");
+    await page.click("button[aria-label='Révoquer: rapports']");
+    await page.waitForSelector("li:has-text('rapports')", { state: "detached" });
     tell("revoked");
-    await page.click(".dialog-head button");
+    await page.fill("input[list]", "Asia/Tokyo");
+    await page.keyboard.press("Tab");
+    await page.waitForSelector(".q-notification");
+    await page.fill("input[list]", "");
+    await page.keyboard.press("Tab");
     await page.click(".account");
-    await page.check(".account-menu input[value=system]", { force: true });
+    await page.click(".account-menu input[value=system]", { force: true });
+    await page.waitForFunction(() => !document.body.classList.contains("body--dark"));
     await page.click(".account-menu input[value=en]", { force: true });
     await page.waitForSelector(".account[aria-label^='Account']");
+    await judge(page, "profile");
+    await shot(page, "profile");
   },
 
   async look({ page }) {
