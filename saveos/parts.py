@@ -14,6 +14,7 @@ from saveos.config import Settings
 from saveos.database.connection import Database
 from saveos.installers import bases, requests
 from saveos.protocol import Kind, Platform, Stamp
+from saveos.standing import Standing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,8 +32,13 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     authority: Authority
     waiting: Waiting
     endings: Mapping[Kind, Any]
-    addresses: tuple[str, ...]  # "host:port", the best first
+    standing: Standing
     sessions: Any = None  # the tunnel's registry, for the metrics
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where the appliance is reached: "host:port", the best first."""
+        return self.standing.addresses
 
     def download_url(self, provisioning: Provisioning) -> str:
         """Return where a provisioning's executable is fetched."""

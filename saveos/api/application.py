@@ -22,6 +22,7 @@ from saveos.api.jobs import Jobs
 from saveos.api.problems import HANDLERS
 from saveos.api.provisionings import Provisionings
 from saveos.api.session import Session
+from saveos.api.settings import ApplianceSettings
 from saveos.api.snapshots import Snapshots
 from saveos.parts import Parts
 
@@ -39,6 +40,7 @@ def build(parts: Parts) -> Litestar:
             Jobs,
             Snapshots,
             Session,
+            ApplianceSettings,
             agent_executable,
             agents_archive,
             agents_list,

@@ -38,7 +38,7 @@ class Page:
 
     def __init__(self, request: Request[Any, Any, Any], parts: Parts, chosen: str) -> None:
         """Speak the chosen language, else the browser's, else the appliance's."""
-        self.language = preferred(request.headers.get("accept-language", ""), chosen, parts.settings.language)
+        self.language = preferred(request.headers.get("accept-language", ""), chosen, parts.standing.language)
         self._next = request.query_params.get("next", "")
 
     def say(self, key: str, **values: object) -> str:

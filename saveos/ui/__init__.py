@@ -24,12 +24,12 @@ def build(parts: Parts) -> Any:
     from nicegui import app, ui  # noqa: PLC0415
 
     from saveos.ui import frame  # noqa: PLC0415
-    from saveos.ui.pages import agent, agents, downloads, overview, profile  # noqa: PLC0415
+    from saveos.ui.pages import agent, agents, downloads, overview, profile, settings  # noqa: PLC0415
 
     app.config.quasar_config["loadingBar"]["skipHijack"] = True  # no bar for each small request
     shell = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     board = frame.Board(parts)
-    for page in (overview, agents, agent, downloads, profile):
+    for page in (overview, agents, agent, downloads, profile, settings):
         page.register(board)
     frame.register_missing(board)  # last: it takes every other path
     ui.run_with(

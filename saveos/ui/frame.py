@@ -82,7 +82,7 @@ class Visit:
         self._cookie = request.cookies.get(COOKIE, "")
         self._browser_zone = unquote(request.cookies.get(ZONE_COOKIE, ""))[:64]
         accepted = request.headers.get("accept-language", "")
-        self.speak(preferred(accepted, self.principal.language, self.parts.settings.language))
+        self.speak(preferred(accepted, self.principal.language, self.parts.standing.language))
         self.frame: Frame | None = None
         self._is_gone = False
 
