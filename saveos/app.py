@@ -25,7 +25,7 @@ from saveos.errors import AlreadyRunning, Unavailable
 from saveos.gate import Gate
 from saveos.jobs import lifecycle
 from saveos.parts import Parts
-from saveos.protocol import Kind
+from saveos.protocol import NOT_IN_BACKUPS, Kind
 from saveos.repositories.access import Access
 from saveos.repositories.sessions import Sessions
 from saveos.server import Contexts, Server, listen
@@ -33,7 +33,7 @@ from saveos.snapshots import backup
 from saveos.standing import Standing
 from saveos.tenants import facts, users
 from saveos.worker import schedule
-from saveos.worker.installers import build_agent
+from saveos.worker.installers import build_agent, protect_appliance
 from saveos.worker.queue import Worker
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def open_stores(settings: Settings) -> Iterator[Stores]:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         migrate(settings.database)
         authority = authorities.open_authority(settings.authority)
+        settings.repositories.mkdir(exist_ok=True, mode=0o700)
+        (settings.repositories / NOT_IN_BACKUPS).touch(mode=0o600)
     except OSError as error:
         message = f"The data folder {folder} cannot be used: {error}."
         raise Unavailable(message) from error
@@ -116,7 +118,11 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
     contexts = Contexts(authority)
     standing.on_certificate = contexts.load
     waiting = Waiting(database)
-    worker = Worker(settings, database, {Kind.BUILD_AGENT: build_agent(settings)}, ENDINGS)
+    handlers = {
+        Kind.BUILD_AGENT: build_agent(settings),
+        Kind.PROTECT_APPLIANCE: protect_appliance(settings, database, authority, standing),
+    }
+    worker = Worker(settings, database, handlers, ENDINGS)
     sessions = Sessions(settings=settings, authority=authority, authorise=Access(settings, database).authorise)
     facts.keep_addresses(database, standing.addresses)
     parts = Parts(

@@ -12,7 +12,7 @@ from saveos.agent import sizing, sources
 from saveos.agent.borg import LOCK_WAIT_SECONDS
 from saveos.agent.borg_log import printable
 from saveos.agent.failures import Failure
-from saveos.protocol import ArchiveFacts, JobReport, Outcome, TunnelMode
+from saveos.protocol import NOT_IN_BACKUPS, ArchiveFacts, JobReport, Outcome, TunnelMode
 
 if TYPE_CHECKING:
     from saveos.agent import borg_log
@@ -30,6 +30,7 @@ def back_up(work: Work, order: BackupOrder) -> JobReport:
     paths, excludes = _choose(work, order)
     total = _Total(work, order, paths)
     arguments = ["create", *COMMON, "--progress", "--json", "--exclude-caches", "--files-cache", "ctime,size,inode"]
+    arguments += ["--exclude-if-present", NOT_IN_BACKUPS, "--keep-exclude-tags"]
     arguments += ["--checkpoint-interval", str(order.checkpoint_seconds), "--compression", order.compression]
     arguments += ["--one-file-system"] if order.one_file_system else []
     for pattern in excludes:

@@ -14,6 +14,8 @@ from saveos.agents.model import Provisioning
 from saveos.agents.provisioning import Terms
 from saveos.api.problems import documented
 from saveos.identity.principals import Permission, Principal
+from saveos.installers import own_host
+from saveos.jobs.model import GOOD, Job
 from saveos.parts import Parts
 from saveos.protocol import Hostname, Platform
 
@@ -65,6 +67,17 @@ class Provisioned(msgspec.Struct, frozen=True, kw_only=True):
     build_job_id: str | None  # the executable is being built; the download waits for it
 
 
+class OwnProtection(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest job that protects the appliance's own machine.
+
+    `command`: what is left to run once it is done, where no service could be installed.
+    """
+
+    job: Job | None
+    hostname: str
+    command: str
+
+
 class ProvisioningList(msgspec.Struct, frozen=True, kw_only=True):
     """Provisionings, newest first."""
 
@@ -114,6 +127,31 @@ class Provisionings(Controller):
             list_url=f"https://{parts.addresses[0]}/download/agents.csv?batch={first.batch_id}",
             build_job_id=build_job_id,
         )
+
+    @post(
+        "/protect-appliance",
+        summary="Protect the appliance's own host",
+        status_code=202,
+        sync_to_thread=True,
+        responses=documented(409),
+    )
+    def protect_appliance(self, principal: Principal, parts: Parts) -> OwnProtection:
+        """Enrol the machine that the appliance runs on, and start its service where that is possible."""
+        job = own_host.request(parts.database, parts.settings, principal)
+        return OwnProtection(job=job, hostname=own_host.hostname(), command="")
+
+    @get(
+        "/protect-appliance",
+        summary="Show the appliance's own protection",
+        sync_to_thread=True,
+        responses=documented(),
+    )
+    def appliance_protection(self, principal: Principal, parts: Parts) -> OwnProtection:
+        """Show how far the protection of the appliance's own machine is, and what is left to run by hand."""
+        principal.require(Permission.PROVISION)
+        job = own_host.latest(parts.database, principal)
+        command = own_host.remaining_command(parts.settings) if job is not None and job.state in GOOD else ""
+        return OwnProtection(job=job, hostname=own_host.hostname(), command=command)
 
     @delete(
         "/provisionings/{provisioning_id:str}",

@@ -15,6 +15,7 @@ from saveos.snapshots import backup
 from saveos.snapshots.fleet import NEEDY, Host, Need
 from saveos.ui import components, frame, host_cells
 from saveos.ui.grid import Column, Grid
+from saveos.ui.own_host import Own, OwnHost
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,6 +32,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     """What the page shows at one moment."""
 
     hosts: list[Host]
+    own: Own
     pending: list[Provisioning]  # rights to enrol that nobody has used yet
 
 
@@ -59,6 +61,7 @@ class Overview(frame.Page):
         self._empty = components.element("section", "hidden")
         with self._empty:
             self._draw_empty()
+        self._own = OwnHost(self.visit, self.refresh)
         acted = self.visit.doing(self._act)
         self._needy = HostSection(self.visit, "needy", ("host", "state", "when", "acts"), acted)
         self._working = HostSection(self.visit, "working", ("host", "state"), acted)
@@ -70,7 +73,9 @@ class Overview(frame.Page):
 
     def _look(self, database: Database, principal: Principal) -> Look:
         pending = provisioning.find_open(database, principal) if principal.may(Permission.PROVISION) else []
-        return Look(hosts=self.visit.board.hosts(database, principal), pending=pending)
+        hosts = self.visit.board.hosts(database, principal)
+        own = self._own.look(database, principal, hosts)
+        return Look(hosts=hosts, pending=pending, own=own)
 
     def _show(self, look: Look) -> None:
         is_empty = not look.hosts
@@ -80,6 +85,7 @@ class Overview(frame.Page):
         self._numbers.show("" if is_empty else _numbers(self.visit, look.hosts))
         components.dress(self._add, "button primary" if may_provision and not is_empty else "hidden")
         components.dress(self._empty, "empty" if is_empty else "hidden")
+        self._own.show(look.own, is_empty=is_empty and may_provision)
         needy = [host for host in look.hosts if host.need in NEEDY]
         self._needy.show(needy)
         self._working.show([host for host in look.hosts if host.job is not None and host.need not in NEEDY])
