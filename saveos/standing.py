@@ -54,13 +54,14 @@ class Standing:
         self.origins = origins
         self.names, self.language = settings.names, settings.language
         self.on_certificate: Callable[[], None] = lambda: None
-        self._settings, self._authority, self._port = settings, authority, port
+        self.port = port
+        self._settings, self._authority = settings, authority
         self._changing = threading.Lock()
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """Where the appliance is reached: "host:port", the best first."""
-        return addresses(msgspec.structs.replace(self._settings, names=self.names), self._port)
+        return addresses(msgspec.structs.replace(self._settings, names=self.names), self.port)
 
     def renew(self, *, is_exact: bool = False) -> bool:
         """Make or renew the server's certificate if that is needed; return whether it changed."""

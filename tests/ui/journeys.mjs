@@ -162,6 +162,35 @@ const journeys = {
     await page.waitForSelector("h1:has-text('Your host is protected.')");
   },
 
+  async batch({ page }) {
+    await page.goto(`${address}/downloads`);
+    await page.fill(".provision textarea", options.hosts.join(", "));
+    await page.waitForSelector(`text=${options.hosts.length} hosts`);
+    await page.click("button:has-text('Continue')");
+    await page.waitForURL(/downloads\?batch=bat_/);
+    const link = page.locator("a[href^='/download/agents.zip']");
+    await link.waitFor();
+    await judge(page, "batch");
+    await shot(page, "batch");
+    const [list] = await Promise.all([page.waitForEvent("download"), page.click("a[href^='/download/agents.csv']")]);
+    await list.saveAs(options.list);
+    const [download] = await Promise.all([page.waitForEvent("download"), link.click()]);
+    await download.saveAs(options.file);
+    await page.waitForSelector("text=All are handed out.");
+    tell("downloaded");
+    await page.waitForSelector(`h2:has-text('1 of ${options.hosts.length} online')`);
+    await page.reload();
+    await page.waitForSelector(`h2:has-text('1 of ${options.hosts.length} online')`);
+    await page.goto(`${address}/downloads`);
+    for (const host of options.hosts.slice(1)) {
+      await page.click(`button[aria-label='Withdraw: ${host}']`);
+      await page.waitForSelector(`.dialog >> text=${host}`);
+      await judge(page, "withdraw");
+      await page.click(".dialog button:has-text('Withdraw')");
+      await page.waitForSelector(`button[aria-label='Withdraw: ${host}']`, { state: "detached" });
+    }
+  },
+
   async restore({ page }) {
     await page.goto(`${address}/agents`);
     await page.click(`tr.host a:has-text('${options.host}')`);
@@ -227,7 +256,7 @@ const journeys = {
     await page.click(".account-menu input[value=fr]", { force: true }); // the page comes anew: there may be nothing left to check
     await page.waitForSelector(".account[aria-label^='Compte']");
     expect(await page.evaluate(() => document.body.classList.contains("body--dark")), "the theme is kept");
-    expect((await page.evaluate(() => document.documentElement.lang)) === "fr", "lang follows");
+    await page.waitForFunction(() => document.documentElement.lang === "fr");
     await judge(page, "French and dark");
     await shot(page, "french-dark");
     await page.click(".account");

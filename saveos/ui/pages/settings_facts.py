@@ -118,7 +118,7 @@ def draw_about(visit: Visit) -> None:
 
 def _limit(visit: Visit, name: str) -> Row:
     key, unit = LIMITS[name]
-    value = getattr(visit.parts.settings, name)
+    value = visit.parts.standing.port if name == "port" else getattr(visit.parts.settings, name)
     words = visit.words
     shown = str(value)
     if unit == BYTES:
