@@ -20,7 +20,7 @@ from saveos.snapshots.day import Cell, last_day
 from saveos.snapshots.fleet import NEEDY, Host, Need
 from saveos.ui import components, frame, host_cells
 from saveos.ui.grid import Column, Grid
-from saveos.ui.pages import downloads
+from saveos.ui.own_host import Own, OwnHost
 from saveos.ui.storage_chart import StorageChart, disk_words, forecast_words
 from saveos.ui.strip import Strip
 
@@ -44,6 +44,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     day: list[Cell]
     outlook: Outlook | None
     proven_at: datetime | None  # the last restore that went well
+    own: Own
     pending: list[Provisioning]  # rights to enrol that nobody has used yet
 
 
@@ -64,15 +65,15 @@ class Overview(frame.Page):
         """Draw what does not change."""
         say = self.visit.say
         self._pending: list[str] = []
-        self._download = downloads.Dialog(self.visit)
         with components.element("div", "lead"):
             with components.element("div", aria_live="polite"):
                 self._sentence = components.text("h1", "", "verdict")
                 self._numbers = components.text("p", "", "muted num")
-            self._add = components.button(say("overview.add"), self._download.open, "primary")
+            self._add = components.link(say("overview.add"), "/downloads", "hidden")
         self._empty = components.element("section", "hidden")
         with self._empty:
             self._draw_empty()
+        self._own = OwnHost(self.visit, self.refresh)
         acted = self.visit.doing(self._act)
         self._needy = HostSection(self.visit, "needy", ("host", "state", "when", "acts"), acted)
         self._working = HostSection(self.visit, "working", ("host", "state"), acted)
@@ -93,14 +94,14 @@ class Overview(frame.Page):
         self._show(await self.visit.ask(self._look))
 
     def _look(self, database: Database, principal: Principal) -> Look:
-        now = clock.now()
-        rights = provisioning.find(database, principal) if principal.may(Permission.PROVISION) else []
-        pending = [right for right in rights if right.spent_at is None and right.expires_at > now]
+        pending = provisioning.find_open(database, principal) if principal.may(Permission.PROVISION) else []
+        hosts = self.visit.board.hosts(database, principal)
         return Look(
-            hosts=self.visit.board.hosts(database, principal),
-            day=last_day(database, principal, now),
+            hosts=hosts,
+            day=last_day(database, principal, clock.now()),
             outlook=self._read_outlook(database, principal),
             proven_at=restore.last_proven_at(database, principal),
+            own=self._own.look(database, principal, hosts),
             pending=pending,
         )
 
@@ -112,6 +113,7 @@ class Overview(frame.Page):
         self._numbers.show("" if is_empty else _numbers(self.visit, look.hosts))
         components.dress(self._add, "button primary" if may_provision and not is_empty else "hidden")
         components.dress(self._empty, "empty" if is_empty else "hidden")
+        self._own.show(look.own, is_empty=is_empty and may_provision)
         needy = [host for host in look.hosts if host.need in NEEDY]
         self._needy.show(needy)
         self._working.show([host for host in look.hosts if host.job is not None and host.need not in NEEDY])
@@ -162,10 +164,11 @@ class Overview(frame.Page):
                     components.text("strong", say(title))
                     components.text("span", say(more), "muted")
         if self.visit.principal.may(Permission.PROVISION):
-            components.button(say("overview.add_first"), self._download.open, "primary large")
+            components.link(say("overview.add_first"), "/downloads", "button primary large")
 
     def _show_pending(self, pending: list[Provisioning]) -> None:
-        shown = [f"{right.id}{right.downloaded_at}" for right in pending]
+        rest = len(pending) - SHOWN
+        shown = [f"{right.id}{right.downloaded_at}" for right in pending[:SHOWN]] + [str(rest)]
         if shown == self._pending:
             return
         self._pending = shown
@@ -175,15 +178,17 @@ class Overview(frame.Page):
         with self._waiting:
             components.text("h2", say("overview.pending"))
             with components.element("ul"):
-                for right in pending:
+                for right in pending[:SHOWN]:
                     with components.element("li"):
                         components.text("span", right.hostname, "strong")
                         state = "overview.fetched" if right.downloaded_at else "overview.not_fetched"
                         until = say("overview.until", when=words.exact(right.expires_at))
                         components.text("span", words.listing([say(state), until]), "muted")
                         label = say("overview.show")
-                        opening = components.button(label, lambda right=right: self._download.resume(right), "small")
+                        opening = components.link(label, f"/downloads?provisioning={right.id}", "button small")
                         components.put(opening, "aria-label", f"{label}: {right.hostname}")
+            if rest > 0:
+                components.link(words.count("overview.more", rest), "/downloads", "more")
 
 
 class HostSection:
