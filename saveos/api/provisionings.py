@@ -12,10 +12,11 @@ from msgspec import Meta
 from saveos.agents import hostnames, provisioning
 from saveos.agents.model import Provisioning
 from saveos.agents.provisioning import Terms
+from saveos.api.jobs import JobView, view
 from saveos.api.problems import documented
 from saveos.identity.principals import Permission, Principal
 from saveos.installers import own_host
-from saveos.jobs.model import GOOD, Job
+from saveos.jobs.model import GOOD
 from saveos.parts import Parts
 from saveos.protocol import Hostname, Platform
 
@@ -73,7 +74,7 @@ class OwnProtection(msgspec.Struct, frozen=True, kw_only=True):
     `command`: what is left to run once it is done, where no service could be installed.
     """
 
-    job: Job | None
+    job: JobView | None
     hostname: str
     command: str
 
@@ -138,7 +139,7 @@ class Provisionings(Controller):
     def protect_appliance(self, principal: Principal, parts: Parts) -> OwnProtection:
         """Enrol the machine that the appliance runs on, and start its service where that is possible."""
         job = own_host.request(parts.database, parts.settings, principal)
-        return OwnProtection(job=job, hostname=own_host.hostname(), command="")
+        return OwnProtection(job=view(job, None), hostname=own_host.hostname(), command="")
 
     @get(
         "/protect-appliance",
@@ -151,7 +152,7 @@ class Provisionings(Controller):
         principal.require(Permission.PROVISION)
         job = own_host.latest(parts.database, principal)
         command = own_host.remaining_command(parts.settings) if job is not None and job.state in GOOD else ""
-        return OwnProtection(job=job, hostname=own_host.hostname(), command=command)
+        return OwnProtection(job=view(job, None) if job else None, hostname=own_host.hostname(), command=command)
 
     @delete(
         "/provisionings/{provisioning_id:str}",
