@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import ipaddress
 import logging
 import os
 import resource
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,9 +17,8 @@ from saveos.agents.pulse import Pulse
 from saveos.agents.waiting import Waiting
 from saveos.api import application
 from saveos.certificates import authority as authorities
-from saveos.certificates import issuance
 from saveos.certificates.authority import Authority
-from saveos.config import Settings
+from saveos.config import FILE_NAME, Origins, Settings
 from saveos.connections import Http, WebSocket
 from saveos.database.connection import Database
 from saveos.database.migrations import migrate
@@ -30,14 +27,15 @@ from saveos.gate import Gate
 from saveos.jobs import lifecycle
 from saveos.measurements.sample import Sampler
 from saveos.parts import Parts
-from saveos.protocol import Kind
+from saveos.protocol import NOT_IN_BACKUPS, Kind
 from saveos.repositories.access import Access
 from saveos.repositories.sessions import Sessions
 from saveos.server import Contexts, Server, listen
 from saveos.snapshots import backup
+from saveos.standing import Standing
 from saveos.tenants import facts, users
 from saveos.worker import schedule
-from saveos.worker.installers import build_agent
+from saveos.worker.installers import build_agent, protect_appliance
 from saveos.worker.queue import Worker
 
 if TYPE_CHECKING:
@@ -81,6 +79,8 @@ def open_stores(settings: Settings) -> Iterator[Stores]:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         migrate(settings.database)
         authority = authorities.open_authority(settings.authority)
+        settings.repositories.mkdir(exist_ok=True, mode=0o700)
+        (settings.repositories / NOT_IN_BACKUPS).touch(mode=0o600)
     except OSError as error:
         message = f"The data folder {folder} cannot be used: {error}."
         raise Unavailable(message) from error
@@ -112,26 +112,21 @@ def hold(settings: Settings) -> Iterator[None]:
         yield
 
 
-def addresses(settings: Settings, port: int) -> tuple[str, ...]:
-    """Return "host:port" for every name that agents may dial, the most useful first."""
-    if settings.address in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-        names = [*settings.names, *sorted(issuance.machine_names(), key=_usefulness)]
-    else:
-        names = [*settings.names, settings.address]
-    unique = dict.fromkeys(name for name in names if name)
-    return tuple(f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in unique)
-
-
-def build(stores: Stores, port: int) -> Appliance:
-    """Put the parts together; nothing runs yet."""
+def build(stores: Stores, port: int, origins: Origins | None = None) -> Appliance:
+    """Put the parts together; nothing runs yet. `origins` None: every setting may be changed in its file."""
     settings, database, authority = stores.settings, stores.database, stores.authority
-    _renew_server_certificate(stores)
+    standing = Standing(settings, authority, port, origins or Origins(file=settings.folder / FILE_NAME))
+    standing.renew()
     contexts = Contexts(authority)
+    standing.on_certificate = contexts.load
     waiting = Waiting(database)
-    worker = Worker(settings, database, {Kind.BUILD_AGENT: build_agent(settings)}, ENDINGS)
+    handlers = {
+        Kind.BUILD_AGENT: build_agent(settings),
+        Kind.PROTECT_APPLIANCE: protect_appliance(settings, database, authority, standing),
+    }
+    worker = Worker(settings, database, handlers, ENDINGS)
     sessions = Sessions(settings=settings, authority=authority, authorise=Access(settings, database).authorise)
-    where = addresses(settings, port)
-    facts.keep_addresses(database, where)
+    facts.keep_addresses(database, standing.addresses)
     parts = Parts(
         settings=settings,
         database=database,
@@ -139,7 +134,7 @@ def build(stores: Stores, port: int) -> Appliance:
         waiting=waiting,
         pulse=Pulse(),
         endings=ENDINGS,
-        addresses=where,
+        standing=standing,
         sessions=sessions,
     )
     return Appliance(
@@ -149,11 +144,11 @@ def build(stores: Stores, port: int) -> Appliance:
         worker=worker,
         sessions=sessions,
         parts=parts,
-        addresses=where,
+        addresses=standing.addresses,
     )
 
 
-def serve(settings: Settings, on_ready: Callable[[Appliance], None]) -> None:
+def serve(settings: Settings, on_ready: Callable[[Appliance], None], origins: Origins | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Raises AlreadyRunning, Unavailable."""
     _raise_file_limit()
     with hold(settings), open_stores(settings) as stores:
@@ -162,7 +157,7 @@ def serve(settings: Settings, on_ready: Callable[[Appliance], None]) -> None:
         except OSError as error:
             message = f"Port {settings.port} cannot be used: {error.strerror or error}. Choose another with --port."
             raise Unavailable(message) from error
-        appliance = build(stores, listeners[0].getsockname()[1])
+        appliance = build(stores, listeners[0].getsockname()[1], origins)
         server = _server(appliance, listeners, on_ready)
         with contextlib.suppress(KeyboardInterrupt):
             server.run()
@@ -226,31 +221,9 @@ def _sampler(appliance: Appliance) -> Sampler:
     return Sampler(database, settings, appliance.parts.pulse, lambda: len(appliance.sessions.listing()))
 
 
-def _renew_server_certificate(stores: Stores) -> bool:
-    life = timedelta(days=stores.settings.server_certificate_days)
-    names = [*stores.settings.names, *_bound(stores.settings)]
-    return issuance.ensure_server_certificate(stores.authority, names, life)
-
-
 def _renew_and_reload(appliance: Appliance) -> None:
-    if _renew_server_certificate(appliance.stores):
+    if appliance.parts.standing.renew():
         log.info("The server's certificate has been renewed.")
-        appliance.contexts.load()
-
-
-def _bound(settings: Settings) -> list[str]:
-    return [] if settings.address in ("0.0.0.0", "::") else [settings.address]  # noqa: S104 - compared, not bound
-
-
-def _usefulness(name: str) -> tuple[int, str]:
-    """Order: addresses that others can reach, names, loopback. A bare address works where no DNS does."""
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return (3 if name == "localhost" else 1, name)
-    if address.is_loopback:
-        return (2, name)
-    return (0 if address.version == 4 else 1, name)  # noqa: PLR2004 - IPv4
 
 
 def _raise_file_limit() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from saveos import __version__, app, config, logging
-from saveos.agents import enrolment, provisioning
+from saveos.agents import enrolment, handout, provisioning
 from saveos.errors import AlreadyRunning, BuildError, InvalidRequest, SaveOSError
 from saveos.identity import sessions
 from saveos.identity.principals import Principal, system
@@ -24,6 +24,7 @@ from saveos.policies import defaults
 from saveos.protocol import ExitCode, Hostname, Platform, Stamp
 from saveos.repositories import keys
 from saveos.repositories import table as repositories
+from saveos.standing import addresses
 from saveos.tenants import facts, users
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     parsed = _parser().parse_args(arguments)
     try:
-        settings = config.load(_flags(parsed), os.environ, parsed.config)
+        settings, origins = config.load_with_origins(_flags(parsed), os.environ, parsed.config)
         logging.configure(settings.log_level)
         if parsed.command == "serve":
-            app.serve(settings, _announce(as_json=parsed.json))
+            app.serve(settings, _announce(as_json=parsed.json), origins)
             return ExitCode.DONE
         with app.open_stores(settings) as stores:
             _show(parsed.run(stores, parsed), as_json=parsed.json)
@@ -163,10 +164,10 @@ def _provision(stores: Stores, parsed: argparse.Namespace) -> dict[str, Any]:
     base = _wait_for_base(stores, principal, parsed.platform)
     hours = settings.provisioning_hours
     made, _unused = provisioning.create(stores.database, principal, hostname, parsed.platform, hours=hours)
-    made, token = provisioning.take_by_person(stores.database, principal, made.id)
+    made, token = handout.take_by_person(stores.database, principal, made.id)
     served_at = () if parsed.port else facts.addresses(stores.database)
     payload = Stamp(
-        addresses=served_at or app.addresses(settings, int(parsed.port or settings.port)),
+        addresses=served_at or addresses(settings, int(parsed.port or settings.port)),
         root_certificate=stores.authority.root_pem,
         token=token.text,
         hostname=hostname,

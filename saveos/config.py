@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -90,28 +91,65 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "saveos"
 
 
+class Origin(StrEnum):
+    """Where a setting's value comes from."""
+
+    FLAG = "flag"
+    ENVIRONMENT = "environment"
+    FILE = "file"
+    DEFAULT = "default"
+
+
+class Origins(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the values come from, by name, and the settings file: the one that was read, else the one to make."""
+
+    file: Path
+    of: dict[str, Origin] = {}
+
+    def of_setting(self, name: str) -> Origin:
+        """Return where a setting's value comes from."""
+        return self.of.get(name, Origin.DEFAULT)
+
+    def is_fixed(self, name: str) -> bool:
+        """Return whether the file has no say in a setting."""
+        return self.of_setting(name) in (Origin.FLAG, Origin.ENVIRONMENT)
+
+
 def load(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None = None) -> Settings:
     """Merge file, environment and flags (None is "not said") and return the settings.
 
     Raises InvalidRequest for an unreadable file, an unknown name or a value out of its range, naming it.
     """
+    return load_with_origins(flags, environment, file)[0]
+
+
+def load_with_origins(
+    flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None = None
+) -> tuple[Settings, Origins]:
+    """As `load`; also tell where each value comes from."""
     said = {name: value for name, value in flags.items() if value is not None}
     from_environment = {
         name: environment[variable]
         for name in Settings.__struct_fields__
         if (variable := variable_of(name)) in environment
     }
-    folder = Path(said.get("data") or from_environment.get("data") or default_folder())
-    from_file = _read(file, folder)
+    folder = Path(said.get("data") or from_environment.get("data") or default_folder()).expanduser().absolute()
+    used, from_file = _read(file, folder)
     merged: dict[str, Any] = {"data": str(folder), **from_file, **from_environment, **said}
     merged["data"] = str(Path(merged["data"]).expanduser().absolute())
     if isinstance(merged.get("names"), str):
         merged["names"] = [name.strip() for name in merged["names"].split(",") if name.strip()]
     try:
-        return msgspec.convert(merged, Settings, strict=False)
+        settings = msgspec.convert(merged, Settings, strict=False)
     except msgspec.ValidationError as error:
         message = f"A setting is wrong: {error}."
         raise InvalidRequest(message) from error
+    of = {
+        **dict.fromkeys(from_file, Origin.FILE),
+        **dict.fromkeys(from_environment, Origin.ENVIRONMENT),
+        **dict.fromkeys(said, Origin.FLAG),
+    }
+    return settings, Origins(file=used or settings.folder / FILE_NAME, of=of)
 
 
 def variable_of(name: str) -> str:
@@ -119,11 +157,11 @@ def variable_of(name: str) -> str:
     return f"SAVEOS_{name.upper()}"
 
 
-def _read(file: Path | None, folder: Path) -> dict[str, Any]:
+def _read(file: Path | None, folder: Path) -> tuple[Path | None, dict[str, Any]]:
     candidates = [file] if file else [folder / FILE_NAME, SYSTEM_FILE]
     for candidate in candidates:
         try:
-            return msgspec.toml.decode(candidate.read_bytes(), type=dict[str, Any])
+            return candidate, msgspec.toml.decode(candidate.read_bytes(), type=dict[str, Any])
         except FileNotFoundError:
             continue
         except (OSError, msgspec.DecodeError) as error:
@@ -132,4 +170,4 @@ def _read(file: Path | None, folder: Path) -> dict[str, Any]:
     if file:
         message = f"{file} does not exist."
         raise InvalidRequest(message)
-    return {}
+    return None, {}

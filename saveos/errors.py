@@ -10,6 +10,7 @@ SaveOSError                     code, message for a person, context for the log
 ├─ TooMany             429      slow down; says for how many seconds
 ├─ EngineError         502      borg: rc, msgid, last lines
 ├─ StorageError        502      S3
+├─ HostError           502      the agent on the appliance's own machine: what it said
 ├─ CertificateError    500
 ├─ BuildError          500      PyInstaller or a packager: its last lines
 └─ Unavailable         503      a needed part is not there (borg missing, disk full)
@@ -143,6 +144,13 @@ class StorageError(SaveOSError):
     """S3 failed."""
 
     code = "storage-error"
+    status = 502
+
+
+class HostError(SaveOSError):
+    """The agent on the appliance's own machine failed; the message is what it said."""
+
+    code = "host-error"
     status = 502
 
 

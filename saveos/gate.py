@@ -73,7 +73,7 @@ class Gate:
         if is_api or self._dashboard is None:
             await self._api(scope, _impatient(receive), send)
         elif state["principal"] is None and not path.startswith(OPEN_PAGES):
-            await _redirect(send, f"/login?next={quote(path)}" if path != "/" else "/login")
+            await _redirect(send, _sign_in(path, scope.get("query_string", b"").decode("latin-1")))
         else:
             await self._dashboard(scope, receive, send)
 
@@ -178,6 +178,12 @@ def _impatient(receive: Any) -> Any:
         return message
 
     return receive_in_time
+
+
+def _sign_in(path: str, query: str) -> str:
+    """Return where a stranger signs in, to be sent on to what was asked for."""
+    asked = f"{path}?{query}" if query else path
+    return f"/login?next={quote(asked)}" if asked != "/" else "/login"
 
 
 async def _redirect(send: Any, location: str) -> None:

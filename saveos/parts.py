@@ -14,13 +14,15 @@ from saveos.certificates.issuance import public_key_pin
 from saveos.config import Settings
 from saveos.database.connection import Database
 from saveos.installers import bases, requests
-from saveos.protocol import Kind, Platform
+from saveos.protocol import Kind, Platform, Stamp
+from saveos.standing import Standing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from saveos.agents.model import Provisioning
     from saveos.identity.principals import Principal
+    from saveos.identity.tokens import Token
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,8 +34,13 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     waiting: Waiting
     pulse: Pulse
     endings: Mapping[Kind, Any]
-    addresses: tuple[str, ...]  # "host:port", the best first
+    standing: Standing
     sessions: Any = None  # the tunnel's registry, for the metrics
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where the appliance is reached: "host:port", the best first."""
+        return self.standing.addresses
 
     def download_url(self, provisioning: Provisioning) -> str:
         """Return where a provisioning's executable is fetched."""
@@ -43,11 +50,32 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
     def download_command(self, provisioning: Provisioning) -> str:
         """Return the command for the host: curl with our key pinned; it asks for the token, so that no log keeps it."""
+        return self._command(
+            "Enrolment token", f"https://{self.addresses[0]}/download/agent/{provisioning.platform.value}"
+        )
+
+    def fetch_command(self, provisioning: Provisioning) -> str:
+        """Return the command by which somebody with an API token fetches the executable onto the host."""
+        return self._command("API token", self.download_url(provisioning))
+
+    def page_url(self, provisioning: Provisioning) -> str:
+        """Return where a person watches a provisioning; there is no secret in it."""
+        return f"https://{self.addresses[0]}/downloads?provisioning={provisioning.id}"
+
+    def stamp_of(self, provisioning: Provisioning, token: Token) -> Stamp:
+        """Return what makes an executable this host's own."""
+        return Stamp(
+            addresses=self.addresses,
+            root_certificate=self.authority.root_pem,
+            token=token.text,
+            hostname=provisioning.hostname,
+        )
+
+    def _command(self, asked: str, url: str) -> str:
         pin = public_key_pin(self.authority)
         return (
-            "read -rsp 'Enrolment token: ' TOKEN && printf 'Authorization: Bearer %s' \"$TOKEN\" |"
-            f" curl -fsSk --pinnedpubkey '{pin}' -H @- -o saveos-agent"
-            f" 'https://{self.addresses[0]}/download/agent/{provisioning.platform.value}'"
+            f"read -rsp '{asked}: ' TOKEN && printf 'Authorization: Bearer %s' \"$TOKEN\" |"
+            f" curl -fsSk --pinnedpubkey '{pin}' -H @- -o saveos-agent '{url}'"
             " && chmod +x saveos-agent && sudo ./saveos-agent install"
         )
 

@@ -53,6 +53,10 @@ Pem = Annotated[str, Meta(max_length=16384)]
 HostPath = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 
+# A folder with a file of this name stays out of every backup: the appliance's repositories would copy themselves.
+NOT_IN_BACKUPS = ".saveos-not-in-backups"
+
+
 class ExitCode(IntEnum):
     """What every command of SaveOS returns."""
 
@@ -82,6 +86,7 @@ class Kind(StrEnum):
     BACKUP = "backup"
     RESTORE = "restore"
     BUILD_AGENT = "build-agent"
+    PROTECT_APPLIANCE = "protect-appliance"  # of its own machine
 
 
 class Outcome(StrEnum):

@@ -46,11 +46,11 @@ class Contexts:
 
     def load(self) -> None:
         """Read certificate and key from their files."""
-        self.browser = self._context()
-        self.agent = self._context()
-        self.agent.verify_mode = ssl.CERT_REQUIRED
-        self.agent.verify_flags |= ssl.VERIFY_X509_STRICT
-        self.agent.load_verify_locations(cafile=str(self._authority.trust_path))
+        browser, agent = self._context(), self._context()
+        agent.verify_mode = ssl.CERT_REQUIRED
+        agent.verify_flags |= ssl.VERIFY_X509_STRICT
+        agent.load_verify_locations(cafile=str(self._authority.trust_path))
+        self.browser, self.agent = browser, agent  # whole: the next connection may come in another thread
 
     def _context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -11,7 +11,7 @@ from saveos.agent import sizing, sources
 from saveos.agent.borg import LOCK_WAIT_SECONDS
 from saveos.agent.borg_log import printable
 from saveos.agent.failures import Failure
-from saveos.protocol import ArchiveFacts, JobReport, Outcome, TunnelMode
+from saveos.protocol import NOT_IN_BACKUPS, ArchiveFacts, JobReport, Outcome, TunnelMode
 
 if TYPE_CHECKING:
     from saveos.agent import borg_log
@@ -30,6 +30,7 @@ def back_up(work: Work, order: BackupOrder) -> JobReport:
     total = _Total(work, order, paths)
     # What Borg skips by itself is also told by `engine_excludes`, which is to be changed with this.
     arguments = ["create", *COMMON, "--progress", "--json", "--exclude-caches", "--files-cache", "ctime,size,inode"]
+    arguments += ["--exclude-if-present", NOT_IN_BACKUPS, "--keep-exclude-tags"]
     arguments += ["--checkpoint-interval", str(order.checkpoint_seconds), "--compression", order.compression]
     arguments += ["--one-file-system"] if order.one_file_system else []
     arguments += [f"--exclude={pattern}" for pattern in excludes]  # one word each: a pattern may begin with a dash

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from saveos.protocol import NOT_IN_BACKUPS
+
 if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
@@ -39,7 +41,10 @@ def measure(paths: Sequence[str], stopping: threading.Event, *, one_file_system:
             return None
         folder, device = waiting.pop()
         with contextlib.suppress(OSError):
-            for entry in os.scandir(folder):
+            entries = list(os.scandir(folder))
+            if any(entry.name == NOT_IN_BACKUPS for entry in entries):
+                continue
+            for entry in entries:
                 status = entry.stat(follow_symlinks=False)
                 if entry.is_file(follow_symlinks=False):
                     files, size = files + 1, size + status.st_size

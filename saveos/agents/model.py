@@ -61,6 +61,12 @@ class Provisioning(msgspec.Struct, frozen=True, kw_only=True):
     downloaded_at: datetime | None
     spent_at: datetime | None
     agent_id: AgentId | None
+    batch_id: str = ""  # those made together share it
+    withdrawn_at: datetime | None = None
+
+    def is_open_at(self, now: datetime) -> bool:
+        """Return whether a host may still enrol with it."""
+        return self.spent_at is None and self.withdrawn_at is None and self.expires_at > now
 
 
 class AgentCertificate(msgspec.Struct, frozen=True, kw_only=True):

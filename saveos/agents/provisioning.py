@@ -1,7 +1,6 @@
 """The one-time right to enrol: made by a person, handed out inside one executable, spent by one host.
 
-The token's secret is never stored. A download by a signed-in person mints a new one, so that the file handed out
-holds the only copy.
+The token's secret is never stored. How the executable is handed out stands in `handout.py`.
 """
 
 from __future__ import annotations
@@ -9,65 +8,64 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from saveos import clock
+from saveos.agents import hostnames as hostname_lists
 from saveos.agents import table
 from saveos.audit.record import record
 from saveos.database.identifiers import new_id
-from saveos.errors import Conflict, NotAuthenticated, NotFound, TokenExpired, TokenSpent
+from saveos.errors import Conflict, InvalidRequest, NotAuthenticated, NotFound, TokenExpired, TokenSpent
 from saveos.identity import tokens
 from saveos.identity.principals import Permission, Principal
 from saveos.identity.tokens import Token, TokenKind
+from saveos.protocol import Platform
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
+    from datetime import datetime
 
     from saveos.agents.model import Provisioning
     from saveos.database.connection import Database
-    from saveos.protocol import Platform
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for a right to enrol. `policy_id` empty: the tenant's default policy."""
+
+    platform: Platform
+    hours: float
+    policy_id: str = ""
 
 
 def create(
-    database: Database, principal: Principal, hostname: str, platform: Platform, *, hours: float
+    database: Database, principal: Principal, hostname: str, platform: Platform, *, hours: float, policy_id: str = ""
 ) -> tuple[Provisioning, Token]:
-    """Make the right to enrol one host; the token is shown once."""
+    """Make the right to enrol one host; the token is shown once. Raises InvalidRequest, NotFound (the policy)."""
     principal.require(Permission.PROVISION)
-    token = tokens.create(TokenKind.ENROL)
-    provisioning_id = new_id("prv")
-    now = clock.now()
+    terms = Terms(platform=platform, hours=hours, policy_id=policy_id)
+    return database.write(lambda connection: _create(connection, principal, hostname, terms, clock.now()))
 
-    def write(connection: sqlite3.Connection) -> Provisioning:
-        table.insert_provisioning(
-            connection,
-            {
-                "id": provisioning_id,
-                "tenant_id": principal.tenant_id,
-                "hostname": hostname,
-                "platform": platform.value,
-                "policy_id": table.default_policy_id(connection, principal.tenant_id),
-                "prefix": token.prefix,
-                "secret_hash": token.secret_hash,
-                "created_by": principal.label,
-                "created_at": clock.to_text(now),
-                "expires_at": clock.to_text(now + timedelta(hours=hours)),
-            },
-        )
-        record(
-            connection,
-            tenant_id=principal.tenant_id,
-            actor=principal.label,
-            action="agent-provisioned",
-            target=provisioning_id,
-            hostname=hostname,
-        )
-        return _known(table.provisioning(connection, provisioning_id))
 
-    return database.write(write), token
+def create_many(
+    database: Database, principal: Principal, hostnames: Sequence[str], terms: Terms
+) -> list[tuple[Provisioning, Token]]:
+    """Make the rights to enrol these hosts, all or none; they share a batch. In the order given.
+
+    Raises InvalidRequest (none, more than 500, a wrong name, one twice), NotFound (the policy).
+    """
+    principal.require(Permission.PROVISION)
+    _require_list(hostnames)
+    batch_id, now = new_id("bat"), clock.now()
+    return database.write(
+        lambda connection: [_create(connection, principal, name, terms, now, batch_id) for name in hostnames]
+    )
 
 
 def get(database: Database, principal: Principal, provisioning_id: str) -> Provisioning:
     """Return a provisioning of the tenant. Raises NotFound."""
     principal.require(Permission.PROVISION)
-    return _known(table.provisioning(database.read, provisioning_id, principal.tenant_id))
+    return known(table.provisioning(database.read, provisioning_id, principal.tenant_id))
 
 
 def find(database: Database, principal: Principal, limit: int = 100) -> list[Provisioning]:
@@ -76,46 +74,26 @@ def find(database: Database, principal: Principal, limit: int = 100) -> list[Pro
     return table.provisionings(database.read, principal.tenant_id, limit)
 
 
-def take_by_person(database: Database, principal: Principal, provisioning_id: str) -> tuple[Provisioning, Token]:
-    """Hand the executable out to somebody signed in: once, with a fresh token.
-
-    Raises NotFound, TokenSpent (downloaded or enrolled already), TokenExpired.
-    """
+def find_open(database: Database, principal: Principal, limit: int = 1000) -> list[Provisioning]:
+    """Return the tenant's provisionings with which a host may still enrol, newest first."""
     principal.require(Permission.PROVISION)
-    token = tokens.create(TokenKind.ENROL)
+    return table.open_provisionings(database.read, principal.tenant_id, limit)
+
+
+def withdraw(database: Database, principal: Principal, provisioning_id: str) -> Provisioning:
+    """Take an unused right back: its executable enrols nobody any more. Raises NotFound, Conflict (used)."""
+    principal.require(Permission.PROVISION)
 
     def write(connection: sqlite3.Connection) -> Provisioning:
-        found = _known(table.provisioning(connection, provisioning_id, principal.tenant_id))
-        _require_takable(found)
-        table.set_provisioning_secret(connection, found.id, token.prefix, token.secret_hash)
-        _take(connection, found, principal.label)
-        return found
-
-    return database.write(write), token
-
-
-def take_by_token(database: Database, text: str, platform: Platform) -> tuple[Provisioning, Token]:
-    """Hand the executable out to the host that presents the one-time token itself.
-
-    Raises NotAuthenticated, TokenSpent, TokenExpired, Conflict (another platform).
-    """
-    token = tokens.parse(TokenKind.ENROL, text)
-
-    def write(connection: sqlite3.Connection) -> Provisioning:
-        found = by_token(connection, token)
-        _require_takable(found)
-        if found.platform is not platform:
-            message = f"This token is for {found.platform.value}."
+        found = known(table.provisioning(connection, provisioning_id, principal.tenant_id))
+        if not table.withdraw(connection, found.id):
+            message = f"{found.hostname} has enrolled already. Revoke the host instead."
             raise Conflict(message)
-        _take(connection, found, f"provisioning:{found.id}")
-        return found
+        if found.withdrawn_at is None:
+            note(connection, found, principal.label, "provisioning-withdrawn")
+        return known(table.provisioning(connection, found.id))
 
-    return database.write(write), token
-
-
-def undo_download(connection: sqlite3.Connection, provisioning_id: str) -> None:
-    """Forget a download that did not reach its end, so that it can be tried again."""
-    table.set_downloaded(connection, provisioning_id, is_downloaded=False)
+    return database.write(write)
 
 
 def by_token(connection: sqlite3.Connection, token: Token) -> Provisioning:
@@ -124,7 +102,7 @@ def by_token(connection: sqlite3.Connection, token: Token) -> Provisioning:
     if found is None or not tokens.is_same(token.secret_hash, found[1]):
         message = "This enrolment token is not known here."
         raise NotAuthenticated(message)
-    return _known(table.provisioning(connection, found[0]))
+    return known(table.provisioning(connection, found[0]))
 
 
 def require_live(provisioning: Provisioning) -> None:
@@ -132,31 +110,73 @@ def require_live(provisioning: Provisioning) -> None:
     if provisioning.spent_at is not None:
         message = "This enrolment token has been used. Provision the host again."
         raise TokenSpent(message)
+    if provisioning.withdrawn_at is not None:
+        message = "This enrolment token has been withdrawn. Provision the host again."
+        raise TokenExpired(message)
     if provisioning.expires_at <= clock.now():
         message = "This enrolment token has expired. Provision the host again."
         raise TokenExpired(message)
 
 
-def _require_takable(provisioning: Provisioning) -> None:
-    require_live(provisioning)
-    if provisioning.downloaded_at is not None:
-        message = "This executable has been downloaded already. Provision the host again."
-        raise TokenSpent(message)
-
-
-def _take(connection: sqlite3.Connection, provisioning: Provisioning, actor: str) -> None:
-    table.set_downloaded(connection, provisioning.id, is_downloaded=True)
-    record(
-        connection,
-        tenant_id=provisioning.tenant_id,
-        actor=actor,
-        action="agent-downloaded",
-        target=provisioning.id,
-    )
-
-
-def _known(provisioning: Provisioning | None) -> Provisioning:
+def known(provisioning: Provisioning | None) -> Provisioning:
+    """Return it. Raises NotFound when there is none."""
     if provisioning is None:
         message = "There is no such provisioning."
         raise NotFound(message)
     return provisioning
+
+
+def note(connection: sqlite3.Connection, provisioning: Provisioning, actor: str, action: str) -> None:
+    """Write to the audit log what became of a right."""
+    record(
+        connection,
+        tenant_id=provisioning.tenant_id,
+        actor=actor,
+        action=action,
+        target=provisioning.id,
+        hostname=provisioning.hostname,
+    )
+
+
+def _require_list(hostnames: Sequence[str]) -> None:
+    if not 0 < len(hostnames) <= hostname_lists.LIMIT:
+        message = f"Name 1 to {hostname_lists.LIMIT} hosts."
+        raise InvalidRequest(message, field="hostnames")
+    if wrong := next((name for name in hostnames if not hostname_lists.is_hostname(name)), None):
+        message = f"{wrong!r} is not a host name."
+        raise InvalidRequest(message, field="hostnames")
+    if twice := hostname_lists.repeated(hostnames):
+        message = f"{twice} is named twice."
+        raise InvalidRequest(message, field="hostnames")
+
+
+def _create(
+    connection: sqlite3.Connection,
+    principal: Principal,
+    hostname: str,
+    terms: Terms,
+    now: datetime,
+    batch_id: str = "",
+) -> tuple[Provisioning, Token]:
+    policy_id = terms.policy_id or table.default_policy_id(connection, principal.tenant_id)
+    if not table.has_policy(connection, principal.tenant_id, policy_id):
+        message = "There is no such policy."
+        raise NotFound(message)
+    token = tokens.create(TokenKind.ENROL)
+    values = {
+        "id": new_id("prv"),
+        "tenant_id": principal.tenant_id,
+        "hostname": hostname,
+        "platform": terms.platform.value,
+        "policy_id": policy_id,
+        "prefix": token.prefix,
+        "secret_hash": token.secret_hash,
+        "created_by": principal.label,
+        "created_at": clock.to_text(now),
+        "expires_at": clock.to_text(now + timedelta(hours=terms.hours)),
+        "batch_id": batch_id,
+    }
+    table.insert_provisioning(connection, values)
+    made = known(table.provisioning(connection, values["id"]))
+    note(connection, made, principal.label, "agent-provisioned")
+    return made, token

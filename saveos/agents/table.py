@@ -24,7 +24,7 @@ _AGENT = (
 )
 _PROVISIONING = (
     "SELECT id, tenant_id, hostname, platform, policy_id, prefix, created_by, created_at, expires_at, downloaded_at,"
-    " spent_at, agent_id FROM provisionings"
+    " spent_at, agent_id, batch_id, withdrawn_at FROM provisionings"
 )
 
 
@@ -157,12 +157,17 @@ def default_policy_id(connection: sqlite3.Connection, tenant_id: TenantId) -> st
     return str(row["id"]) if row else ""
 
 
+def has_policy(connection: sqlite3.Connection, tenant_id: TenantId, policy_id: str) -> bool:
+    """Return whether the tenant has this policy."""
+    return one(connection, "SELECT 1 FROM policies WHERE tenant_id = ? AND id = ?", (tenant_id, policy_id)) is not None
+
+
 def insert_provisioning(connection: sqlite3.Connection, values: dict[str, Any]) -> None:
     """Add a provisioning."""
     connection.execute(
         "INSERT INTO provisionings (id, tenant_id, hostname, platform, policy_id, prefix, secret_hash, created_by,"
-        " created_at, expires_at) VALUES (:id, :tenant_id, :hostname, :platform, :policy_id, :prefix, :secret_hash,"
-        " :created_by, :created_at, :expires_at)",
+        " created_at, expires_at, batch_id) VALUES (:id, :tenant_id, :hostname, :platform, :policy_id, :prefix,"
+        " :secret_hash, :created_by, :created_at, :expires_at, :batch_id)",
         values,
     )
 
@@ -180,6 +185,48 @@ def provisionings(connection: sqlite3.Connection, tenant_id: TenantId, limit: in
     """Return a tenant's provisionings, newest first."""
     rows = many(connection, f"{_PROVISIONING} WHERE tenant_id = ? ORDER BY id DESC LIMIT ?", (tenant_id, limit))
     return [msgspec.convert(dict(row), Provisioning) for row in rows]
+
+
+def open_provisionings(connection: sqlite3.Connection, tenant_id: TenantId, limit: int) -> list[Provisioning]:
+    """Return a tenant's provisionings with which a host may still enrol, newest first, then by hostname."""
+    statement = (
+        f"{_PROVISIONING} WHERE tenant_id = ? AND spent_at IS NULL AND withdrawn_at IS NULL AND expires_at > ?"
+        " ORDER BY created_at DESC, hostname COLLATE NOCASE LIMIT ?"
+    )
+    rows = many(connection, statement, (tenant_id, clock.to_text(clock.now()), limit))
+    return [msgspec.convert(dict(row), Provisioning) for row in rows]
+
+
+def batch(connection: sqlite3.Connection, tenant_id: TenantId, batch_id: str) -> list[Provisioning]:
+    """Return the provisionings that were made together, by hostname."""
+    rows = many(
+        connection,
+        f"{_PROVISIONING} WHERE batch_id = ? AND batch_id <> '' AND tenant_id = ? ORDER BY hostname COLLATE NOCASE",
+        (batch_id, tenant_id),
+    )
+    return [msgspec.convert(dict(row), Provisioning) for row in rows]
+
+
+def online_of_batch(connection: sqlite3.Connection, tenant_id: TenantId, batch_id: str) -> set[str]:
+    """Return the ids of the agents of a batch that were heard of lately."""
+    rows = many(
+        connection,
+        "SELECT a.id FROM provisionings p JOIN agents a ON a.id = p.agent_id"
+        " WHERE p.batch_id = ? AND p.tenant_id = ? AND a.state <> 'revoked' AND a.seen_at > ?",
+        (batch_id, tenant_id, clock.to_text(clock.now() - SILENT_AFTER)),
+    )
+    return {row["id"] for row in rows}
+
+
+def withdraw(connection: sqlite3.Connection, provisioning_id: str) -> bool:
+    """Take a provisioning back; return False when a host has used it."""
+    return (
+        connection.execute(
+            "UPDATE provisionings SET withdrawn_at = coalesce(withdrawn_at, ?) WHERE id = ? AND spent_at IS NULL",
+            (clock.to_text(clock.now()), provisioning_id),
+        ).rowcount
+        > 0
+    )
 
 
 def provisioning_secret(connection: sqlite3.Connection, prefix: str) -> tuple[str, str] | None:

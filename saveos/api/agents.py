@@ -10,12 +10,11 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Controller, Request, delete, get, post
 from litestar.params import Parameter
-from msgspec import Meta
 
 from saveos import clock
-from saveos.agents import enrolment, heartbeat, provisioning
+from saveos.agents import enrolment, heartbeat
 from saveos.agents import table as agents_table
-from saveos.agents.model import Agent, AgentIdentity, Provisioning, Statistics
+from saveos.agents.model import Agent, AgentIdentity, Statistics
 from saveos.api.problems import documented
 from saveos.identity.principals import Permission, Principal
 from saveos.identity.sessions import Visitor
@@ -26,12 +25,10 @@ from saveos.protocol import (
     EscrowRequest,
     Heartbeat,
     HeartbeatAnswer,
-    Hostname,
     OwnJob,
     OwnJobRequest,
     OwnSnapshot,
     OwnStatus,
-    Platform,
     Renewal,
     RenewRequest,
 )
@@ -57,30 +54,6 @@ class AgentList(msgspec.Struct, frozen=True, kw_only=True):
     next_after: str | None
 
 
-class ProvisionRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A host to be protected."""
-
-    hostname: Hostname
-    platform: Platform = Platform.LINUX
-    expires_hours: Annotated[float, Meta(gt=0, le=8760)] | None = None
-
-
-class Provisioned(msgspec.Struct, frozen=True, kw_only=True):
-    """The right to enrol, and how to use it. `token` is shown this once."""
-
-    provisioning: Provisioning
-    token: str
-    download_url: str
-    command: str
-    build_job_id: str | None  # the executable is being built; the download waits for it
-
-
-class ProvisioningList(msgspec.Struct, frozen=True, kw_only=True):
-    """Provisionings, newest first."""
-
-    items: list[Provisioning]
-
-
 class OwnSnapshotList(msgspec.Struct, frozen=True, kw_only=True):
     """The host's snapshots, newest first."""
 
@@ -103,26 +76,6 @@ class PeopleOnAgents(Controller):
 
     path = "/api/v1/agents"
     tags = ("agents",)
-
-    @post("/provision", summary="Provision a host", sync_to_thread=True, responses=documented(409))
-    def provision(self, data: ProvisionRequest, principal: Principal, parts: Parts) -> Provisioned:
-        """Make the one-time right to enrol a host, and start building its executable if there is none yet."""
-        principal.require(Permission.PROVISION)
-        build_job_id = parts.ensure_base(principal, data.platform)
-        hours = data.expires_hours or parts.settings.provisioning_hours
-        made, token = provisioning.create(parts.database, principal, data.hostname, data.platform, hours=hours)
-        return Provisioned(
-            provisioning=made,
-            token=token.text,
-            download_url=parts.download_url(made),
-            command=parts.download_command(made),
-            build_job_id=build_job_id,
-        )
-
-    @get("/provisionings", summary="List provisionings", sync_to_thread=True, responses=documented())
-    def provisionings(self, principal: Principal, parts: Parts) -> ProvisioningList:
-        """List the newest provisionings."""
-        return ProvisioningList(items=provisioning.find(parts.database, principal))
 
     @get("/", summary="List agents", sync_to_thread=True, responses=documented())
     def find(

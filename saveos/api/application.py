@@ -14,7 +14,7 @@ from litestar.static_files import create_static_files_router
 
 from saveos import __version__
 from saveos.api.agents import AgentsThemselves, PeopleOnAgents
-from saveos.api.downloads import agent_executable
+from saveos.api.downloads import agent_executable, agents_archive, agents_list
 from saveos.api.entrance import ENTRANCE
 from saveos.api.guards import provide_agent, provide_principal, provide_visitor
 from saveos.api.health import health, prometheus
@@ -22,8 +22,10 @@ from saveos.api.jobs import Jobs
 from saveos.api.measurements import Measurements
 from saveos.api.policies import Policies
 from saveos.api.problems import HANDLERS
+from saveos.api.provisionings import Provisionings
 from saveos.api.questions import Answers, Questions
 from saveos.api.session import Session
+from saveos.api.settings import ApplianceSettings
 from saveos.api.snapshots import Snapshots
 from saveos.parts import Parts
 
@@ -35,6 +37,7 @@ def build(parts: Parts) -> Litestar:
     """Return the API and the plain pages before sign-in."""
     return Litestar(
         route_handlers=[
+            Provisionings,
             PeopleOnAgents,
             AgentsThemselves,
             Jobs,
@@ -44,7 +47,10 @@ def build(parts: Parts) -> Litestar:
             Answers,
             Policies,
             Session,
+            ApplianceSettings,
             agent_executable,
+            agents_archive,
+            agents_list,
             health,
             prometheus,
             create_static_files_router(path="/assets", directories=[ASSETS], include_in_schema=False),

@@ -1,18 +1,21 @@
-"""/download: the executable of one host, stamped while it is streamed."""
+"""/download: executables, stamped while they are streamed: one host's, or a batch as a ZIP with its list."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import csv
+import io
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from litestar import Request, get
+from litestar import Request, Response, get
 from litestar.concurrency import sync_to_thread
 from litestar.params import Parameter
 from litestar.response import Stream
 
-from saveos.agents import provisioning
+from saveos import clock
+from saveos.agents import handout, provisioning
 from saveos.agents.model import Provisioning
 from saveos.api.guards import provide_principal
 from saveos.api.problems import documented
@@ -20,14 +23,17 @@ from saveos.errors import BuildError, Conflict, InvalidRequest, NotAuthenticated
 from saveos.identity import tokens
 from saveos.identity.principals import Principal, system
 from saveos.identity.tokens import Token, TokenKind
-from saveos.installers import stamp
+from saveos.installers import bundles, stamp
 from saveos.jobs import table as jobs
 from saveos.jobs.model import GOOD, Job, State
 from saveos.parts import Parts
-from saveos.protocol import Platform, Stamp
+from saveos.protocol import Platform
 
 BUILD_POLL_SECONDS = 0.5
+CSV_HEAD = ("hostname", "platform", "provisioning_id", "expires_at", "command")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
 ProvisioningQuery = Annotated[str, Parameter(max_length=64, description="Id of a provisioning, for people")]
+BatchQuery = Annotated[str, Parameter(max_length=64, description="Id of a batch of provisionings")]
 
 
 @get(
@@ -48,17 +54,53 @@ async def agent_executable(
     tenant = await sync_to_thread(_require_right, parts, principal, text, provisioning, platform)
     base = await _base(parts, tenant, platform)
     taken, token = await sync_to_thread(_take, parts, principal, text, provisioning, platform)
-    payload = Stamp(
-        addresses=parts.addresses,
-        root_certificate=parts.authority.root_pem,
-        token=token.text,
-        hostname=taken.hostname,
-    )
+    payload = parts.stamp_of(taken, token)
     headers = {
-        "content-disposition": 'attachment; filename="saveos-agent"',
+        "content-disposition": f'attachment; filename="{bundles.file_name(platform)}"',
         "content-length": str(base.stat().st_size + stamp.stamped_size(payload)),
     }
-    return Stream(_stream(parts, base, payload, taken), media_type="application/octet-stream", headers=headers)
+    chunks = stamp.stream(base, payload)
+    return Stream(_stream(parts, chunks, [taken.id]), media_type="application/octet-stream", headers=headers)
+
+
+@get("/download/agents.zip", summary="Download a batch of executables", tags=["downloads"], responses=documented(409))
+async def agents_archive(batch: BatchQuery, principal: Principal, parts: Parts) -> Stream:
+    """Fetch every executable of a batch that has not been handed out yet: a ZIP with a folder for each host.
+
+    Waits while the platform's executable is being built.
+    """
+    rights = await sync_to_thread(handout.batch, parts.database, principal, batch)
+    platform = rights[0].platform
+    base = await _base(parts, principal, platform)
+    taken = await sync_to_thread(handout.take_batch, parts.database, principal, batch)
+    payloads = [parts.stamp_of(right, token) for right, token in taken]
+    headers = {"content-disposition": f'attachment; filename="saveos-agents-{clock.now():%Y-%m-%d}.zip"'}
+    chunks = bundles.stream(base, payloads, platform)
+    ids = [right.id for right, _token in taken]
+    return Stream(_stream(parts, chunks, ids), media_type="application/zip", headers=headers)
+
+
+@get(
+    "/download/agents.csv",
+    summary="Download the list of a batch",
+    tags=["downloads"],
+    responses=documented(),
+    sync_to_thread=True,
+)
+def agents_list(batch: BatchQuery, principal: Principal, parts: Parts) -> Response[bytes]:
+    """Fetch the list of a batch: host, platform, provisioning, end and the command that fetches its executable."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(CSV_HEAD)
+    for right in handout.batch(parts.database, principal, batch):
+        ends = clock.to_text(right.expires_at)
+        writer.writerow(map(_cell, (right.hostname, right.platform.value, right.id, ends, parts.fetch_command(right))))
+    headers = {"content-disposition": f'attachment; filename="saveos-agents-{clock.now():%Y-%m-%d}.csv"'}
+    return Response(text.getvalue().encode(), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _cell(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _require_right(
@@ -109,17 +151,22 @@ def _take(
     parts: Parts, principal: Principal | None, text: str | None, provisioning_id: str, platform: Platform
 ) -> tuple[Provisioning, Token]:
     if principal is not None:
-        return provisioning.take_by_person(parts.database, principal, provisioning_id)
-    return provisioning.take_by_token(parts.database, text or "", platform)
+        return handout.take_by_person(parts.database, principal, provisioning_id)
+    return handout.take_by_token(parts.database, text or "", platform)
 
 
-async def _stream(parts: Parts, base: Path, payload: Stamp, taken: Provisioning) -> AsyncIterator[bytes]:
+async def _stream(parts: Parts, chunks: Iterator[bytes], provisioning_ids: Sequence[str]) -> AsyncIterator[bytes]:
+    """Send it; what does not reach its end gives the rights back.
+
+    A client that has all it was promised hangs up at once: nothing may be waited for after the last chunk.
+    """
     is_whole = False
-    chunks = stamp.stream(base, payload)
     try:
-        while (chunk := await sync_to_thread(next, chunks, None)) is not None:
+        ahead = await sync_to_thread(next, chunks, None)
+        while ahead is not None:
+            chunk, ahead = ahead, await sync_to_thread(next, chunks, None)
             yield chunk
-        is_whole = True
+            is_whole = ahead is None
     finally:
         if not is_whole:
-            parts.database.submit(lambda connection: provisioning.undo_download(connection, taken.id))
+            parts.database.submit(lambda connection: handout.undo(connection, provisioning_ids))

@@ -38,7 +38,7 @@ class Page:
 
     def __init__(self, request: Request[Any, Any, Any], parts: Parts, chosen: str) -> None:
         """Speak the chosen language, else the browser's, else the appliance's."""
-        self.language = preferred(request.headers.get("accept-language", ""), chosen, parts.settings.language)
+        self.language = preferred(request.headers.get("accept-language", ""), chosen, parts.standing.language)
         self._next = request.query_params.get("next", "")
 
     def say(self, key: str, **values: object) -> str:
@@ -124,7 +124,7 @@ def set_up(request: Request[Any, Any, Any], parts: Parts, language: LanguageQuer
             f'<div class="stack"><a class="button primary" href="/login">{say("entrance.sign_in")}</a></div>'
         )
         return page.respond(say("setup.done_title"), body)
-    return page.respond(say("setup.title"), _account(page) + _recovery(page), is_wide=True)
+    return page.respond(say("setup.title"), _account(page) + _recovery(page) + _own_host(page), is_wide=True)
 
 
 def _account(page: Page) -> str:
@@ -163,6 +163,19 @@ def _recovery(page: Page) -> str:
 <label class="tick no-print"><input id="stored" type="checkbox"><span>{say("setup.stored")}</span></label>
 <button id="continue" class="button primary no-print" type="button" disabled>{say("setup.continue")}</button>
 </div></section>"""
+
+
+def _own_host(page: Page) -> str:
+    say = page.say
+    return f"""<section id="own-host" hidden data-path="/api/v1/agents/protect-appliance">
+<h1 id="own-title" tabindex="-1">{say("own.title")}</h1><p>{say("own.lead")}</p>
+<div class="stack"><div id="own-work" hidden><p id="own-step" role="status" data-running="{say("own.running")}"
+ data-done="{say("own.done")}" data-by-hand="{say("own.by_hand")}"></p>
+<progress id="own-bar" max="100" aria-label="{say("own.running")}"></progress>
+<code id="own-command" class="notice" hidden></code></div>
+<p id="own-failed" class="notice bad" role="alert" data-more="{say("own.failed")}"></p>
+<div class="row"><button id="own-begin" class="button primary" type="button">{say("own.begin")}</button>
+<a id="own-later" class="button" href="/" data-done="{say("own.go_on")}">{say("own.later")}</a></div></div></section>"""
 
 
 @get("/logout", include_in_schema=False, sync_to_thread=False)

@@ -12,8 +12,9 @@ from litestar.params import Parameter
 from msgspec import Meta
 
 from saveos.api.problems import documented
-from saveos.identity import sessions
+from saveos.identity import profile, sessions
 from saveos.identity.principals import Principal, Role
+from saveos.identity.profile import OpenSession
 from saveos.identity.sessions import COOKIE, ApiToken, Visitor
 from saveos.parts import Parts
 from saveos.policies import defaults
@@ -66,6 +67,7 @@ class Me(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str
     language: str
     theme: str
+    time_zone: str
 
 
 class Preferences(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +75,29 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True):
 
     language: Language = ""
     theme: Annotated[str, Meta(pattern="^(system|light|dark)$")] = "system"
+    time_zone: Annotated[str, Meta(max_length=64)] | None = None  # IANA name; empty: the browser's; None: as it was
+
+
+class PasswordChange(msgspec.Struct, frozen=True, kw_only=True):
+    """The password that is, and the one that shall be."""
+
+    current_password: Password
+    new_password: Password
+
+    def __repr__(self) -> str:
+        return "PasswordChange(***)"
+
+
+class OpenSessionList(msgspec.Struct, frozen=True, kw_only=True):
+    """Browsers signed in as you, the one that asks first."""
+
+    items: list[OpenSession]
+
+
+class EndedSessions(msgspec.Struct, frozen=True, kw_only=True):
+    """How many sessions ended."""
+
+    sessions_count: int
 
 
 class ApiTokenRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +132,7 @@ def me(principal: Principal) -> Me:
         tenant_id=principal.tenant_id,
         language=principal.language,
         theme=principal.theme,
+        time_zone=principal.time_zone,
     )
 
 
@@ -144,14 +170,47 @@ class Session(Controller):
 
     @put(
         "/session/preferences",
-        summary="Keep language and theme",
+        summary="Keep your preferences",
         status_code=204,
         sync_to_thread=True,
         responses=documented(),
     )
     def prefer(self, data: Preferences, principal: Principal, parts: Parts) -> None:
-        """Keep language and theme."""
-        sessions.set_preferences(parts.database, principal, language=data.language, theme=data.theme)
+        """Keep language, theme and time zone."""
+        sessions.set_preferences(
+            parts.database, principal, language=data.language, theme=data.theme, time_zone=data.time_zone
+        )
+
+    @put(
+        "/session/password",
+        summary="Change your password",
+        status_code=200,
+        sync_to_thread=True,
+        responses=documented(),
+    )
+    def change_password(self, data: PasswordChange, principal: Principal, parts: Parts) -> EndedSessions:
+        """Change your password. Every other session of yours ends; API tokens stay."""
+        count = profile.change_password(parts.database, principal, data.current_password, data.new_password)
+        return EndedSessions(sessions_count=count)
+
+    @get("/sessions", summary="List your sessions", sync_to_thread=True, responses=documented())
+    def sessions(self, principal: Principal, parts: Parts) -> OpenSessionList:
+        """List the browsers that are signed in as you."""
+        return OpenSessionList(items=profile.open_sessions(parts.database, principal))
+
+    @delete(
+        "/sessions", summary="Sign out everywhere else", status_code=200, sync_to_thread=True, responses=documented()
+    )
+    def end_others(self, principal: Principal, parts: Parts) -> EndedSessions:
+        """End every session of yours but the one that asks."""
+        return EndedSessions(sessions_count=profile.end_other_sessions(parts.database, principal))
+
+    @delete("/sessions/{session_id:str}", summary="End a session", sync_to_thread=True, responses=documented())
+    def end_session(
+        self, session_id: Annotated[str, Parameter(max_length=64)], principal: Principal, parts: Parts
+    ) -> None:
+        """Sign one browser out."""
+        profile.end_session(parts.database, principal, session_id)
 
     @delete("/session", summary="Sign out", status_code=200, sync_to_thread=True, responses=documented())
     def sign_out(self, principal: Principal, parts: Parts) -> Response[Me]:

@@ -57,13 +57,38 @@ def sign_agent(authority: Authority, csr_pem: str, agent_id: AgentId, life: time
     return _issued(authority, leaf)
 
 
-def ensure_server_certificate(authority: Authority, names: Sequence[str], life: timedelta) -> bool:
+class ServerCertificate(msgspec.Struct, frozen=True, kw_only=True):
+    """The appliance's own certificate: whom it names, for how long."""
+
+    names: tuple[str, ...]
+    issued_at: datetime
+    expires_at: datetime
+    fingerprint: str  # SHA-256, in hex with colons
+
+
+def server_certificate(authority: Authority) -> ServerCertificate:
+    """Return the certificate that is in use; the names that only agents dial are left out."""
+    leaf = x509.load_pem_x509_certificate(authority.server_chain_path.read_bytes())
+    present = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    names = (str(name.value) for name in present)
+    return ServerCertificate(
+        names=tuple(name for name in names if name not in INTERNAL_NAMES),
+        issued_at=leaf.not_valid_before_utc + BACKDATE,
+        expires_at=leaf.not_valid_after_utc,
+        fingerprint=leaf.fingerprint(hashes.SHA256()).hex(":").upper(),
+    )
+
+
+def ensure_server_certificate(
+    authority: Authority, names: Sequence[str], life: timedelta, *, is_exact: bool = False
+) -> bool:
     """Make or renew the server's certificate when it is missing, two thirds old, or lacks a name.
 
-    The key stays the same over renewals, so that a pinned public key stays right. Return whether it changed.
+    `is_exact`: also when it has a name too many. The key stays the same over renewals, so that a pinned public key
+    stays right. Return whether it changed.
     """
     wanted = sorted({*names, *INTERNAL_NAMES, *machine_names()})
-    if _is_good(authority, wanted):
+    if _is_good(authority, wanted, is_exact=is_exact):
         return False
     key = _server_key(authority)
     leaf = _sign_leaf(
@@ -112,7 +137,7 @@ def _route_addresses() -> Iterable[str]:
             continue
 
 
-def _is_good(authority: Authority, wanted: Sequence[str]) -> bool:
+def _is_good(authority: Authority, wanted: Sequence[str], *, is_exact: bool = False) -> bool:
     try:
         leaf = x509.load_pem_x509_certificate(authority.server_chain_path.read_bytes())
         _server_key(authority, must_exist=True)
@@ -120,7 +145,8 @@ def _is_good(authority: Authority, wanted: Sequence[str]) -> bool:
         return False
     issued_by_us = leaf.issuer == authority.intermediate.certificate.subject
     present = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    has_all = {_general_name(name) for name in wanted} <= set(present)
+    asked = {_general_name(name) for name in wanted}
+    has_all = asked == set(present) if is_exact else asked <= set(present)
     moment = renew_moment(leaf.not_valid_before_utc, leaf.not_valid_after_utc)
     return issued_by_us and has_all and clock.now() < moment
 

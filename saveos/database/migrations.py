@@ -173,6 +173,14 @@ DROP INDEX jobs_by_end;
 """
 
 
+DOWNLOADS = """
+ALTER TABLE provisionings ADD COLUMN batch_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE provisionings ADD COLUMN withdrawn_at TEXT;
+CREATE INDEX provisionings_by_batch ON provisionings(batch_id) WHERE batch_id <> '';
+CREATE INDEX provisionings_open ON provisionings(tenant_id, expires_at) WHERE spent_at IS NULL AND withdrawn_at IS NULL;
+"""
+
+
 @migrations()
 def m001_the_spine(db: UtilsDatabase) -> None:
     """Tenants, people, hosts, jobs, snapshots, certificates, the audit log."""
@@ -198,6 +206,12 @@ def m004_measurements(db: UtilsDatabase) -> None:
     The two indexes on snapshots and jobs hold what their sums over time need, in the place of narrower ones.
     """
     _execute(db, MEASUREMENTS)
+
+
+@migrations()
+def m005_the_downloads(db: UtilsDatabase) -> None:
+    """Rights to enrol that were made together; a right can be withdrawn."""
+    _execute(db, DOWNLOADS)
 
 
 def _execute(db: UtilsDatabase, statements: str) -> None:

@@ -11,8 +11,8 @@ import msgspec
 from saveos import clock
 from saveos.audit.record import record
 from saveos.database.identifiers import new_id
-from saveos.errors import InvalidRequest, NotAllowed, NotAuthenticated, NotFound, TooMany
-from saveos.identity import passwords, table, tokens
+from saveos.errors import InvalidRequest, NotAllowed, NotAuthenticated, NotFound
+from saveos.identity import passwords, patience, table, tokens
 from saveos.identity.principals import Actor, Principal, Role
 from saveos.identity.tokens import Token, TokenKind
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from saveos.database.connection import Database
 
 COOKIE = "__Host-saveos"  # the browser takes it over TLS only, for this host only
-FREE_FAILURES = 5  # then each further one doubles the wait
-LONGEST_WAIT = timedelta(minutes=15)
 TOUCH_EVERY = timedelta(minutes=1)
 
 
@@ -55,7 +53,7 @@ def sign_in(
     """
     names = (f"email:{email.casefold()}", f"address:{visitor.address}")
     for name in names:
-        _require_patience(database, name)
+        patience.require(database, name)
     row = table.user_by_email(database.read, email)
     is_right = passwords.is_right(password, row["password_hash"] if row else passwords.NOBODY)
     if row is None or not is_right or row["is_disabled"]:
@@ -198,26 +196,9 @@ def _principal(row: sqlite3.Row, session_hash: str) -> Principal:
     )
 
 
-def _require_patience(database: Database, name: str) -> None:
-    row = table.throttle(database.read, name)
-    if row is None or row["failures"] < FREE_FAILURES:
-        return
-    remaining = (clock.from_text(row["blocked_until"]) - clock.now()).total_seconds()
-    if remaining > 0:
-        message = f"Too many failed attempts. Try again in {int(remaining) + 1} s."
-        raise TooMany(message, retry_seconds=int(remaining) + 1)
-
-
 def _note_failure(
     connection: sqlite3.Connection, names: tuple[str, ...], tenant_id: str | None, visitor: Visitor
 ) -> None:
     for name in names:
-        row = table.throttle(connection, name)
-        failures = (row["failures"] if row else 0) + 1
-        wait = (
-            min(timedelta(seconds=2 ** max(0, failures - FREE_FAILURES)), LONGEST_WAIT)
-            if failures >= FREE_FAILURES
-            else timedelta()
-        )
-        table.set_throttle(connection, name, failures, clock.now() + wait)
+        patience.note_failure(connection, name)
     record(connection, tenant_id=tenant_id, actor=names[0], action="sign-in-refused", address=visitor.address)

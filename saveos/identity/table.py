@@ -48,6 +48,44 @@ def delete_session(connection: sqlite3.Connection, secret_hash: str) -> None:
     connection.execute("DELETE FROM sessions WHERE secret_hash = ?", (secret_hash,))
 
 
+def sessions_of(connection: sqlite3.Connection, user_id: str) -> list[sqlite3.Row]:
+    """Return a person's live sessions, newest first: secret_hash, created_at, expires_at, address, browser."""
+    return many(
+        connection,
+        "SELECT secret_hash, created_at, expires_at, address, browser FROM sessions"
+        " WHERE user_id = ? AND expires_at > ? ORDER BY created_at DESC",
+        (user_id, clock.to_text(clock.now())),
+    )
+
+
+def delete_session_of(connection: sqlite3.Connection, user_id: str, start: str) -> bool:
+    """End the session of a person whose hash starts so; return whether there was one."""
+    statement = "DELETE FROM sessions WHERE user_id = ?1 AND substr(secret_hash, 1, length(?2)) = ?2"
+    return connection.execute(statement, (user_id, start)).rowcount > 0
+
+
+def delete_other_sessions(connection: sqlite3.Connection, user_id: str, own_hash: str) -> int:
+    """End every session of a person but this one; return how many live ones there were."""
+    now = clock.to_text(clock.now())
+    gone = many(
+        connection,
+        "DELETE FROM sessions WHERE user_id = ? AND secret_hash <> ? RETURNING expires_at",
+        (user_id, own_hash),
+    )
+    return sum(row["expires_at"] > now for row in gone)
+
+
+def password_hash(connection: sqlite3.Connection, user_id: str) -> str:
+    """Return the PHC string of a person's password."""
+    row = one(connection, "SELECT password_hash FROM users WHERE id = ?", (user_id,))
+    return str(row["password_hash"]) if row else ""
+
+
+def set_password_hash(connection: sqlite3.Connection, user_id: str, stored: str) -> None:
+    """Replace a person's password."""
+    connection.execute("UPDATE users SET password_hash = ? WHERE id = ?", (stored, user_id))
+
+
 def update_preferences(
     connection: sqlite3.Connection, user_id: str, language: str, theme: str, time_zone: str | None
 ) -> None:

@@ -47,6 +47,11 @@ def find(settings: Settings, platform: Platform) -> Path | None:
     return ready[0] if ready else None
 
 
+def is_available(settings: Settings, platform: Platform) -> bool:
+    """Return whether this appliance has, or can make, the executable of a platform."""
+    return can_build(platform) or find(settings, platform) is not None
+
+
 def can_build(platform: Platform) -> bool:
     """Return whether this appliance can make the platform's executable itself: its own system, from source."""
     return (

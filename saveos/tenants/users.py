@@ -12,7 +12,7 @@ from saveos.audit.record import record
 from saveos.database.identifiers import new_id
 from saveos.errors import Conflict, InvalidRequest, NotAuthenticated, NotFound, TokenSpent
 from saveos.identity import passwords, tokens
-from saveos.identity.principals import Actor, Principal, Role
+from saveos.identity.principals import Actor, Permission, Principal, Role
 from saveos.identity.tokens import Token, TokenKind
 from saveos.protocol import TenantId, UserId
 from saveos.tenants import recovery, table
@@ -119,6 +119,13 @@ def default_tenant(database: Database) -> TenantId:
         message = "The appliance is not set up: create the first administrator (saveos admin create EMAIL)."
         raise NotFound(message)
     return TenantId(row["id"])
+
+
+def tenant_name(database: Database, principal: Principal) -> str:
+    """Return what the principal's tenant is called."""
+    principal.require(Permission.READ)
+    row = table.tenant(database.read, principal.tenant_id)
+    return str(row["name"]) if row else ""
 
 
 def recovery_public_key(connection: sqlite3.Connection, tenant_id: TenantId) -> tuple[str, bytes]:

@@ -27,12 +27,15 @@ def build(parts: Parts) -> Any:
     from saveos.ui.pages import (  # noqa: PLC0415
         agent,
         agents,
+        downloads,
         job,
         jobs,
         monitoring,
         overview,
         policies,
         policy,
+        profile,
+        settings,
         snapshot,
         snapshots,
     )
@@ -40,7 +43,8 @@ def build(parts: Parts) -> Any:
     app.config.quasar_config["loadingBar"]["skipHijack"] = True  # no bar for each small request
     shell = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     board = frame.Board(parts)
-    for page in (overview, agents, agent, snapshots, snapshot, jobs, job, policies, policy, monitoring):
+    pages = (overview, agents, agent, snapshots, snapshot, jobs, job, policies, policy, downloads, monitoring)
+    for page in (*pages, settings, profile):
         page.register(board)
     frame.register_missing(board)  # last: it takes every other path
     ui.run_with(

@@ -196,6 +196,10 @@ class Field:
         """Run `action` when Enter is pressed."""
         self._input.on("keydown.enter", action, [])
 
+    def on_commit(self, action: Callable[..., Any]) -> None:
+        """Run `action` when the field is left, or Enter pressed, with another value than before."""
+        self._input.on("change", action, [])
+
     def on_change(self, action: Callable[..., Any]) -> None:
         """Run `action` after each change of the value."""
         self._input.on("input", action, [])

@@ -15,8 +15,18 @@ if TYPE_CHECKING:
     from saveos.ui.frame import Visit
     from saveos.ui.words import Words
 
-RUNNING = {Kind.BACKUP: "job.backing_up", Kind.RESTORE: "job.restoring", Kind.BUILD_AGENT: "job.building"}
-NAMES = {Kind.BACKUP: "job.backup", Kind.RESTORE: "job.restore", Kind.BUILD_AGENT: "job.build"}
+RUNNING = {
+    Kind.BACKUP: "job.backing_up",
+    Kind.RESTORE: "job.restoring",
+    Kind.BUILD_AGENT: "job.building",
+    Kind.PROTECT_APPLIANCE: "job.protecting",
+}
+NAMES = {
+    Kind.BACKUP: "job.backup",
+    Kind.RESTORE: "job.restore",
+    Kind.BUILD_AGENT: "job.build",
+    Kind.PROTECT_APPLIANCE: "job.protect",
+}
 PHASES = {
     "starting": "job.starting",
     "waiting for its turn": "job.waiting_turn",
@@ -98,8 +108,9 @@ def how_far(words: Words, job: Job, progress: JobProgress | None) -> str:
     """Return files, bytes, speed and what remains, as far as they are known."""
     if progress is None:
         return ""
-    if job.kind is Kind.BUILD_AGENT:  # counts per cent, not files
-        return words.percent(progress.fraction) if progress.fraction is not None else ""
+    if job.kind in (Kind.BUILD_AGENT, Kind.PROTECT_APPLIANCE):  # counts per cent, not files
+        far = words.percent(progress.fraction) if progress.fraction is not None else ""
+        return words.listing([far, words.remaining(progress.eta_seconds) if progress.eta_seconds is not None else ""])
     return words.listing(
         [
             words.count("job.files", progress.files_count) if progress.files_count else "",

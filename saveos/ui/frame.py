@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 from urllib.parse import unquote, urlencode
 
+import msgspec
 from nicegui import Client, run, ui
 
 from saveos.errors import NotAuthenticated, NotFound, SaveOSError
@@ -79,18 +80,27 @@ class Visit:
         request = client.request
         self.principal: Principal = request.scope["state"]["principal"]
         self._cookie = request.cookies.get(COOKIE, "")
-        self._zone = self.principal.time_zone or unquote(request.cookies.get(ZONE_COOKIE, ""))[:64]
-        self.language, self.theme = self.principal.language, self.principal.theme  # as chosen, until now
+        self._browser_zone = unquote(request.cookies.get(ZONE_COOKIE, ""))[:64]
         accepted = request.headers.get("accept-language", "")
-        self.speak(preferred(accepted, self.principal.language, self.parts.settings.language))
+        self.speak(preferred(accepted, self.principal.language, self.parts.standing.language))
         self.frame: Frame | None = None
         self._is_gone = False
 
     def speak(self, language: str) -> None:
         """Speak this language from now on; what is drawn already keeps its words until it is drawn anew."""
         self.words = Words(language)
-        self.words.set_zone(self._zone)
+        self.words.set_zone(self.principal.time_zone or self._browser_zone)
         self.say = self.words.say
+
+    async def prefer(self, **chosen: str) -> None:
+        """Keep how the reader likes the dashboard: `language`, `theme`, `time_zone`; those not named stay.
+
+        Raises InvalidRequest for a zone that does not exist.
+        """
+        liked = msgspec.structs.replace(self.principal, **chosen)
+        await self.ask(sessions.set_preferences, language=liked.language, theme=liked.theme, time_zone=liked.time_zone)
+        self.principal = liked
+        self.words.set_zone(liked.time_zone or self._browser_zone)
 
     async def ask(self, verb: Callable[Concatenate[Database, Principal, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a feature's verb in a thread, as whoever holds the session at this moment. Raises SaveOSError."""
@@ -165,10 +175,10 @@ class Visit:
     async def learn_zone(self) -> None:
         """Ask the browser for its time zone; it keeps it in a cookie, so that the next page knows it from the start."""
         zone = await ui.run_javascript(ZONE, timeout=5)
-        if isinstance(zone, str) and not self.principal.time_zone and zone != self._zone:
-            self._zone = zone
-            self.words.set_zone(zone)
-            if self.frame is not None:
+        if isinstance(zone, str) and zone != self._browser_zone:
+            self._browser_zone = zone
+            self.words.set_zone(self.principal.time_zone or zone)
+            if self.frame is not None and not self.principal.time_zone:
                 await self.frame.switch(self.words.language)
 
 
@@ -204,6 +214,7 @@ class Frame:
         """Draw it."""
         self._visit, self._page = visit, page
         visit.frame = self
+        self._dark = ui.dark_mode(DARK.get(visit.principal.theme))
         with ui.header(elevated=False).classes("top"):
             self._top = components.element("div", "top-inner")
         self._sections = components.element("div", "sections-place")
@@ -226,6 +237,10 @@ class Frame:
             sections.menu(visit.say, self._page.section)
         with self._main:
             self._page.draw()
+
+    def wear(self, theme: str) -> None:
+        """Look light, dark, or as the system does."""
+        self._dark.set_value(DARK[theme])
 
     async def switch(self, language: str) -> None:
         """Speak another language (or tell time in another zone), here and now; what is being typed stays."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import zipfile
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,6 +94,25 @@ def test_provision_a_host_and_follow_it_until_it_is_protected(dashboard: Dashboa
     journey.until("asked")
     fleet.done(HOST, fleet.claim(HOST), *TOTAL, added=4_000_000_000)
     journey.end()
+
+
+def test_many_hosts_are_downloaded_as_one_zip_and_those_not_used_withdrawn(dashboard: Dashboard) -> None:
+    hosts = ["rack-01", "rack-02", "rack-03"]
+    file, listed = dashboard.folder / "agents.zip", dashboard.folder / "agents.csv"
+    dashboard.put_base()
+
+    journey = dashboard.journey("batch", hosts=hosts, file=str(file), list=str(listed))
+    journey.until("downloaded")
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(dashboard.folder / "unpacked")
+    stamps = [stamp.read_back(dashboard.folder / "unpacked" / host / "saveos-agent") for host in hosts]
+    assert hosts == [found.hostname for found in stamps if found is not None]
+    assert hosts == [line.partition(",")[0] for line in listed.read_text().splitlines()[1:]]
+    assert stamps[0] is not None
+    host = WireHost.enrolled_with(dashboard.appliance, dashboard.folder / hosts[0], stamps[0].token)
+    host.heartbeat()
+    journey.end()
+    dashboard.appliance.call("DELETE", f"/api/v1/agents/{host.id}").expect(200)
 
 
 def test_restore_asks_the_host_for_these_paths_and_revoking_needs_its_name(dashboard: Dashboard) -> None:

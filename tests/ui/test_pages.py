@@ -7,11 +7,11 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
-from nicegui import ui
 
 from saveos.identity import sessions
 from saveos.jobs import table as jobs
 from saveos.protocol import JobId, LogLine
+from saveos.ui.charts import Canvas
 from saveos.ui.grid import Grid
 from saveos.ui.log import Log
 from tests.support.big_fleet import plant
@@ -131,7 +131,7 @@ def test_agent_shows_its_snapshots_jobs_and_facts(fleet: Parts) -> None:
         await user.should_see("Protected")
         await user.should_see("Europe/Paris")
         assert (3, 3) == (len(rows(user, "snapshots")), len(rows(user, "jobs")))
-        assert len(user.find(kind=ui.echart).elements) == 2
+        assert len(user.find(kind=Canvas).elements) == 2
 
     visit(fleet, journey)
 

@@ -92,7 +92,7 @@ function showRecovery(code, values) {
     isStored = true;
     try {
       await signIn(values.email, values.password);
-      location.replace("/");
+      offerOwnHost(section);
     } catch {
       location.replace("/login");
     }
@@ -102,6 +102,60 @@ function showRecovery(code, values) {
 // The pages behind tell times in the reader's zone from the first one on.
 const zone = encodeURIComponent(Intl.DateTimeFormat().resolvedOptions().timeZone);
 document.cookie = `saveos-zone=${zone}; path=/; max-age=31536000; secure; samesite=lax`;
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+async function read(path) {
+  const response = await fetch(path);
+  if (!response.ok) throw new Error(response.status === 401 ? "signed out" : String(response.status));
+  return response.json();
+}
+
+// The last step of set-up: this machine too, in one click. Whoever leaves finds it in the overview.
+function offerOwnHost(before) {
+  const section = document.querySelector("#own-host");
+  const begin = document.querySelector("#own-begin");
+  before.hidden = true;
+  section.hidden = false;
+  document.querySelector("#own-title").focus();
+  begin.addEventListener("click", async () => {
+    begin.disabled = true;
+    document.querySelector("#own-failed").textContent = "";
+    try {
+      await followOwnHost(section.dataset.path);
+      begin.hidden = true;
+    } catch (error) {
+      const failed = document.querySelector("#own-failed");
+      failed.textContent = `${error.message} ${failed.dataset.more}`;
+      document.querySelector("#own-work").hidden = true;
+      begin.disabled = false;
+    }
+  });
+}
+
+async function followOwnHost(path) {
+  const step = document.querySelector("#own-step");
+  const bar = document.querySelector("#own-bar");
+  document.querySelector("#own-work").hidden = false;
+  step.textContent = step.dataset.running;
+  bar.hidden = false;
+  bar.removeAttribute("value");
+  let { job } = await call(path, {});
+  while (job.state === "queued" || job.state === "running") {
+    if (job.progress?.total_files_count) bar.value = job.progress.files_count;
+    await pause(700);
+    job = await read(`/api/v1/jobs/${job.id}`).catch(() => job); // a restart of the appliance passes
+  }
+  bar.hidden = true;
+  if (job.state !== "done") throw new Error(job.message);
+  const command = document.querySelector("#own-command");
+  command.textContent = (await read(path)).command;
+  command.hidden = !command.textContent;
+  step.textContent = command.textContent ? step.dataset.byHand : step.dataset.done;
+  const onward = document.querySelector("#own-later");
+  onward.textContent = onward.dataset.done;
+  onward.classList.add("primary");
+  onward.focus();
+}
 
 if (form) {
   const submit = form.querySelector("button[type=submit]");

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,15 @@ from saveos.agents import provisioning
 from saveos.agents.model import Provisioning
 from saveos.identity.principals import Permission
 from saveos.jobs import lifecycle
+from saveos.measurements.outlook import Outlook, storage_outlook
 from saveos.snapshots import backup, restore
+from saveos.snapshots.day import Cell, last_day
 from saveos.snapshots.fleet import NEEDY, Host, Need
 from saveos.ui import components, frame, host_cells
 from saveos.ui.grid import Column, Grid
-from saveos.ui.pages import downloads
+from saveos.ui.own_host import Own, OwnHost
+from saveos.ui.storage_chart import StorageChart, disk_words, forecast_words
+from saveos.ui.strip import Strip
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,14 +33,18 @@ if TYPE_CHECKING:
     from saveos.ui.words import Words
 
 TITLES = {"needy": "overview.needy", "working": "overview.working"}
+OUTLOOK_SECONDS = 60.0  # storage grows slowly
 SHOWN = 8  # hosts of a kind; the others are a click away
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """What the page shows at one moment."""
+    """What the page shows at one moment. `outlook`: read now and then; None: as before."""
 
     hosts: list[Host]
+    day: list[Cell]
+    outlook: Outlook | None
     proven_at: datetime | None  # the last restore that went well
+    own: Own
     pending: list[Provisioning]  # rights to enrol that nobody has used yet
 
 
@@ -56,31 +65,43 @@ class Overview(frame.Page):
         """Draw what does not change."""
         say = self.visit.say
         self._pending: list[str] = []
-        self._download = downloads.Dialog(self.visit)
         with components.element("div", "lead"):
             with components.element("div", aria_live="polite"):
                 self._sentence = components.text("h1", "", "verdict")
                 self._numbers = components.text("p", "", "muted num")
-            self._add = components.button(say("overview.add"), self._download.open, "primary")
+            self._add = components.link(say("overview.add"), "/downloads", "hidden")
         self._empty = components.element("section", "hidden")
         with self._empty:
             self._draw_empty()
+        self._own = OwnHost(self.visit, self.refresh)
         acted = self.visit.doing(self._act)
         self._needy = HostSection(self.visit, "needy", ("host", "state", "when", "acts"), acted)
         self._working = HostSection(self.visit, "working", ("host", "state"), acted)
         self._waiting = components.element("section", "hidden")
+        self._day = components.element("section", "hidden")
+        with self._day:
+            components.text("h2", say("overview.last_day"))
+            self._strip = Strip(self.visit)
+        self._storage = components.element("section", "hidden")
+        with self._storage:
+            self._outlook_read = -OUTLOOK_SECONDS
+            self._chart = StorageChart(self.visit)
+            self._disk = components.text("p", "", "muted num")
+            self._forecast = components.text("p", "", "num")
 
     async def refresh(self) -> None:
         """Show how things stand now."""
         self._show(await self.visit.ask(self._look))
 
     def _look(self, database: Database, principal: Principal) -> Look:
-        now = clock.now()
-        rights = provisioning.find(database, principal) if principal.may(Permission.PROVISION) else []
-        pending = [right for right in rights if right.spent_at is None and right.expires_at > now]
+        pending = provisioning.find_open(database, principal) if principal.may(Permission.PROVISION) else []
+        hosts = self.visit.board.hosts(database, principal)
         return Look(
-            hosts=self.visit.board.hosts(database, principal),
+            hosts=hosts,
+            day=last_day(database, principal, clock.now()),
+            outlook=self._read_outlook(database, principal),
             proven_at=restore.last_proven_at(database, principal),
+            own=self._own.look(database, principal, hosts),
             pending=pending,
         )
 
@@ -92,10 +113,32 @@ class Overview(frame.Page):
         self._numbers.show("" if is_empty else _numbers(self.visit, look.hosts))
         components.dress(self._add, "button primary" if may_provision and not is_empty else "hidden")
         components.dress(self._empty, "empty" if is_empty else "hidden")
+        self._own.show(look.own, is_empty=is_empty and may_provision)
         needy = [host for host in look.hosts if host.need in NEEDY]
         self._needy.show(needy)
         self._working.show([host for host in look.hosts if host.job is not None and host.need not in NEEDY])
         self._show_pending(look.pending)
+        self._show_day(look)
+        if look.outlook is not None:
+            self._show_storage(look.outlook, is_empty=is_empty)
+
+    def _show_day(self, look: Look) -> None:
+        live = [host for host in look.hosts if host.need is not Need.REVOKED]
+        components.dress(self._day, "part" if live else "hidden")
+        self._strip.show([(host.agent.id, host.agent.hostname) for host in live], look.day)
+
+    def _show_storage(self, outlook: Outlook, *, is_empty: bool) -> None:
+        words = self.visit.words
+        components.dress(self._storage, "hidden" if is_empty else "part")
+        self._chart.show(outlook)
+        self._disk.show(disk_words(words, outlook))
+        self._forecast.show(forecast_words(words, outlook))
+
+    def _read_outlook(self, database: Database, principal: Principal) -> Outlook | None:
+        if time.monotonic() - self._outlook_read < OUTLOOK_SECONDS:
+            return None
+        self._outlook_read = time.monotonic()
+        return storage_outlook(database, principal, self.visit.parts.settings)
 
     async def _act(self, agent_id: str, act: str) -> None:
         if act == host_cells.BACK_UP:
@@ -121,10 +164,11 @@ class Overview(frame.Page):
                     components.text("strong", say(title))
                     components.text("span", say(more), "muted")
         if self.visit.principal.may(Permission.PROVISION):
-            components.button(say("overview.add_first"), self._download.open, "primary large")
+            components.link(say("overview.add_first"), "/downloads", "button primary large")
 
     def _show_pending(self, pending: list[Provisioning]) -> None:
-        shown = [f"{right.id}{right.downloaded_at}" for right in pending]
+        rest = len(pending) - SHOWN
+        shown = [f"{right.id}{right.downloaded_at}" for right in pending[:SHOWN]] + [str(rest)]
         if shown == self._pending:
             return
         self._pending = shown
@@ -134,15 +178,17 @@ class Overview(frame.Page):
         with self._waiting:
             components.text("h2", say("overview.pending"))
             with components.element("ul"):
-                for right in pending:
+                for right in pending[:SHOWN]:
                     with components.element("li"):
                         components.text("span", right.hostname, "strong")
                         state = "overview.fetched" if right.downloaded_at else "overview.not_fetched"
                         until = say("overview.until", when=words.exact(right.expires_at))
                         components.text("span", words.listing([say(state), until]), "muted")
                         label = say("overview.show")
-                        opening = components.button(label, lambda right=right: self._download.resume(right), "small")
+                        opening = components.link(label, f"/downloads?provisioning={right.id}", "button small")
                         components.put(opening, "aria-label", f"{label}: {right.hostname}")
+            if rest > 0:
+                components.link(words.count("overview.more", rest), "/downloads", "more")
 
 
 class HostSection:
