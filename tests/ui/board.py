@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from nicegui import Client
+from nicegui.elements.timer import Timer
 from nicegui.testing import User
 from nicegui.testing.general import nicegui_reset_globals
 
@@ -58,8 +59,9 @@ async def visitor(parts: Parts, cookie: str) -> AsyncIterator[User]:
                     try:
                         yield User(client)
                     finally:
-                        # A timer that reads at this moment swallows its cancellation, and would tick for ever.
-                        for page in list(Client.instances.values()):
-                            page.delete()
+                        # A timer that reads at this moment swallows its task's end, and would tick for ever.
+                        for page in Client.instances.values():
+                            for timer in [found for found in page.elements.values() if isinstance(found, Timer)]:
+                                timer.cancel()
         finally:
             os.environ.pop("NICEGUI_USER_SIMULATION", None)
