@@ -236,7 +236,7 @@ const journeys = {
     await new Promise((resolve) => process.stdin.once("data", resolve));
     process.stdin.unref();
     await row.locator("button:has-text('Back up now')").click();
-    await row.locator(".work >> text=Backing up").waitFor();
+    await row.locator(".work").waitFor();
     await row.locator("text=2 snapshots").waitFor(patiently);
     await row.locator("a").click();
     await page.waitForURL(/\/agents\/agt_/);
@@ -278,6 +278,8 @@ const journeys = {
     await page.waitForSelector(".q-notification");
     await page.fill("input[list]", "");
     await page.keyboard.press("Tab");
+    await page.waitForFunction(async () => (await (await fetch("/api/v1/session")).json()).time_zone === "");
+    await page.waitForTimeout(700); // the page is drawn anew in the browser's zone, and would close the menu
     await page.click(".account");
     await page.click(".account-menu input[value=system]", { force: true });
     await page.waitForFunction(() => !document.body.classList.contains("body--dark"));
