@@ -48,7 +48,7 @@ def draw_certificate(visit: Visit, names: Names) -> None:
     """Draw whom the certificate names, for how long, and what to compare."""
     say, words = visit.say, visit.words
     certificate = names.certificate
-    with components.element("dl", "facts wide-facts"):
+    with components.element("dl", "pairs wide-facts"):
         components.text("dt", say("settings.certificate_names"))
         components.text("dd", ", ".join(certificate.names), "mono")
         components.text("dt", say("settings.valid"))
@@ -82,7 +82,7 @@ def draw_about(visit: Visit) -> None:
     say, made = visit.say, about.made_of()
     with components.element("section"):
         components.text("h2", say("settings.about"))
-        with components.element("dl", "facts wide-facts"):
+        with components.element("dl", "pairs wide-facts"):
             for name, value in (
                 ("SaveOS", made.version),
                 ("BorgBackup", made.borg),
