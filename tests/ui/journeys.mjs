@@ -333,13 +333,15 @@ const journeys = {
     await page.waitForSelector("tr.host");
     expect((await page.locator("tr.host button").count()) === 0, "no buttons");
     expect((await page.locator(".table-frame input[type=checkbox]").count()) === 0, "nothing to select");
-    for (const path of ["/downloads", "/settings", "/policies"]) {
+    for (const path of ["/", "/downloads", "/settings", "/policies", "/policies/new"]) {
       await page.goto(`${address}${path}`);
       await page.waitForSelector(".page h1:visible");
       const open = await page.locator(".page button:visible:not(:disabled):not(.sort)").allTextContents();
-      expect(open.every((label) => options.harmless.includes(label.trim())), `${path}: ${open}`);
+      expect(open.every((label) => options.harmless.includes(label.trim())), `${path} offers ${open}`);
       await judge(page, `${path} as a viewer`);
     }
+    await page.goto(`${address}/jobs`);
+    await page.waitForSelector(".page h1:visible");
     tell("looked");
     await page.waitForURL(`${address}/`, { timeout: 5000 });
   },

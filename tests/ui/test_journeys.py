@@ -18,7 +18,7 @@ from saveos.jobs import lifecycle, table
 from saveos.jobs.model import NewJob, RunsOn
 from saveos.protocol import JobId, JobReport, Kind, LogLine, Outcome, Progress
 from saveos.tenants import recovery, users
-from tests.support.agent import RealAgent, back_up_only
+from tests.support.agent import RealAgent, back_up_only, database
 from tests.support.host import WireHost
 
 if TYPE_CHECKING:
@@ -179,6 +179,22 @@ def test_find_what_failed_and_ask_for_it_again(dashboard: Dashboard) -> None:
     fleet.progress(name, job_id, 10, 4_000_000)
     journey.until("seen")
     fleet.done(name, job_id, 900, 3_000_000_000, 10_000)
+    journey.end()
+
+
+def test_viewer_is_offered_nothing_and_a_new_role_ends_the_page(dashboard: Dashboard) -> None:
+    dashboard.fleet.protect("seen-01", 900, 3_000_000_000)
+
+    def become(role: str) -> None:
+        with database(dashboard.appliance) as connection:
+            connection.execute("UPDATE users SET role = ?", (role,))
+
+    become("viewer")
+    try:
+        journey = dashboard.journey("viewer", harmless=["Copy"])
+        journey.until("looked")
+    finally:
+        become("administrator")
     journey.end()
 
 
