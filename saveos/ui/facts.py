@@ -21,8 +21,8 @@ class Facts:
         self._shown: dict[str, str] = {}
         self._list = components.element("dl", "facts")
 
-    def show(self, facts: Mapping[str, str]) -> None:
-        """Show these: the key of a sentence → a value."""
+    def show(self, facts: Mapping[str, str], links: Mapping[str, str] | None = None) -> None:
+        """Show these: the key of a sentence → a value. `links`: where a value leads, by the same key."""
         wanted = {key: value for key, value in facts.items() if value}
         if wanted == self._shown:
             return
@@ -32,4 +32,6 @@ class Facts:
             for key, value in wanted.items():
                 with components.element("div"):
                     components.text("dt", self._visit.say(key))
-                    components.text("dd", value)
+                    address = (links or {}).get(key)
+                    with components.element("dd"):
+                        components.link(value, address) if address else components.text("span", value)

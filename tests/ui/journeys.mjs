@@ -436,6 +436,9 @@ const journeys = {
     await page.waitForSelector("tr.snapshot");
     const [agent] = new URL(page.url()).pathname.match(/\/agents\/agt_\w+/);
     await at("agent", agent);
+    await at("snapshot", new URL(await page.locator("tr.snapshot a >> nth=0").getAttribute("href"), address).pathname);
+    await page.goto(`${address}${agent}`);
+    await at("job", new URL(await page.locator("tr.job a >> nth=0").getAttribute("href"), address).pathname);
     for (const name of ["snapshots", "jobs", "policies", "downloads", "monitoring", "settings", "profile"]) {
       await at(name, `/${name}`);
     }

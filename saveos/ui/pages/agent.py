@@ -152,7 +152,7 @@ class AgentPage(frame.Page):
         components.dress(self._button, "button primary" if can_start else "button primary hidden")
         self._show_lists(look, may_restore=is_live and principal.may(Permission.RESTORE))
         self._history.show(look.snapshots)
-        self._facts.show(self._described(look))
+        self._facts.show(self._described(look), {"agents.policy": f"/policies/{agent.policy_id}"})
         self._danger.show(is_live=is_live)
 
     def _show_lists(self, look: Look, *, may_restore: bool) -> None:
