@@ -14,6 +14,7 @@ from litestar.static_files import create_static_files_router
 
 from saveos import __version__
 from saveos.api.agents import AgentsThemselves, PeopleOnAgents
+from saveos.api.documents import Lists
 from saveos.api.downloads import agent_executable, agents_archive, agents_list
 from saveos.api.entrance import ENTRANCE
 from saveos.api.guards import provide_agent, provide_principal, provide_visitor
@@ -65,6 +66,7 @@ def build(parts: Parts) -> Litestar:
         exception_handlers=HANDLERS,
         request_max_body_size=BODY_LIMIT,
         openapi_config=_documentation(),
+        plugins=[Lists()],
         compression_config=CompressionConfig(backend="gzip", minimum_size=2048, exclude=["/download/"]),
         logging_config=None,
         debug=False,
