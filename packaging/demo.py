@@ -32,7 +32,8 @@ def main() -> int:
     folder = Path(sys.argv[1]).resolve()
     scratch = Path(tempfile.mkdtemp(prefix="saveos-demo-"))
     beside = folder.with_name(f"{folder.name}.restored-{secrets.token_hex(3)}")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell began us with the first one ignored
+        signal.signal(number, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         stack.callback(shutil.rmtree, beside, ignore_errors=True)
