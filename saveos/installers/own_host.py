@@ -120,8 +120,7 @@ def request(database: Database, settings: Settings, principal: Principal) -> Job
 
 def latest(database: Database, principal: Principal) -> Job | None:
     """Return the newest job of this kind, if there ever was one."""
-    found = lifecycle.find(database, principal, {"kind": Kind.PROTECT_APPLIANCE.value}, limit=1)
-    return found[0] if found else None
+    return lifecycle.newest_of_appliance(database, principal, Kind.PROTECT_APPLIANCE)
 
 
 def protect(

@@ -79,6 +79,12 @@ def look(database: Database, principal: Principal, choice: JobChoice, offset: in
     )
 
 
+def newest_of_appliance(database: Database, principal: Principal, kind: Kind) -> Job | None:
+    """Return the newest of the appliance's own jobs of a kind, if there ever was one."""
+    principal.require(Permission.READ)
+    return table_listing.newest_of_appliance(database.read, principal.tenant_id, kind.value)
+
+
 def progress(database: Database, principal: Principal, job_id: str) -> JobProgress | None:
     """Return the last word of a job of the tenant."""
     get(database, principal, job_id)

@@ -34,6 +34,16 @@ def count(connection: sqlite3.Connection, tenant_id: TenantId, choice: JobChoice
     return int(row["count"]) if row else 0
 
 
+def newest_of_appliance(connection: sqlite3.Connection, tenant_id: TenantId, kind: str) -> Job | None:
+    """Return the newest of the appliance's own jobs of a kind, those that belong to no agent."""
+    row = one(
+        connection,
+        f"{JOB} WHERE j.agent_id IS NULL AND +j.tenant_id = ? AND j.kind = ? ORDER BY j.requested_at DESC LIMIT 1",
+        (tenant_id, kind),
+    )
+    return to_job(row) if row else None
+
+
 def last_restore_at(connection: sqlite3.Connection, tenant_id: TenantId) -> datetime | None:
     """Return when a tenant's last restore ended well."""
     row = one(
