@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,8 +39,10 @@ def measure(folder: Path, paths: Iterable[str] = PATHS) -> None:
             "copies": COPIES,
         }
         done = subprocess.run(
-            ["node", "paint.mjs", json.dumps(asked)], cwd=HERE, capture_output=True, text=True, check=True
+            ["node", "paint.mjs", json.dumps(asked)], cwd=HERE, capture_output=True, text=True, check=False
         )
+    if done.returncode:
+        sys.exit(f"bench: the browser failed: {done.stderr[-1500:]}")
     told = json.loads(done.stdout)
     print(f"dashboard with {AGENTS} agents and {AGENTS * SNAPSHOTS} snapshots (goal: first paint {GOAL_SECONDS} s)")
     for path, seconds in told["paints"].items():

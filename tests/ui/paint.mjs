@@ -33,7 +33,8 @@ for (const path of paths) {
     const fresh = await context.newPage();
     await fresh.goto(`${address}${path}`);
     await fresh.waitForSelector(".page h1:visible");
-    // what a person waits for: the first paint of the page's own content
+    // what a person waits for: the first paint of the page's own content, which comes after it is there
+    await fresh.waitForFunction(() => performance.getEntriesByName("first-contentful-paint").length);
     seconds.push(await fresh.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime / 1000));
     await fresh.close();
   }
