@@ -9,15 +9,12 @@ import msgspec
 from saveos.agents import table as agents
 from saveos.agents.model import AgentState
 from saveos.audit.record import record
-from saveos.database.identifiers import new_id
 from saveos.errors import Conflict, IllegalTransition, NotFound
 from saveos.identity.principals import Permission
-from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
-from saveos.jobs.model import Job, NewJob, RunsOn, State
-from saveos.protocol import JobId, Kind, RestoreOrder
-from saveos.snapshots import backup
-from saveos.snapshots.restore import RESTORE_PRIORITY
+from saveos.jobs.model import Job, State
+from saveos.protocol import Kind, RestoreOrder
+from saveos.snapshots import backup, restore
 
 if TYPE_CHECKING:
     import sqlite3
@@ -77,17 +74,4 @@ def _back_up(connection: sqlite3.Connection, agent: Agent, job: Job, who: str) -
 
 
 def _restore(connection: sqlite3.Connection, agent: Agent, job: Job, who: str) -> Job:
-    order = msgspec.convert(job.order["restore"], RestoreOrder)
-    return lifecycle.request(
-        connection,
-        NewJob(
-            id=JobId(new_id("job")),
-            tenant_id=job.tenant_id,
-            agent_id=agent.id,
-            kind=Kind.RESTORE,
-            runs_on=RunsOn.HOST,
-            order={"restore": msgspec.to_builtins(order)},
-            requested_by=who,
-            priority=RESTORE_PRIORITY,
-        ),
-    )
+    return restore.queue_order(connection, agent, msgspec.convert(job.order["restore"], RestoreOrder), who)

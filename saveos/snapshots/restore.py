@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from saveos.agents import table as agents
-from saveos.agents.model import AgentState
+from saveos.agents.model import Agent, AgentState
 from saveos.audit.record import record
 from saveos.database.identifiers import new_id
 from saveos.errors import Conflict, InvalidRequest, NotFound
@@ -75,19 +75,7 @@ def queue(
         expected_files_count=0 if paths else snapshot.files_count,
         expected_bytes=0 if paths else snapshot.original_bytes,
     )
-    job = lifecycle.request(
-        connection,
-        NewJob(
-            id=JobId(new_id("job")),
-            tenant_id=snapshot.tenant_id,
-            agent_id=snapshot.agent_id,
-            kind=Kind.RESTORE,
-            runs_on=RunsOn.HOST,
-            order={"restore": msgspec.to_builtins(order)},
-            requested_by=requested_by,
-            priority=RESTORE_PRIORITY,
-        ),
-    )
+    job = queue_order(connection, agent, order, requested_by)
     record(
         connection,
         tenant_id=snapshot.tenant_id,
@@ -98,6 +86,23 @@ def queue(
         to=target or "original place",
     )
     return job
+
+
+def queue_order(connection: sqlite3.Connection, agent: Agent, order: RestoreOrder, requested_by: str) -> Job:
+    """Queue what has been ordered, or is ordered again, inside the caller's transaction."""
+    return lifecycle.request(
+        connection,
+        NewJob(
+            id=JobId(new_id("job")),
+            tenant_id=agent.tenant_id,
+            agent_id=agent.id,
+            kind=Kind.RESTORE,
+            runs_on=RunsOn.HOST,
+            order={"restore": msgspec.to_builtins(order)},
+            requested_by=requested_by,
+            priority=RESTORE_PRIORITY,
+        ),
+    )
 
 
 def _known(snapshot: Snapshot | None) -> Snapshot:

@@ -8,11 +8,10 @@ from nicegui import Client, ui
 
 from saveos.agents import enrolment
 from saveos.identity.principals import Permission
-from saveos.jobs import lifecycle
 from saveos.policies import defaults
 from saveos.snapshots import backup, fleet
 from saveos.snapshots.fleet import Choice
-from saveos.ui import components, frame, host_cells
+from saveos.ui import components, frame, host_acts, host_cells
 from saveos.ui.grid import Column, Grid
 from saveos.ui.pager import Pager
 
@@ -146,17 +145,9 @@ class AgentsPage(frame.Page):
         self._sort = key
         await self.visit.doing(self.refresh)()
 
-    async def _act(self, agent_id: str, act: str) -> None:
-        if act == host_cells.BACK_UP:
-            await self.visit.change(backup.request, agent_id)
-        elif act == host_cells.CANCEL:
-            await self.visit.change(self._cancel, agent_id)
+    async def _act(self, agent_id: str, pressed: str) -> None:
+        await host_acts.act(self.visit, agent_id, pressed)
         await self.refresh()
-
-    def _cancel(self, database: Database, principal: Principal, agent_id: str) -> None:
-        for host in self.visit.board.hosts(database, principal):
-            if host.agent.id == agent_id and host.job is not None:
-                lifecycle.cancel(database, principal, host.job.id)
 
     def _show_bulk(self) -> None:
         count = len(self._grid.selected)

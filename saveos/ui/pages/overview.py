@@ -13,12 +13,11 @@ from saveos import clock
 from saveos.agents import provisioning
 from saveos.agents.model import Provisioning
 from saveos.identity.principals import Permission
-from saveos.jobs import lifecycle
 from saveos.measurements.outlook import Outlook, storage_outlook
-from saveos.snapshots import backup, restore
+from saveos.snapshots import restore
 from saveos.snapshots.day import Cell, last_day
 from saveos.snapshots.fleet import NEEDY, Host, Need
-from saveos.ui import components, frame, host_cells
+from saveos.ui import components, frame, host_acts, host_cells
 from saveos.ui.grid import Column, Grid
 from saveos.ui.own_host import Own, OwnHost
 from saveos.ui.storage_chart import StorageChart, disk_words, forecast_words
@@ -140,17 +139,9 @@ class Overview(frame.Page):
         self._outlook_read = time.monotonic()
         return storage_outlook(database, principal, self.visit.parts.settings)
 
-    async def _act(self, agent_id: str, act: str) -> None:
-        if act == host_cells.BACK_UP:
-            await self.visit.change(backup.request, agent_id)
-        elif act == host_cells.CANCEL:
-            await self.visit.change(self._cancel, agent_id)
+    async def _act(self, agent_id: str, pressed: str) -> None:
+        await host_acts.act(self.visit, agent_id, pressed)
         await self.refresh()
-
-    def _cancel(self, database: Database, principal: Principal, agent_id: str) -> None:
-        for host in self.visit.board.hosts(database, principal):
-            if host.agent.id == agent_id and host.job is not None:
-                lifecycle.cancel(database, principal, host.job.id)
 
     def _draw_empty(self) -> None:
         say = self.visit.say
