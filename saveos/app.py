@@ -24,6 +24,7 @@ from saveos.database.connection import Database
 from saveos.database.migrations import migrate
 from saveos.errors import AlreadyRunning, Unavailable
 from saveos.gate import Gate
+from saveos.installers import own_host
 from saveos.jobs import lifecycle
 from saveos.measurements.sample import Sampler
 from saveos.parts import Parts
@@ -201,6 +202,7 @@ async def _background(appliance: Appliance) -> AsyncIterator[None]:
     """Start what runs beside the requests and stop it in reverse: code after uvicorn's `run` does not run."""
     settings = appliance.stores.settings
     await asyncio.to_thread(lifecycle.resume, appliance.stores.database, settings.lease_seconds)
+    own_host.sweep(settings)
     await appliance.sessions.start()
     appliance.worker.start()
     hourly = lambda: _renew_and_reload(appliance)  # noqa: E731 - bound to this appliance

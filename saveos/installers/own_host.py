@@ -164,6 +164,11 @@ def protect(
     return f"This machine is enrolled. Run once: {left}" if left else "This machine is protected; its service runs."
 
 
+def sweep(settings: Settings) -> None:
+    """Remove the executable, and the token in it, that a killed process could not. Call it before jobs run."""
+    (settings.folder / FILE).unlink(missing_ok=True)
+
+
 def _base(settings: Settings, on_step: Callable[[str, int], None], is_cancelled: Callable[[], bool]) -> Path:
     if (base := bases.find(settings, Platform.LINUX)) is not None:
         return base

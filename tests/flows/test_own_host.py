@@ -102,3 +102,13 @@ def test_executable_that_fails_is_explained_and_leaves_nothing(appliance: Applia
 
 def test_protection_is_asked_for_by_those_who_may_provision(appliance: Appliance) -> None:
     assert 401 == appliance.call("POST", PATH, token="").status
+
+
+def test_executable_that_a_killed_appliance_left_is_gone_after_the_next_start(appliance: Appliance) -> None:
+    left = appliance.data / own_host.FILE
+    appliance.kill()
+    left.write_bytes(b"an executable with a token in it")
+
+    appliance.start()
+
+    assert not left.exists()
