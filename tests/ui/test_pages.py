@@ -122,6 +122,28 @@ def test_agents_are_found_by_what_the_address_says(fleet: Parts, address: str, c
     visit(fleet, journey)
 
 
+def test_agents_of_a_policy_are_found_by_the_address(fleet: Parts) -> None:
+    agent_id = first(fleet, "agents")
+    with sqlite3.connect(fleet.settings.database) as connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(policies)") if row[1] not in ("id", "name")]
+        kept = ", ".join(columns)
+        connection.execute(
+            f"INSERT INTO policies (id, name, {kept}) SELECT 'pol_other', 'Other', {kept} FROM policies LIMIT 1"
+        )
+        connection.execute("UPDATE policies SET is_default = 0 WHERE id = 'pol_other'")
+        connection.execute("UPDATE agents SET policy_id = 'pol_other' WHERE id = ?", (agent_id,))
+
+    async def journey(user: User) -> None:
+        await user.open("/agents?policy=pol_other")
+        assert [agent_id] == [row.id for row in rows(user, "hosts")]
+
+        await user.open("/agents?policy=pol_nowhere")
+
+        assert 50 == len(rows(user, "hosts"))
+
+    visit(fleet, journey)
+
+
 def test_agent_shows_its_snapshots_jobs_and_facts(fleet: Parts) -> None:
     agent_id = first(fleet, "agents", "id NOT IN (SELECT agent_id FROM jobs WHERE state = 'failed')")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 from nicegui import Client, ui
 
 from saveos.agents import enrolment
@@ -52,11 +53,14 @@ class AgentsPage(frame.Page):
         self._choice = Choice(search=asked.get("search", "")[:253], standing=standing if standing in STANDINGS else "")
         self._sort, self._is_descending = "", False
         self._policies: dict[str, str] = {}
+        self._asked_policy = asked.get("policy", "")
 
     async def prepare(self) -> None:
         """Read the names of the policies."""
         found = await self.visit.ask(defaults.find)
         self._policies = {policy.id: policy.name for policy in found}
+        if self._asked_policy in self._policies:
+            self._choice = msgspec.structs.replace(self._choice, policy_id=self._asked_policy)
 
     def draw(self) -> None:
         """Draw the search, the grid and what can be done to those selected."""
@@ -137,7 +141,7 @@ class AgentsPage(frame.Page):
         if choice != self._choice:
             self._choice, self._pager.offset = choice, 0
             self._grid.unselect()
-            self.visit.stand_at("/agents", search=choice.search, standing=choice.standing)
+            self.visit.stand_at("/agents", search=choice.search, standing=choice.standing, policy=choice.policy_id)
         await self.refresh()
 
     async def _sort_by(self, key: str) -> None:
