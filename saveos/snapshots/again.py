@@ -38,6 +38,7 @@ def retry(database: Database, principal: Principal, job_id: str) -> Job:
     A backup goes by what its policy says today, unless it was one of chosen paths. Raises NotFound,
     IllegalTransition (it runs, waits or was done), Conflict (revoked host).
     """
+    principal.require(Permission.READ)  # what else is needed depends on the job
 
     def write(connection: sqlite3.Connection) -> Job:
         job = jobs.get(connection, job_id, principal.tenant_id)
