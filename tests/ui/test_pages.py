@@ -16,9 +16,10 @@ from saveos.ui.grid import Grid
 from saveos.ui.log import Log
 from tests.support.big_fleet import plant
 from tests.ui import board
+from tests.ui.board import visit
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable, Iterator
 
     from nicegui.testing import User
 
@@ -37,17 +38,6 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     with board.appliance(tmp_path_factory.mktemp("fleet")) as made:
         plant(made.settings.database, 120, 3)
         yield made
-
-
-def visit(parts: Parts, journey: Callable[[User], Awaitable[None]], *, cookie: str = "") -> None:
-    """Take a journey, as the administrator if nobody else is named."""
-    cookie = cookie or board.sign_in(parts)[1]
-
-    async def go() -> None:
-        async with board.visitor(parts, cookie) as user:
-            await journey(user)
-
-    asyncio.run(go())
 
 
 def rows(user: User, kind: str) -> list[Row]:

@@ -18,9 +18,10 @@ from saveos.ui.charts import Canvas
 from saveos.ui.grid import Grid
 from tests.support.big_fleet import plant, plant_measurements
 from tests.ui import board
+from tests.ui.board import visit
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Iterator
 
     from nicegui.testing import User
 
@@ -31,17 +32,6 @@ if TYPE_CHECKING:
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     with board.appliance(tmp_path_factory.mktemp("board")) as made:
         yield made
-
-
-def visit(parts: Parts, journey: Callable[[User], Awaitable[None]]) -> None:
-    """Take a journey as the administrator."""
-
-    async def go() -> None:
-        _principal, cookie = board.sign_in(parts)
-        async with board.visitor(parts, cookie) as user:
-            await journey(user)
-
-    asyncio.run(go())
 
 
 def plots(user: User) -> list[dict[str, Any]]:

@@ -15,10 +15,11 @@ from saveos.tenants import users
 from saveos.ui.grid import Grid
 from tests.support.big_fleet import plant
 from tests.ui import board
+from tests.ui.board import visit
 from tests.ui.test_pages import become
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Iterator
 
     from nicegui.element import Element
     from nicegui.testing import User
@@ -32,14 +33,6 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     with board.appliance(tmp_path_factory.mktemp("policies")) as made:
         plant(made.settings.database, 3, 1)
         yield made
-
-
-def visit(parts: Parts, journey: Callable[[User], Awaitable[None]]) -> None:
-    async def go() -> None:
-        async with board.visitor(parts, board.sign_in(parts)[1]) as user:
-            await journey(user)
-
-    asyncio.run(go())
 
 
 def somebody(parts: Parts, role: Role = Role.ADMINISTRATOR) -> Principal:
