@@ -6,6 +6,7 @@ agent carries this module.
 
 from __future__ import annotations
 
+import re
 import struct
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -51,10 +52,40 @@ Hostname = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[A-Za-z0
 LongText = Annotated[str, Meta(max_length=4096)]
 Pem = Annotated[str, Meta(max_length=16384)]
 HostPath = Annotated[str, Meta(min_length=1, max_length=4096)]
+EntryPath = Annotated[str, Meta(max_length=16384)]  # a path inside an archive: see `entry_path`
 
 
 # A folder with a file of this name stays out of every backup: the appliance's repositories would copy themselves.
 NOT_IN_BACKUPS = ".saveos-not-in-backups"
+
+
+_NO_UTF8 = re.compile(r"[\udc80-\udcff]")
+_ESCAPED = re.compile(r"\\(?:\\|x([89a-f][0-9a-f]))")
+
+
+def entry_path(raw: bytes) -> str:
+    """Return the text of a path inside an archive, from which `entry_bytes` gives back every byte.
+
+    A backslash is doubled, a byte that is no UTF-8 becomes a backslash, x and two hexadecimal digits. Archives name
+    paths without the leading slash, with slashes on every platform; "" is the root.
+    """
+    text = raw.decode("utf-8", "surrogateescape").replace("\\", "\\\\")
+    return _NO_UTF8.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", text)
+
+
+def entry_bytes(path: str) -> bytes:
+    """Return the bytes of an entry path. Raises ValueError for text that `entry_path` never returns."""
+    parts, at = [], 0
+    for found in _ESCAPED.finditer(path):
+        parts.append(path[at : found.start()].encode())
+        parts.append(b"\\" if found[1] is None else bytes((int(found[1], 16),)))
+        at = found.end()
+    parts.append(path[at:].encode())
+    raw = b"".join(parts)
+    if entry_path(raw) != path:
+        message = "This is no path inside an archive."
+        raise ValueError(message)
+    return raw
 
 
 class ExitCode(IntEnum):
