@@ -18,7 +18,7 @@ from saveos.identity import sessions
 from saveos.identity.sessions import COOKIE
 from saveos.locale import preferred
 from saveos.snapshots import fleet
-from saveos.ui import account, components, sections
+from saveos.ui import account, components, search_box, sections
 from saveos.ui.words import Words
 
 if TYPE_CHECKING:
@@ -232,6 +232,7 @@ class Frame:
             with components.link("", "/", "brand"):
                 ui.html('<img src="/assets/logo.svg" alt="">', sanitize=False)
                 components.text("span", "SaveOS")
+            search_box.draw(visit.say, visit.say("search.title"), "top-search")
             account.menu(visit)
         with self._sections:
             sections.menu(visit.say, self._page.section)

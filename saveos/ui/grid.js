@@ -28,6 +28,8 @@ export default {
               <div class="cell-line" v-if="cell.text || cell.dot">
                 <span v-if="cell.dot" :class="['dot', cell.dot]" aria-hidden="true"></span>
                 <a v-if="cell.href" :href="cell.href" class="strong">{{ cell.text }}</a>
+                <button v-else-if="cell.act" type="button" class="strong" @click="$emit('act', {row: row.id, act: cell.act})">
+                  {{ cell.text }}</button>
                 <time v-else-if="cell.at" :datetime="cell.at" :title="cell.title || null">{{ cell.text }}</time>
                 <span v-else :class="cell.mood ? 'state ' + cell.mood : null" :title="cell.title || null">{{ cell.text }}</span>
               </div>

@@ -14,7 +14,7 @@ from saveos.clock import to_text
 from saveos.ui.components import put
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from datetime import datetime
 
     from saveos.ui.words import Words
@@ -51,7 +51,10 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What stands in a cell; `text` first, `sub` under it. `mood`: good, warn, bad, calm or muted."""
+    """What stands in a cell; `text` first, `sub` under it. `mood`: good, warn, bad, calm or muted.
+
+    The text is a link with `href`, a button with `act`.
+    """
 
     text: str = ""
     sub: str = ""
@@ -59,6 +62,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sub_mood: str = msgspec.field(default="", name="subMood")
     dot: str = ""  # "online" or "offline"
     href: str = ""
+    act: str = ""
     at: str = ""  # a moment, as ISO 8601
     title: str = ""
     work: Work | None = None
@@ -135,9 +139,13 @@ class Grid(Element, component="grid.js"):
         ids: list[str] = self._props["selected"]
         return ids
 
+    def tick(self, ids: Iterable[str]) -> None:
+        """Tick these rows and no others."""
+        put(self, "selected", sorted(ids))
+
     def unselect(self) -> None:
         """Tick none."""
-        put(self, "selected", [])
+        self.tick(())
 
     def show(self, rows: Sequence[Row], *, sort: str = "", is_descending: bool = False) -> None:
         """Show these rows; the browser hears of it only when something changed."""

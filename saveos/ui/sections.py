@@ -17,6 +17,7 @@ SECTIONS = {
     "overview": ("/", "section.overview", "M4 5h7v7H4zM13 5h7v4h-7zM13 11h7v8h-7zM4 14h7v5H4z"),
     "agents": ("/agents", "section.agents", "M4 5h16v6H4zM4 13h16v6H4zM8 8h.01M8 16h.01"),
     "snapshots": ("/snapshots", "section.snapshots", "M12 4a8 8 0 1 1-7.4 5M4 4v5h5M12 8v4l3 2"),
+    "search": ("/search", "section.search", "M11 4a7 7 0 1 0 0 14 7 7 0 0 0 0-14M16 16l5 5"),
     "jobs": ("/jobs", "section.jobs", "M4 6h2M9 6h11M4 12h2M9 12h11M4 18h2M9 18h11"),
     "policies": ("/policies", "section.policies", "M12 3l7 3v5c0 5-3 8-7 10-4-2-7-5-7-10V6zM9 12l2 2 4-4"),
     "downloads": ("/downloads", "section.downloads", "M12 4v10M8 11l4 4 4-4M5 19h14"),

@@ -32,8 +32,10 @@ def columns(words: Words, *, with_host: bool) -> list[Column]:
 
 def row(words: Words, snapshot: Snapshot, *, may_restore: bool) -> Row:
     """Return a snapshot as a row."""
-    when, restore = words.exact(snapshot.started_at), words.say("snapshot.restore")
-    acts = (Act(id=RESTORE, label=restore, aria=f"{restore} {when}"),) if may_restore else ()
+    when, restore, files = words.exact(snapshot.started_at), words.say("snapshot.restore"), words.say("files.title")
+    acts = [Act(id="files", label=files, aria=f"{files} {when}", href=f"/snapshots/{snapshot.id}/files")]
+    if may_restore:
+        acts.append(Act(id=RESTORE, label=restore, aria=f"{restore} {when}"))
     return Row(
         id=snapshot.id,
         classes="snapshot",
@@ -47,7 +49,7 @@ def row(words: Words, snapshot: Snapshot, *, may_restore: bool) -> Row:
             ),
             "added": Cell(text=f"+{words.size(snapshot.added_bytes)}"),
             "took": Cell(text=words.duration(snapshot.duration_seconds)),
-            "acts": Cell(acts=acts),
+            "acts": Cell(acts=tuple(acts)),
         },
     )
 

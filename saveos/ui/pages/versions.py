@@ -1,0 +1,99 @@
+"""/agents/{id}/versions: one file through time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nicegui import Client, ui
+
+from saveos.agents import enrolment
+from saveos.identity.principals import Permission
+from saveos.snapshots import catalogue
+from saveos.ui import components, downloading, entry_cells, frame, names
+from saveos.ui.grid import Act, Cell, Column, Grid, Row
+
+if TYPE_CHECKING:
+    from saveos.snapshots.catalogue import Version
+    from saveos.ui.frame import Board, Visit
+
+FOLDER = "folder"
+
+
+def register(board: Board) -> None:
+    """Make the page known."""
+
+    @ui.page("/agents/{agent_id}/versions")
+    async def page(client: Client, agent_id: str) -> None:
+        await frame.open_page(board, client, lambda visit: VersionsPage(visit, agent_id))
+
+
+class VersionsPage(frame.Page):
+    """The page of one reader about one file."""
+
+    title, section, missing = "versions.title", "search", "agent.missing"
+
+    def __init__(self, visit: Visit, agent_id: str) -> None:
+        """Look at the file that the address names."""
+        super().__init__(visit)
+        self._agent_id, self._path = agent_id, visit.client.request.query_params.get("path", "").strip("/")
+        self._versions: tuple[Version, ...] = ()
+        self._is_shown = False
+
+    async def prepare(self) -> None:
+        """Read whose file it is. Raises NotFound."""
+        self._agent = await self.visit.ask(enrolment.get, self._agent_id)
+
+    def draw(self) -> None:
+        """Draw its name and the empty list."""
+        say, name = self.visit.say, names.short(names.last(self._path))
+        self.visit.rename(name)
+        components.link(f"← {self._agent.hostname}", f"/agents/{self._agent_id}", "back")
+        with components.element("div", "lead"), components.element("div"):
+            components.text("h1", name, "file-name")
+            components.text("p", f"/{names.short(self._path)}", "muted file-name")
+            components.text("p", say("versions.lead", host=self._agent.hostname), "muted")
+        columns = [
+            Column("modified", say("entry.modified"), "when-cell"),
+            Column("size", say("entry.size"), "num"),
+            Column("held", say("versions.held")),
+            Column("acts", say("overview.actions"), "actions"),
+        ]
+        self._grid = Grid(say("versions.title"), columns, kind="versions", on_act=self.visit.doing(self._act))
+        self._none = components.text("p", say("versions.none"), "notice hidden")
+        self._is_shown = False
+
+    async def refresh(self) -> None:
+        """Show the versions once: what was archived does not change."""
+        if self._is_shown:
+            return
+        self._is_shown = True
+        self._versions = await self.visit.ask(catalogue.versions, self._agent_id, self._path)
+        self._grid.show([self._row(number, version) for number, version in enumerate(self._versions)])
+        components.dress(self._none, "notice hidden" if self._versions else "notice")
+
+    def _row(self, number: int, version: Version) -> Row:
+        words, say = self.visit.words, self.visit.say
+        first, last = words.exact(version.first_at), words.exact(version.last_at)
+        when = words.exact(version.modified_at) if version.modified_at else last
+        span = first if version.first_at == version.last_at else say("versions.from_to", first=first, last=last)
+        acts = [Act(id=FOLDER, label=say("versions.open"), aria=f"{say('versions.open')} {last}", classes="quiet")]
+        if self.visit.principal.may(Permission.RESTORE):
+            label = say("entry.download")
+            acts.insert(0, Act(id=entry_cells.DOWNLOAD, label=label, aria=f"{label} {when}"))
+        return Row(
+            id=str(number),
+            cells={
+                "modified": Cell(text=when),
+                "size": Cell(text=words.size(version.size_bytes)),
+                "held": Cell(text=span, sub=say("versions.now") if version.is_present else ""),
+                "acts": Cell(acts=tuple(acts)),
+            },
+        )
+
+    async def _act(self, row: str, act: str) -> None:
+        version = self._versions[int(row)]
+        if act == FOLDER:
+            ui.navigate.to(names.files_url(version.last_snapshot_id, names.folder_of(self._path)))
+        elif act == entry_cells.DOWNLOAD:
+            entry = await self.visit.ask(catalogue.entry, version.last_snapshot_id, self._path)
+            ui.download.from_url(await downloading.offer(self.visit, version.last_snapshot_id, (entry,)))
