@@ -36,6 +36,7 @@ from saveos.snapshots import backup
 from saveos.standing import Standing
 from saveos.tenants import facts, users
 from saveos.worker import schedule
+from saveos.worker.indexing import Indexer
 from saveos.worker.installers import build_agent, protect_appliance
 from saveos.worker.queue import Worker
 
@@ -62,6 +63,7 @@ class Appliance(msgspec.Struct, frozen=True, kw_only=True):
     contexts: Contexts
     waiting: Waiting
     worker: Worker
+    indexer: Indexer
     sessions: Sessions
     parts: Parts
     addresses: tuple[str, ...]
@@ -80,8 +82,9 @@ def open_stores(settings: Settings) -> Iterator[Stores]:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         migrate(settings.database)
         authority = authorities.open_authority(settings.authority)
-        settings.repositories.mkdir(exist_ok=True, mode=0o700)
-        (settings.repositories / NOT_IN_BACKUPS).touch(mode=0o600)
+        for kept_out in (settings.repositories, settings.catalogues):
+            kept_out.mkdir(exist_ok=True, mode=0o700)
+            (kept_out / NOT_IN_BACKUPS).touch(mode=0o600)
     except OSError as error:
         message = f"The data folder {folder} cannot be used: {error}."
         raise Unavailable(message) from error
@@ -143,6 +146,7 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
         contexts=contexts,
         waiting=waiting,
         worker=worker,
+        indexer=Indexer(settings, database),
         sessions=sessions,
         parts=parts,
         addresses=standing.addresses,
@@ -205,6 +209,7 @@ async def _background(appliance: Appliance) -> AsyncIterator[None]:
     own_host.sweep(settings)
     await appliance.sessions.start()
     appliance.worker.start()
+    appliance.indexer.start()
     hourly = lambda: _renew_and_reload(appliance)  # noqa: E731 - bound to this appliance
     clock = schedule.start(appliance.stores.database, hourly)
     schedule.add_measurements(clock, appliance.stores.database, settings, _sampler(appliance))
@@ -214,6 +219,7 @@ async def _background(appliance: Appliance) -> AsyncIterator[None]:
     finally:
         clock.shutdown(wait=False)
         watch.cancel()
+        await asyncio.to_thread(appliance.indexer.stop)
         await asyncio.to_thread(appliance.worker.stop)
         await appliance.sessions.stop()
 

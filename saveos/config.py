@@ -67,6 +67,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.folder / "repositories"
 
     @property
+    def catalogues(self) -> Path:
+        """What the snapshots hold, one file per agent: `<tenant id>/<agent id>.db`. It can be made anew."""
+        return self.folder / "catalogues"
+
+    @property
     def bases(self) -> Path:
         """Agent executables ready to be stamped, by content hash."""
         return self.folder / "bases"

@@ -33,6 +33,9 @@ OWN_STATUS_PATH = "/api/v1/agents/self"
 PROGRESS_PATH = "/api/v1/jobs/{job_id}/progress"
 REPORT_PATH = "/api/v1/jobs/{job_id}/report"
 ANSWER_PATH = "/api/v1/agents/self/answers/{question_id}"
+LISTINGS_PATH = "/api/v1/agents/self/listings"
+
+LISTING_PART_BYTES = 2 * 1024 * 1024
 
 STAMP_MAGIC = b"SAVEOSP1"  # ends a stamped executable: payload, its length as 8 bytes big-endian, this
 ESCROW_INFO = b"saveos repository key v1"  # HPKE info; the agent id follows it
@@ -346,6 +349,7 @@ class HeartbeatAnswer(Wire, frozen=True, kw_only=True):
     renew: bool = False
     escrow_wanted: bool = False  # the appliance has no sealed key of this repository yet
     questions: tuple[Question, ...] = ()
+    listing_wanted: bool = False  # of a snapshot that the catalogue lacks: ask which
 
 
 class OwnJobRequest(Wire, frozen=True, kw_only=True):
@@ -376,6 +380,33 @@ class OwnSnapshot(Wire, frozen=True, kw_only=True):
     files_count: int
     original_bytes: int
     added_bytes: int
+
+
+class ListingsWanted(Wire, frozen=True, kw_only=True):
+    """Archives whose listings the catalogue lacks, oldest first, and the last one that it has: `head`, "" for none.
+
+    `is_sealed`: names are not for the appliance's eyes; listings come encrypted under the repository's passphrase.
+    """
+
+    head: ShortText = ""
+    archives: Annotated[tuple[ShortText, ...], Meta(max_length=10000)] = ()
+    is_sealed: bool = False
+
+
+class ListingPart(Wire, frozen=True, kw_only=True):
+    """A part of an archive's listing: `data` of all parts, by `number` from 0, is one zlib stream of lines.
+
+    Lines: see protocol_listing. They are the whole listing, or with a `base` the difference to that archive's.
+    `is_sealed`: each part is encrypted instead (a nonce of 12 bytes, AES-256-GCM; archive, base and number are bound).
+    """
+
+    archive: Annotated[str, Meta(min_length=1, max_length=255)]
+    base: ShortText = ""
+    number: Annotated[int, Meta(ge=0, lt=1000)] = 0
+    is_last: bool = False
+    is_sealed: bool = False
+    error: ShortText = ""  # a code: there is no listing and there will be none (the archive is gone)
+    data: Annotated[bytes, Meta(max_length=LISTING_PART_BYTES)] = b""
 
 
 class OwnStatus(Wire, frozen=True, kw_only=True):

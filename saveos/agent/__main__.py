@@ -36,6 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from saveos.agent import engine_excludes  # noqa: PLC0415
 
         return engine_excludes.main()
+    if words[:1] == ["listings"]:
+        from saveos.agent import listing_sender  # noqa: PLC0415
+
+        return listing_sender.main(words[1:])
     return _run(words)
 
 

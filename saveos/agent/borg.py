@@ -18,6 +18,7 @@ import msgspec
 from saveos.agent import locks
 from saveos.agent.borg_log import Log, Outcome
 from saveos.agent.engine import PARENT_VARIABLE
+from saveos.agent.engine_listing import VARIABLE as LISTINGS_VARIABLE
 from saveos.agent.failures import Failure
 from saveos.agent.settings import own_command, write_private
 from saveos.agent.tunnel import ERROR_SUFFIX, VARIABLE, TunnelSettings
@@ -179,6 +180,7 @@ def environment(home: Home, settings: Path, passphrase_descriptor: int) -> dict[
         "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
         "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "no",
         "BORG_SELFTEST": "disabled",
+        LISTINGS_VARIABLE: str(home.listings),
     }
 
 

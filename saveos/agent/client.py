@@ -18,6 +18,7 @@ from saveos.protocol import (
     ENROL_SERVER_NAME,
     ESCROW_PATH,
     HEARTBEAT_PATH,
+    LISTINGS_PATH,
     OWN_JOBS_PATH,
     OWN_SNAPSHOTS_PATH,
     OWN_STATUS_PATH,
@@ -32,6 +33,8 @@ from saveos.protocol import (
     EscrowRequest,
     Heartbeat,
     HeartbeatAnswer,
+    ListingPart,
+    ListingsWanted,
     OwnJob,
     OwnJobRequest,
     OwnSnapshot,
@@ -127,6 +130,14 @@ class Client:
     def answer(self, question_id: str, answer: Answer) -> AnswerReceipt:
         """Answer a question, or say how far the answer is."""
         return self._call("POST", ANSWER_PATH.format(question_id=question_id), answer, AnswerReceipt)
+
+    def listings_wanted(self) -> ListingsWanted:
+        """Ask which snapshots the catalogue lacks."""
+        return self._call("GET", LISTINGS_PATH, None, ListingsWanted)
+
+    def listing(self, part: ListingPart) -> None:
+        """Hand over a part of a listing."""
+        self._call("POST", LISTINGS_PATH, part, None)
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""

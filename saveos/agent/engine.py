@@ -11,8 +11,11 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+
+from saveos.agent import engine_listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +36,8 @@ def main(argv: Sequence[str]) -> int:
     if borg.__version__ == BORG_VERSION:
         quicken(remote)
         count_changes(archiver.Archiver, archive.Statistics)
+        if listings := os.environ.get(engine_listing.VARIABLE):
+            engine_listing.install(archive, archiver, Path(listings))
     parent = os.environ.get(PARENT_VARIABLE, "")
     if parent.isdigit():
         threading.Thread(target=end_with, args=(int(parent),), daemon=True).start()

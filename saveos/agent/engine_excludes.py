@@ -48,8 +48,8 @@ def main() -> int:
     return 0
 
 
-def give_way() -> None:
-    """Let everything else on the host go first, and end with the daemon."""
+def give_way(cpu_seconds: int | None = CPU_SECONDS) -> None:
+    """Let everything else on the host go first, and end with the daemon, or after so many seconds of work."""
     parent = os.environ.get(PARENT_VARIABLE, "")
     lifeline.hold_to_parent()
     if parent.isdigit() and os.getppid() != int(parent) and not is_frozen():
@@ -58,7 +58,8 @@ def give_way() -> None:
         import resource  # noqa: PLC0415
 
         os.nice(NICENESS)
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+        if cpu_seconds is not None:
+            resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
     if parent.isdigit():
         threading.Thread(target=end_with, args=(int(parent),), daemon=True).start()
 

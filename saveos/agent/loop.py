@@ -13,6 +13,7 @@ from saveos.agent import enrol, lifeline, locks, system
 from saveos.agent.answers import Answers
 from saveos.agent.client import Client
 from saveos.agent.failures import Failure, Refused
+from saveos.agent.listing_starter import ListingSender
 from saveos.agent.reports import send_kept
 from saveos.agent.work import Work
 from saveos.protocol import ExitCode
@@ -42,6 +43,7 @@ class Daemon:
         self._is_listening = False
         self._work: Work | None = None
         self._answers = Answers(home, lambda: self._config)
+        self._listings = ListingSender(home)
         self._back_off = FIRST_BACK_OFF_SECONDS
         self._wait_seconds = config.heartbeat_seconds
 
@@ -60,6 +62,7 @@ class Daemon:
             while not self._stopping.is_set():
                 self._turn()
         self._answers.stop()
+        self._listings.stop()
         return int(ExitCode.DONE)
 
     def stop(self) -> None:
@@ -104,6 +107,8 @@ class Daemon:
     def _follow(self, answer: HeartbeatAnswer) -> bool:
         """Do what the appliance wants; return whether the connection is to be opened anew."""
         self._answers.take(answer.questions)
+        if answer.listing_wanted:
+            self._listings.start()
         if answer.renew:
             self._config = enrol.renew(self._home, self._config)
             log.info("The certificate has been renewed.")
@@ -120,6 +125,8 @@ class Daemon:
             return True
         report = self._work.perform()
         self._work = None
+        if report.archive is not None:
+            self._listings.start()
         log.info("Job %s ended: %s. %s", answer.assignment.job_id, report.outcome, report.message)
         return True
 

@@ -45,6 +45,8 @@ class Home:
         self.state = self.folder / "state"
         self.borg = self.state / "borg"
         self.reports = self.state / "reports"
+        self.listings = self.state / "listings"
+        self.listings_lock = self.state / "listings.lock"
         self.writer_lock = self.state / "writer.lock"
         self.daemon_lock = self.state / "daemon.lock"
 
@@ -54,7 +56,7 @@ class Home:
 
     def prepare(self) -> None:
         """Make the folders, for their owner alone."""
-        for folder in (self.folder, self.state, self.borg, self.reports):
+        for folder in (self.folder, self.state, self.borg, self.reports, self.listings):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with contextlib.suppress(OSError):
             self.folder.chmod(0o700)

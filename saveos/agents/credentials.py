@@ -64,6 +64,7 @@ def authenticate(database: Database, peer: Peer | None, token_text: str) -> Agen
         serial=peer.serial,
         is_renewal_due=clock.now() >= renew_moment(clock.from_text(row["issued_at"]), expires_at),
         state=AgentState(row["state"]),
+        is_listing_wanted=bool(row["listings_wanted"]),
     )
 
 

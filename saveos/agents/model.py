@@ -88,6 +88,7 @@ class AgentIdentity(msgspec.Struct, frozen=True, kw_only=True):
     serial: str
     is_renewal_due: bool
     state: AgentState
+    is_listing_wanted: bool = False  # of a snapshot that the catalogue lacks
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):

@@ -162,6 +162,7 @@ class AgentsThemselves(Controller):
             renew=agent.is_renewal_due,
             escrow_wanted=agent.state == "enrolled",
             questions=wanted.questions,
+            listing_wanted=agent.is_listing_wanted,
         )
 
     @post("/renew", summary="Renew the certificate", status_code=200, sync_to_thread=True, responses=documented(409))

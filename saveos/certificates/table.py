@@ -36,10 +36,11 @@ def insert_agent_certificate(
 
 
 def by_thumbprint(connection: sqlite3.Connection, thumbprint: str) -> sqlite3.Row | None:
-    """Return agent_id, tenant_id, token_hash, issued_at, expires_at, revoked_at and the agent's state and hostname."""
+    """Return agent_id, tenant_id, token_hash, the moments of a certificate, and its agent's state, hostname and wants."""
     return one(
         connection,
-        "SELECT c.agent_id, c.tenant_id, c.token_hash, c.issued_at, c.expires_at, c.revoked_at, a.state, a.hostname"
+        "SELECT c.agent_id, c.tenant_id, c.token_hash, c.issued_at, c.expires_at, c.revoked_at, a.state, a.hostname,"
+        " a.listings_wanted"
         " FROM certificates c JOIN agents a ON a.id = c.agent_id WHERE c.thumbprint = ?",
         (thumbprint,),
     )

@@ -181,6 +181,20 @@ CREATE INDEX provisionings_open ON provisionings(tenant_id, expires_at) WHERE sp
 """
 
 
+CATALOGUES = """
+ALTER TABLE tenants ADD COLUMN names TEXT NOT NULL DEFAULT 'readable';
+ALTER TABLE agents ADD COLUMN listings_wanted INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE listings (
+    snapshot_id TEXT PRIMARY KEY REFERENCES snapshots(id) ON DELETE CASCADE,
+    tenant_id TEXT NOT NULL REFERENCES tenants(id), agent_id TEXT NOT NULL REFERENCES agents(id), state TEXT NOT NULL,
+    base TEXT NOT NULL, received_at TEXT NOT NULL, indexed_at TEXT, entries_count INTEGER NOT NULL DEFAULT 0,
+    message TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX listings_by_agent ON listings(agent_id, snapshot_id);
+CREATE INDEX listings_waiting ON listings(snapshot_id) WHERE state = 'waiting';
+"""
+
+
 @migrations()
 def m001_the_spine(db: UtilsDatabase) -> None:
     """Tenants, people, hosts, jobs, snapshots, certificates, the audit log."""
@@ -212,6 +226,12 @@ def m004_measurements(db: UtilsDatabase) -> None:
 def m005_the_downloads(db: UtilsDatabase) -> None:
     """Rights to enrol that were made together; a right can be withdrawn."""
     _execute(db, DOWNLOADS)
+
+
+@migrations()
+def m006_the_catalogue(db: UtilsDatabase) -> None:
+    """Which snapshots the catalogues hold, which hosts are to send listings, and whether names may be read here."""
+    _execute(db, CATALOGUES)
 
 
 def _execute(db: UtilsDatabase, statements: str) -> None:

@@ -23,8 +23,9 @@ from saveos.policies import due
 from saveos.policies import table as policies
 from saveos.protocol import AgentId, BackupOrder, JobId, JobReport, Kind, SnapshotId
 from saveos.repositories import keys
-from saveos.snapshots import table
+from saveos.snapshots import table, table_listings
 from saveos.snapshots.model import Snapshot, SnapshotKind
+from saveos.snapshots.table_listings import Want
 
 if TYPE_CHECKING:
     import sqlite3
@@ -194,6 +195,7 @@ def record_end(connection: sqlite3.Connection, job: Job, state: State, report: J
             warnings_count=report.warnings_count,
         ),
     )
+    table_listings.want(connection, job.agent_id, Want.NEWEST)
 
 
 def of_agent(

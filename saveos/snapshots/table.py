@@ -49,6 +49,12 @@ def get(connection: sqlite3.Connection, snapshot_id: str, tenant_id: TenantId) -
     return _to_snapshot(row) if row else None
 
 
+def by_archive(connection: sqlite3.Connection, agent_id: str, archive: str) -> Snapshot | None:
+    """Return an agent's snapshot of an archive's name."""
+    row = one(connection, "SELECT * FROM snapshots WHERE agent_id = ? AND archive = ?", (agent_id, archive))
+    return _to_snapshot(row) if row else None
+
+
 def of_agent(connection: sqlite3.Connection, agent_id: str, *, before: str = "", limit: int = 500) -> list[Snapshot]:
     """Return an agent's snapshots, newest first; `before`: only those older than this id."""
     rows = many(

@@ -1,0 +1,54 @@
+"""Open catalogues, kept open between questions: to open one costs more than to ask it."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from saveos.snapshots import table_catalogue_reading as table
+from saveos.snapshots.catalogue_reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+IDLE_LIMIT = 256
+
+_idle: OrderedDict[tuple[str, int], sqlite3.Connection] = OrderedDict()  # by path and inode: a rebuilt one is another
+_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[Reader | None]:
+    """Lend an open catalogue, in one state from beginning to end; None when there is none."""
+    try:
+        key = (str(path), path.stat().st_ino)
+        with _lock:
+            connection = _idle.pop(key, None)
+        if connection is None:
+            connection = table.open_to_read(path)
+        connection.execute("BEGIN")
+        reader = Reader(connection)
+    except (FileNotFoundError, sqlite3.OperationalError):
+        yield None
+        return
+    try:
+        yield reader
+    except BaseException:
+        connection.close()
+        raise
+    connection.execute("COMMIT")
+    _keep(key, connection)
+
+
+def _keep(key: tuple[str, int], connection: sqlite3.Connection) -> None:
+    with _lock:
+        former = _idle.pop(key, None)
+        _idle[key] = connection
+        oldest = _idle.popitem(last=False)[1] if len(_idle) > IDLE_LIMIT else None
+    for unneeded in (former, oldest):
+        if unneeded is not None:
+            unneeded.close()

@@ -1,0 +1,156 @@
+"""All SQL that reads a catalogue. `k` is a moment; what holds at `k` has first <= k <= last."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+from saveos.database.connection import many, one
+from saveos.snapshots.table_catalogue import OPEN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+CACHE_KIB = 1024
+_VERSION = "v.first, v.last, v.kind, v.size, v.modified, v.mode, v.place"
+_AT = "v.node = n.id AND v.first <= {0} AND v.last >= {0}"
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open a catalogue; it is never changed through this. Raises sqlite3.OperationalError when there is none."""
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA query_only=ON")
+    connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+    return connection
+
+
+def moments(connection: sqlite3.Connection) -> list[sqlite3.Row]:
+    """Return all moments in their order: k, snapshot_id, at, entries_count."""
+    return many(connection, "SELECT k, snapshot_id, at, entries_count FROM moments ORDER BY k")
+
+
+def node(connection: sqlite3.Connection, parent: int, name: bytes, is_leaf: int) -> int | None:
+    """Return the id of a name in a folder."""
+    row = one(connection, "SELECT id FROM nodes WHERE parent = ? AND is_leaf = ? AND name = ?", (parent, is_leaf, name))
+    return row["id"] if row else None
+
+
+def upward(connection: sqlite3.Connection, node_id: int) -> sqlite3.Row | None:
+    """Return parent and name of a node."""
+    return one(connection, "SELECT parent, name, is_leaf FROM nodes WHERE id = ?", (node_id,))
+
+
+def children(
+    connection: sqlite3.Connection, parent: int, k: int, after: tuple[int, bytes] | None, limit: int
+) -> list[sqlite3.Row]:
+    """Return what a folder holds at k, folders first, then by name; `after`: is_leaf and name of the last one."""
+    return many(
+        connection,
+        f"SELECT n.id, n.is_leaf, n.name, {_VERSION} FROM nodes n CROSS JOIN versions v"
+        f" WHERE n.parent = :parent AND (n.is_leaf, n.name) > (:leaf, :name) AND {_AT.format(':k')}"
+        " ORDER BY n.parent, n.is_leaf, n.name LIMIT :limit",
+        {
+            "parent": parent,
+            "k": k,
+            "leaf": after[0] if after else -1,
+            "name": after[1] if after else b"",
+            "limit": limit,
+        },
+    )
+
+
+def version_at(connection: sqlite3.Connection, node_id: int, k: int) -> sqlite3.Row | None:
+    """Return a node's version at k."""
+    return one(
+        connection,
+        f"SELECT n.id, n.is_leaf, n.name, {_VERSION} FROM nodes n JOIN versions v ON {_AT.format(':k')}"
+        " WHERE n.id = :node",
+        {"node": node_id, "k": k},
+    )
+
+
+def versions(connection: sqlite3.Connection, node_ids: Sequence[int]) -> list[sqlite3.Row]:
+    """Return all versions of some nodes, newest first."""
+    marks = ", ".join("?" * len(node_ids))
+    return many(
+        connection,
+        f"SELECT v.node, {_VERSION} FROM versions v WHERE v.node IN ({marks}) ORDER BY v.first DESC",
+        node_ids,
+    )
+
+
+def total(connection: sqlite3.Connection, folder: int, k: int) -> tuple[int, int]:
+    """Return files and bytes of a folder at k, however deep."""
+    row = one(
+        connection,
+        "SELECT files_count, bytes FROM totals WHERE node = ? AND k <= ? ORDER BY k DESC LIMIT 1",
+        (folder, k),
+    )
+    return (row["files_count"], row["bytes"]) if row else (0, 0)
+
+
+def totals(connection: sqlite3.Connection, folder: int) -> list[sqlite3.Row]:
+    """Return k, files_count, bytes for each moment at which something in a folder changed."""
+    return many(connection, "SELECT k, files_count, bytes FROM totals WHERE node = ? ORDER BY k", (folder,))
+
+
+def is_touched(connection: sqlite3.Connection, folder: int, older: int, newer: int) -> bool:
+    """Return whether anything in a folder changed after one moment, up to another."""
+    statement = "SELECT 1 FROM totals WHERE node = ? AND k > ? AND k <= ? LIMIT 1"
+    return one(connection, statement, (folder, older, newer)) is not None
+
+
+def children_of_both(
+    connection: sqlite3.Connection,
+    parent: int,
+    moments_compared: tuple[int, int],
+    after: tuple[int, bytes] | None,
+    limit: int,
+) -> list[sqlite3.Row]:
+    """Return what a folder holds at k or at another moment (the version of k if there is one), as `children`."""
+    k, other = moments_compared
+    return many(
+        connection,
+        f"SELECT n.id, n.is_leaf, n.name, {_VERSION} FROM nodes n CROSS JOIN versions v ON v.node = n.id AND v.first ="
+        " coalesce((SELECT a.first FROM versions a WHERE a.node = n.id AND a.first <= :k AND a.last >= :k),"
+        " (SELECT b.first FROM versions b WHERE b.node = n.id AND b.first <= :other AND b.last >= :other))"
+        " WHERE n.parent = :parent AND (n.is_leaf, n.name) > (:leaf, :name)"
+        " ORDER BY n.parent, n.is_leaf, n.name LIMIT :limit",
+        {
+            "parent": parent,
+            "k": k,
+            "other": other,
+            "leaf": after[0] if after else -1,
+            "name": after[1] if after else b"",
+            "limit": limit,
+        },
+    )
+
+
+def changed_nodes(connection: sqlite3.Connection, older: int, newer: int, after: int, limit: int) -> list[int]:
+    """Return the ids, in their order, of nodes of which a version began or ended between two moments."""
+    rows = many(
+        connection,
+        "SELECT node FROM versions INDEXED BY versions_begun WHERE first > 1 AND first > :older AND first <= :newer"
+        " AND node > :after UNION SELECT node FROM versions INDEXED BY versions_ended"
+        f" WHERE last < {OPEN} AND last >= :older AND last < :newer AND node > :after ORDER BY 1 LIMIT :limit",
+        {"older": older, "newer": newer, "after": after, "limit": limit},
+    )
+    return [row["node"] for row in rows]
+
+
+def blocks(connection: sqlite3.Connection, match: str, after: int) -> Iterator[int]:
+    """Give the blocks, in their order, in which all trigrams of a query are."""
+    for row in connection.execute(
+        "SELECT rowid FROM names WHERE names MATCH ? AND rowid > ? ORDER BY rowid", (match, after)
+    ):
+        yield row["rowid"]
+
+
+def nodes_between(connection: sqlite3.Connection, first: int, last: int) -> list[tuple[Any, ...]]:
+    """Return (id, parent, name) of the nodes with ids from first to last."""
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    return cursor.execute("SELECT id, parent, name FROM nodes WHERE id BETWEEN ? AND ?", (first, last)).fetchall()

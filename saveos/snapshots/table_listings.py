@@ -1,0 +1,159 @@
+"""All SQL on listings: which snapshots the catalogues hold, and which hosts are to send some."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from saveos import clock
+from saveos.database.connection import many, one
+from saveos.protocol import AgentId, SnapshotId, TenantId
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+class Want(IntEnum):
+    """Which listings a host is to send."""
+
+    NOTHING = 0
+    NEWEST = 1  # of the snapshots after the last one that is here; of the newest one when none is
+    ALL = 2
+
+
+class ListingState(StrEnum):
+    """How far a listing is."""
+
+    WAITING = "waiting"  # it is here, to be brought into the catalogue
+    INDEXED = "indexed"
+    SEALED = "sealed"  # it is here, encrypted
+    FAILED = "failed"  # it is of no use
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a snapshot's listing."""
+
+    snapshot_id: SnapshotId
+    tenant_id: TenantId
+    agent_id: AgentId
+    archive: str
+    started_at: datetime
+    state: ListingState
+    base: str
+    entries_count: int
+    message: str
+
+
+_LISTING = "SELECT l.*, s.archive, s.started_at FROM listings l JOIN snapshots s ON s.id = l.snapshot_id"
+
+
+def insert(connection: sqlite3.Connection, values: dict[str, str]) -> None:
+    """Add a listing: snapshot_id, tenant_id, agent_id, state, base, message."""
+    connection.execute(
+        "INSERT INTO listings (snapshot_id, tenant_id, agent_id, state, base, message, received_at)"
+        " VALUES (:snapshot_id, :tenant_id, :agent_id, :state, :base, :message, :received_at)",
+        {**values, "received_at": clock.to_text(clock.now())},
+    )
+
+
+def get(connection: sqlite3.Connection, snapshot_id: str) -> Listing | None:
+    """Return a snapshot's listing."""
+    return _listing(one(connection, f"{_LISTING} WHERE l.snapshot_id = ?", (snapshot_id,)))
+
+
+def head(connection: sqlite3.Connection, agent_id: str) -> Listing | None:
+    """Return an agent's newest listing that is of use: the next difference builds on it."""
+    return _listing(
+        one(
+            connection,
+            f"{_LISTING} WHERE l.agent_id = ? AND l.state <> 'failed' ORDER BY l.snapshot_id DESC LIMIT 1",
+            (agent_id,),
+        )
+    )
+
+
+def waiting(connection: sqlite3.Connection) -> Listing | None:
+    """Return the listing to be indexed next: the oldest."""
+    return _listing(one(connection, f"{_LISTING} WHERE l.state = 'waiting' ORDER BY l.snapshot_id LIMIT 1"))
+
+
+def counts(connection: sqlite3.Connection, agent_id: str) -> dict[str, int]:
+    """Return how many listings of an agent are in which state, and under "" how many snapshots have none."""
+    rows = many(
+        connection,
+        "SELECT coalesce(l.state, '') AS state, count(*) AS count FROM snapshots s"
+        " LEFT JOIN listings l ON l.snapshot_id = s.id WHERE s.agent_id = ? GROUP BY 1",
+        (agent_id,),
+    )
+    return {row["state"]: row["count"] for row in rows}
+
+
+def set_ended(
+    connection: sqlite3.Connection, snapshot_id: str, state: ListingState, *, entries_count: int = 0, message: str = ""
+) -> None:
+    """Keep how the indexing of a listing ended."""
+    connection.execute(
+        "UPDATE listings SET state = ?, entries_count = ?, message = ?, indexed_at = ? WHERE snapshot_id = ?",
+        (state.value, entries_count, message, clock.to_text(clock.now()), snapshot_id),
+    )
+
+
+def lacking(connection: sqlite3.Connection, agent_id: str, want: Want) -> list[str]:
+    """Return the archives whose listings an agent is to send, oldest first."""
+    rows = many(
+        connection,
+        "SELECT s.archive FROM snapshots s WHERE s.agent_id = ?1 AND s.id >"
+        " coalesce((SELECT max(l.snapshot_id) FROM listings l WHERE l.agent_id = ?1), '') ORDER BY s.id LIMIT 10000",
+        (agent_id,),
+    )
+    archives = [row["archive"] for row in rows]
+    if want is Want.NEWEST and not _has_any(connection, agent_id):
+        return archives[-1:]
+    return archives if want is not Want.NOTHING else []
+
+
+def wanted(connection: sqlite3.Connection, agent_id: str) -> Want:
+    """Return which listings an agent is to send."""
+    row = one(connection, "SELECT listings_wanted FROM agents WHERE id = ?", (agent_id,))
+    return Want(row["listings_wanted"]) if row else Want.NOTHING
+
+
+def want(connection: sqlite3.Connection, agent_id: str, what: Want) -> None:
+    """Ask an agent for listings; who is asked for all is not asked for less."""
+    connection.execute(
+        "UPDATE agents SET listings_wanted = ? WHERE id = ? AND (? = 0 OR listings_wanted < ?)",
+        (what.value, agent_id, what.value, what.value),
+    )
+
+
+def forget_all(connection: sqlite3.Connection, agent_id: str) -> None:
+    """Forget an agent's listings."""
+    connection.execute("DELETE FROM listings WHERE agent_id = ?", (agent_id,))
+
+
+def agents_with_any(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Return (tenant id, agent id) of each host with an indexed listing."""
+    rows = many(connection, "SELECT DISTINCT tenant_id, agent_id FROM listings WHERE state = 'indexed'")
+    return [(row["tenant_id"], row["agent_id"]) for row in rows]
+
+
+def names_of_tenant(connection: sqlite3.Connection, tenant_id: str) -> str:
+    """Return whether the appliance may read names: "readable" or "sealed"."""
+    row = one(connection, "SELECT names FROM tenants WHERE id = ?", (tenant_id,))
+    return str(row["names"]) if row else "readable"
+
+
+def set_names_of_tenant(connection: sqlite3.Connection, tenant_id: str, names: str) -> None:
+    """Keep whether the appliance may read names."""
+    connection.execute("UPDATE tenants SET names = ? WHERE id = ?", (names, tenant_id))
+
+
+def _has_any(connection: sqlite3.Connection, agent_id: str) -> bool:
+    return one(connection, "SELECT 1 FROM listings WHERE agent_id = ? LIMIT 1", (agent_id,)) is not None
+
+
+def _listing(row: sqlite3.Row | None) -> Listing | None:
+    return msgspec.convert(dict(row), Listing) if row else None

@@ -1,0 +1,105 @@
+"""Brings received listings into the catalogues: one at a time, oldest first, each by a process of its own.
+
+The listings table is the queue: what a killed appliance had in hand is simply done again.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from saveos.errors import Unavailable
+from saveos.snapshots import catalogue_files as files
+from saveos.snapshots import rebuilding, table_listings
+from saveos.snapshots.indexing import Ending, Order
+
+if TYPE_CHECKING:
+    from saveos.config import Settings
+    from saveos.database.connection import Database
+    from saveos.snapshots.table_listings import Listing
+
+log = logging.getLogger("saveos.indexing")
+LOOK_SECONDS = 0.25
+AGAIN_SECONDS = 10.0  # after a failure that is not the listing's: the disk is full, the process was killed
+
+
+class Indexer:
+    """The thread that looks after received listings."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        """Do nothing until `start`."""
+        self._settings, self._database = settings, database
+        self._stopping = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._work, name="indexing", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; a listing in hand is begun anew by the next start."""
+        self._stopping.set()
+        process = self._process
+        if process is not None:
+            process.kill()
+        self._thread.join()
+
+    def _work(self) -> None:
+        wait = 0.0
+        try:
+            rebuilding.ask_for_lost(self._database, self._settings)
+        except (Unavailable, OSError):
+            log.exception("Catalogues could not be looked for.")
+        while not self._stopping.wait(wait):
+            wait = LOOK_SECONDS
+            try:
+                while not self._stopping.is_set():
+                    listing = table_listings.waiting(self._database.read)
+                    if listing is None:
+                        break
+                    self._index(listing)
+            except Exception:
+                log.exception("A listing could not be indexed; it is tried again.")
+                wait = AGAIN_SECONDS
+
+    def _index(self, listing: Listing) -> None:
+        folder = files.incoming(self._settings, listing.tenant_id, listing.agent_id) / listing.snapshot_id
+        order = Order(
+            catalogue=str(files.catalogue(self._settings, listing.tenant_id, listing.agent_id)),
+            parts=str(folder),
+            snapshot_id=listing.snapshot_id,
+            archive=listing.archive,
+            at=listing.started_at.isoformat(),
+            base=listing.base,
+        )
+        ending = self._run(order)
+        if ending is None:
+            return
+        if ending.code:
+            log.warning("The listing of %s is of no use: %s", listing.archive, ending.message)
+        rebuilding.record_end(self._database, listing, ending)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _run(self, order: Order) -> Ending | None:
+        """Let the process do it; None when we are stopping. Raises RuntimeError when it died."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "saveos.snapshots.indexing"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        output, errors = self._process.communicate(msgspec.json.encode(order))
+        code, self._process = self._process.returncode, None
+        if self._stopping.is_set() and code:
+            return None
+        if code:
+            message = f"The indexing process ended with {code}: {errors.decode(errors='replace')[-2000:]}"
+            raise RuntimeError(message)
+        return msgspec.json.decode(output, type=Ending)
