@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from nicegui import ui
 
-from saveos.protocol import EntryKind
-from saveos.ui import components, downloading, names
+from saveos.snapshots.catalogue_model import ItemKind
+from saveos.ui import components, downloading, entry_cells, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from saveos.snapshots.catalogue import Entry
+    from saveos.snapshots.catalogue_model import Entry
     from saveos.snapshots.model import ListedSnapshot
     from saveos.ui.frame import Visit
     from saveos.ui.pages.restore import Dialog
@@ -66,9 +66,8 @@ class Basket:
 
     def _draw_group(self, snapshot: ListedSnapshot, chosen: dict[str, Entry]) -> None:
         visit, say, words = self._visit, self._visit.say, self._visit.words
-        size = sum(entry.size_bytes for entry in chosen.values() if entry.kind is EntryKind.FILE)
-        has_folder = any(entry.kind is EntryKind.FOLDER for entry in chosen.values())
-        parts = [words.count("basket.entries", len(chosen)), say("basket.with_folders") if has_folder else words.size(size)]
+        size = sum(entry.size_bytes for entry in chosen.values())
+        parts = [words.count("basket.entries", len(chosen)), words.size(size)]
         whose = f"{snapshot.hostname}, {words.exact(snapshot.started_at)}"
         with components.element("div", "bulk", role="group", aria_label=whose):
             components.text("span", whose, "strong")

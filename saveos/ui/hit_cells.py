@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from saveos.protocol import EntryKind
 from saveos.ui import entry_cells, names
-from saveos.ui.grid import Act, Cell, Column, Row, moment
+from saveos.ui.grid import Cell, Column, Row, moment
 
 if TYPE_CHECKING:
-    from saveos.snapshots.catalogue import Hit
+    from saveos.snapshots.catalogue_model import Hit
     from saveos.ui.words import Words
 
 FOLDER = "folder"
@@ -42,21 +41,12 @@ def row(words: Words, hit: Hit, *, may_restore: bool, may_tick: bool) -> Row:
         cells={
             "name": Cell(text=name, sub=f"/{names.short(names.folder_of(hit.path))}", act=FOLDER),
             "host": Cell(text=hit.hostname, href=f"/agents/{hit.agent_id}"),
-            "size": Cell(text=words.size(hit.size_bytes) if hit.kind is EntryKind.FILE else ""),
+            "size": Cell(text=words.size(hit.size_bytes) if hit.kind in entry_cells.FILES else ""),
             "modified": Cell(text=words.exact(hit.modified_at) if hit.modified_at else ""),
             "held": Cell(text=words.say("search.in_latest"), mood="good")
             if hit.is_in_latest
             else moment(words, hit.newest_at, sub=words.say("search.last_held")),
-            "acts": Cell(acts=_acts(words, hit, name, may_restore=may_restore)),
+            "acts": Cell(acts=entry_cells.acts(words, hit.kind, name, may_restore=may_restore)),
         },
     )
 
-
-def _acts(words: Words, hit: Hit, name: str, *, may_restore: bool) -> tuple[Act, ...]:
-    if hit.kind is not EntryKind.FILE:
-        return ()
-    download, versions = words.say("entry.download"), words.say("entry.versions")
-    shown = Act(id=entry_cells.VERSIONS, label=versions, aria=f"{versions} {name}", classes="quiet")
-    if not may_restore:
-        return (shown,)
-    return (Act(id=entry_cells.DOWNLOAD, label=download, aria=f"{download} {name}"), shown)

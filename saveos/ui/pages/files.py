@@ -8,13 +8,16 @@ from nicegui import Client, ui
 
 from saveos.identity.principals import Permission
 from saveos.snapshots import backup, catalogue, listing
-from saveos.ui import basket, catalogue_words, components, downloading, entry_cells, frame, names, search_box
+from saveos.snapshots.catalogue_model import CatalogueState
+from saveos.ui import basket, components, downloading, entry_cells, frame, names, search_box
+from saveos.ui import looking as catalogues
 from saveos.ui.grid import Grid
+from saveos.ui.looking import look
 from saveos.ui.pages import restore
 from saveos.ui.slider import Mark, Slider
 
 if TYPE_CHECKING:
-    from saveos.snapshots.catalogue import Entry
+    from saveos.snapshots.catalogue_model import Entry
     from saveos.snapshots.model import Snapshot
     from saveos.ui.frame import Board, Visit
 
@@ -82,30 +85,31 @@ class FilesPage(frame.Page):
             await self._show()
 
     async def _show(self) -> None:
-        page = await self.visit.ask(catalogue.folder, self._id, self._path, limit=PART, compare=self._older())
-        self._is_shown = page.state is catalogue.State.INDEXED
+        page = await look(self.visit, catalogue.folder, self._id, self._path, limit=PART, compare=self._older())
+        self._is_shown = page.state is CatalogueState.INDEXED
         self._entries = {entry.path: entry for entry in page.entries}
         self._next = page.next_after
         await self._show_moments()
         self._show_way()
         self._show_rows()
-        said = catalogue_words.state(self.visit.words, page.state, self._snapshot.hostname)
+        said = catalogues.state(self.visit.words, page.state, self._snapshot.hostname)
         if not said and not page.entries:
             said = self.visit.say("browser.empty")
         self._state.show(said)
         components.dress(self._state, "notice" if said else "notice hidden")
 
     async def _show_more(self) -> None:
-        page = await self.visit.ask(
-            catalogue.folder, self._id, self._path, after=self._next or "", limit=PART, compare=self._older()
+        following, older = self._next or "", self._older()
+        page = await look(
+            self.visit, catalogue.folder, self._id, self._path, after=following, limit=PART, compare=older
         )
         self._entries |= {entry.path: entry for entry in page.entries}
         self._next = page.next_after
         self._show_rows()
 
     async def _show_moments(self) -> None:
-        changed = await self.visit.ask(catalogue.timeline, self._snapshot.agent_id, self._path)
-        words = self.visit.words
+        moments = await look(self.visit, catalogue.timeline, self._snapshot.agent_id, self._path)
+        changed, words = {moment.snapshot_id for moment in moments}, self.visit.words
         marks = [Mark(id=moment.id, label=words.exact(moment.started_at), changed=moment.id in changed) for moment in self._moments]
         self._slider.show(marks, self._id)
 
@@ -129,8 +133,8 @@ class FilesPage(frame.Page):
         words, may = self.visit.words, self.visit.principal.may(Permission.RESTORE)
         rows = []
         for entry in self._entries.values():
-            is_free = may and not self._basket.holds(self._id, entry.path)
-            rows.append(entry_cells.row(words, entry, may_restore=may, may_tick=is_free))
+            within = self._basket.holds(self._id, entry.path)
+            rows.append(entry_cells.row(words, entry, may_restore=may, within=within))
         self._grid.show(rows)
         self._show_ticks()
         components.dress(self._more, "button" if self._next else "button hidden")

@@ -11,9 +11,10 @@ from saveos.identity.principals import Permission
 from saveos.snapshots import catalogue
 from saveos.ui import components, downloading, entry_cells, frame, names
 from saveos.ui.grid import Act, Cell, Column, Grid, Row
+from saveos.ui.looking import look
 
 if TYPE_CHECKING:
-    from saveos.snapshots.catalogue import Version
+    from saveos.snapshots.catalogue_model import Version
     from saveos.ui.frame import Board, Visit
 
 FOLDER = "folder"
@@ -67,7 +68,7 @@ class VersionsPage(frame.Page):
         if self._is_shown:
             return
         self._is_shown = True
-        self._versions = await self.visit.ask(catalogue.versions, self._agent_id, self._path)
+        self._versions = await look(self.visit, catalogue.versions, self._agent_id, self._path)
         self._grid.show([self._row(number, version) for number, version in enumerate(self._versions)])
         components.dress(self._none, "notice hidden" if self._versions else "notice")
 
@@ -95,5 +96,5 @@ class VersionsPage(frame.Page):
         if act == FOLDER:
             ui.navigate.to(names.files_url(version.last_snapshot_id, names.folder_of(self._path)))
         elif act == entry_cells.DOWNLOAD:
-            entry = await self.visit.ask(catalogue.entry, version.last_snapshot_id, self._path)
+            entry = await look(self.visit, catalogue.entry, version.last_snapshot_id, self._path)
             ui.download.from_url(await downloading.offer(self.visit, version.last_snapshot_id, (entry,)))
