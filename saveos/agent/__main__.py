@@ -36,6 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from saveos.agent import engine_excludes  # noqa: PLC0415
 
         return engine_excludes.main()
+    if words[:1] == ["read"]:
+        from saveos.agent import engine_read  # noqa: PLC0415
+
+        return engine_read.main()
     return _run(words)
 
 

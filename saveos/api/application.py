@@ -25,6 +25,7 @@ from saveos.api.policies import Policies
 from saveos.api.problems import HANDLERS
 from saveos.api.provisionings import Provisionings
 from saveos.api.questions import Answers, Questions
+from saveos.api.reading import Downloads, HostStreams
 from saveos.api.session import Session
 from saveos.api.settings import ApplianceSettings
 from saveos.api.snapshots import Snapshots
@@ -46,6 +47,8 @@ def build(parts: Parts) -> Litestar:
             Snapshots,
             Questions,
             Answers,
+            Downloads,
+            HostStreams,
             Policies,
             Session,
             ApplianceSettings,
