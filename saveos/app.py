@@ -14,6 +14,7 @@ import msgspec
 import uvicorn
 
 from saveos.agents.pulse import Pulse
+from saveos.agents.streams import Streams
 from saveos.agents.waiting import Waiting
 from saveos.api import application
 from saveos.certificates import authority as authorities
@@ -137,6 +138,7 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
         authority=authority,
         waiting=waiting,
         pulse=Pulse(),
+        streams=Streams(),
         endings=ENDINGS,
         standing=standing,
         sessions=sessions,

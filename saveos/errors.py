@@ -4,11 +4,12 @@ SaveOSError                     code, message for a person, context for the log
 ├─ InvalidRequest      400      a value is wrong; names the field
 ├─ NotAuthenticated    401      ├─ TokenSpent · TokenExpired
 ├─ NotAllowed          403      ├─ QuotaExceeded · MethodRefused
-├─ NotFound            404
+├─ NotFound            404      ├─ PathNotFound
 ├─ Conflict            409      ├─ AlreadyEnrolled · IllegalTransition · RepositoryLocked · AlreadyRunning
-│                               └─ PlatformUnavailable · HostOffline
+│                               └─ PlatformUnavailable · HostOffline · OfflineAndSealed · NotAFile
+├─ RangeWrong          416      the file does not have these bytes
 ├─ TooMany             429      slow down; says for how many seconds
-├─ EngineError         502      borg: rc, msgid, last lines
+├─ EngineError         502      borg: rc, msgid, last lines  ├─ SnapshotDamaged
 ├─ StorageError        502      S3
 ├─ HostError           502      the agent on the appliance's own machine: what it said
 ├─ CertificateError    500
@@ -82,6 +83,12 @@ class NotFound(SaveOSError):
     status = 404
 
 
+class PathNotFound(NotFound):
+    """A snapshot does not hold this path."""
+
+    code = "path-not-found"
+
+
 class Conflict(SaveOSError):
     """The thing is not in a state for this."""
 
@@ -126,6 +133,25 @@ class HostOffline(Conflict):
     code = "host-offline"
 
 
+class OfflineAndSealed(Conflict):
+    """A host's key is sealed, and the host is not there to use its own."""
+
+    code = "host-offline-and-sealed"
+
+
+class NotAFile(Conflict):
+    """A folder or a link cannot be sent as itself."""
+
+    code = "not-a-file"
+
+
+class RangeWrong(SaveOSError):
+    """The file does not have the bytes asked for; `whole_bytes` in the context is what it has."""
+
+    code = "range-not-satisfiable"
+    status = 416
+
+
 class TooMany(SaveOSError):
     """Asked too often; `retry_seconds` in the context says when to try again."""
 
@@ -138,6 +164,12 @@ class EngineError(SaveOSError):
 
     code = "engine-error"
     status = 502
+
+
+class SnapshotDamaged(EngineError):
+    """A part of what was backed up is not there as it was."""
+
+    code = "snapshot-damaged"
 
 
 class StorageError(SaveOSError):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from saveos.agents.pulse import Pulse
+from saveos.agents.streams import Streams
 from saveos.agents.waiting import Waiting
 from saveos.certificates.authority import Authority
 from saveos.certificates.issuance import public_key_pin
@@ -15,6 +16,7 @@ from saveos.config import Settings
 from saveos.database.connection import Database
 from saveos.installers import bases, requests
 from saveos.protocol import Kind, Platform, Stamp
+from saveos.snapshots.tickets import Tickets
 from saveos.standing import Standing
 
 if TYPE_CHECKING:
@@ -33,9 +35,12 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     authority: Authority
     waiting: Waiting
     pulse: Pulse
+    streams: Streams
     endings: Mapping[Kind, Any]
     standing: Standing
     sessions: Any = None  # the tunnel's registry, for the metrics
+    unlocks: Any = None  # the registry of opened keys
+    tickets: Tickets = msgspec.field(default_factory=Tickets)
 
     @property
     def addresses(self) -> tuple[str, ...]:

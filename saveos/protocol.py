@@ -36,6 +36,7 @@ ANSWER_PATH = "/api/v1/agents/self/answers/{question_id}"
 LISTINGS_PATH = "/api/v1/agents/self/listings"
 
 LISTING_PART_BYTES = 2 * 1024 * 1024
+STREAM_PATH = "/api/v1/agents/self/streams/{question_id}"
 
 STAMP_MAGIC = b"SAVEOSP1"  # ends a stamped executable: payload, its length as 8 bytes big-endian, this
 ESCROW_INFO = b"saveos repository key v1"  # HPKE info; the agent id follows it
@@ -307,12 +308,62 @@ class ExcludesTried(Wire, frozen=True, kw_only=True):
     message: LongText = ""
 
 
+class ReadForm(StrEnum):
+    """What comes of what was chosen: one file as itself, or all of it packed."""
+
+    FILE = "file"
+    ZIP = "zip"
+    TAR_ZST = "tar.zst"
+
+
+class Chosen(Wire, frozen=True, kw_only=True):
+    """A file, or a folder with all that is in it. `place`: the metadata chunk where it was first seen, a hint."""
+
+    path: EntryPath = ""
+    place: Count | None = None
+
+
+class ReadOrder(Wire, frozen=True, kw_only=True):
+    """What to read out of which archive. The range is for the form `file`, both ends included.
+
+    A negative `first_byte` counts from the end; no `last_byte` means to the end. `is_head_only`: no body.
+    """
+
+    archive: ShortText
+    chosen: Annotated[tuple[Chosen, ...], Meta(max_length=1000)] = ()
+    form: ReadForm = ReadForm.FILE
+    first_byte: Annotated[int, Meta(ge=-(2**62), le=2**62)] = 0
+    last_byte: Count | None = None
+    is_head_only: bool = False
+
+
+class ReadHead(Wire, frozen=True, kw_only=True):
+    """The first line of what is read, as JSON; then comes the body. `size_bytes`: of the body, None when not known.
+
+    `error_code` is empty or one of: path-not-found, not-a-file, range-not-satisfiable, damaged, snapshot-missing,
+    repository-missing, passphrase-wrong, unreachable, engine-error; then there is no body.
+    """
+
+    kind: EntryKind = EntryKind.OTHER
+    size_bytes: Count | None = None
+    first_byte: Count = 0
+    whole_bytes: Count = 0  # of the file
+    modified_at: datetime | None = None
+    mode: Count = 0
+    error_code: ShortText = ""
+    message: LongText = ""
+
+
+READ_HEAD_LIMIT = 32 * 1024  # bytes of that line
+
+
 class Question(Wire, frozen=True, kw_only=True):
-    """What a person who waits wants to know of this host; exactly one is set."""
+    """What a person who waits wants of this host; exactly one is set. `read` is answered by a stream."""
 
     question_id: QuestionId
     list_folder: ListFolder | None = None
     try_excludes: TryExcludes | None = None
+    read: ReadOrder | None = None
 
 
 class Answer(Wire, frozen=True, kw_only=True):
@@ -470,6 +521,7 @@ class JobReport(Wire, frozen=True, kw_only=True):
 
 
 # The tunnel: frames of a type byte and a length (big-endian), then so many bytes. § Borg over our own TLS.
+# A stream that answers a question is made of the same ones: DATA, PING and, when it is whole, EXIT.
 FRAME_HEADER = struct.Struct(">BI")
 FRAME_LIMIT = 1 << 20
 

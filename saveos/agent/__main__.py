@@ -40,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from saveos.agent import listing_sender  # noqa: PLC0415
 
         return listing_sender.main(words[1:])
+    if words[:1] == ["read"]:
+        from saveos.agent import engine_read  # noqa: PLC0415
+
+        return engine_read.main()
     return _run(words)
 
 

@@ -21,6 +21,7 @@ from saveos.agent.client import Client
 from saveos.agent.engine_excludes import Trial
 from saveos.agent.failures import Failure
 from saveos.agent.folders import list_folder
+from saveos.agent.reading import Readings
 from saveos.agent.settings import own_command
 from saveos.protocol import Answer, ExcludesTried, FolderListing
 
@@ -47,10 +48,14 @@ class Answers:
         self._home, self._config = home, config
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._readings = Readings(home, config)
 
     def take(self, questions: Sequence[Question]) -> None:
         """Begin to answer. What is one too many is left to run out on the appliance."""
         for question in questions:
+            if question.read is not None:
+                self._readings.take(question)
+                continue
             self._threads = [thread for thread in self._threads if thread.is_alive()]
             if len(self._threads) >= THREADS_LIMIT:
                 log.warning("Too many questions at once: one is not answered.")
@@ -63,6 +68,7 @@ class Answers:
         """Answer no more: the daemon ends, and waits a little for what counts to end too."""
         self._stopping.set()
         deadline = time.monotonic() + STOP_SECONDS
+        self._readings.stop(STOP_SECONDS)
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 

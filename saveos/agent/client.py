@@ -12,6 +12,7 @@ import msgspec
 
 from saveos import __version__
 from saveos.agent.failures import Failure, Refused
+from saveos.agent.upload import Upload
 from saveos.protocol import (
     AGENT_SERVER_NAME,
     ANSWER_PATH,
@@ -26,6 +27,7 @@ from saveos.protocol import (
     REGISTER_PATH,
     RENEW_PATH,
     REPORT_PATH,
+    STREAM_PATH,
     Answer,
     AnswerReceipt,
     Enrolment,
@@ -139,6 +141,21 @@ class Client:
         """Hand over a part of a listing."""
         self._call("POST", LISTINGS_PATH, part, None)
 
+    def stream(self, question_id: str) -> Upload:
+        """Begin to answer a question with a stream, on a connection of its own. Raises Failure `unreachable`."""
+        try:
+            connection = self._open()
+            connection.sock.settimeout(ANSWER_SECONDS)
+            connection.putrequest("POST", STREAM_PATH.format(question_id=question_id))
+            for name, value in self._headers().items():
+                connection.putheader(name, value)
+            connection.putheader("content-type", "application/octet-stream")
+            connection.putheader("transfer-encoding", "chunked")
+            connection.endheaders()
+        except (OSError, http.client.HTTPException) as error:
+            raise Failure("unreachable", f"The appliance cannot be reached: {error}.") from error
+        return Upload(connection)
+
     def close(self) -> None:
         """Close the connection; the next call opens another."""
         if self._connection is not None:
@@ -155,11 +172,9 @@ class Client:
     ) -> T:
         """Send one request. Raises Refused (a problem) or Failure `unreachable`."""
         payload = msgspec.json.encode(body) if body is not None else None
-        headers = {"accept": "application/json", "user-agent": f"saveos-agent/{__version__}"}
+        headers = self._headers()
         if payload is not None:
             headers["content-type"] = "application/json"
-        if self._token:
-            headers["authorization"] = f"Bearer {self._token}"
         was_open = self._connection is not None
         try:
             status, raw = self._exchange(method, path, payload, headers, seconds)
@@ -176,6 +191,10 @@ class Client:
             return msgspec.json.decode(raw, type=answer) if answer is not None else None  # type: ignore[return-value]
         except msgspec.MsgspecError as error:
             raise Failure("protocol", f"The appliance's answer cannot be understood: {error}.") from error
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"accept": "application/json", "user-agent": f"saveos-agent/{__version__}"}
+        return headers | ({"authorization": f"Bearer {self._token}"} if self._token else {})
 
     def _exchange(
         self, method: str, path: str, payload: bytes | None, headers: dict[str, str], seconds: float

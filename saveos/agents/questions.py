@@ -18,7 +18,7 @@ from saveos.audit.record import record
 from saveos.database.identifiers import new_id
 from saveos.errors import Conflict, HostOffline, InvalidRequest, NotFound, TooMany
 from saveos.identity.principals import Permission, Principal
-from saveos.protocol import Answer, ListFolder, Question, QuestionId, TryExcludes
+from saveos.protocol import Answer, ListFolder, Question, QuestionId, ReadOrder, TryExcludes
 
 if TYPE_CHECKING:
     import sqlite3
@@ -35,14 +35,20 @@ LIFE = timedelta(minutes=10)  # a count that takes longer is cut off
 KEPT = timedelta(minutes=15)  # then all is deleted
 
 
-def ask(database: Database, principal: Principal, agent_id: str, question: ListFolder | TryExcludes) -> QuestionId:
-    """Ask a host and return the question's id; the answer comes through `answer_of`.
+def ask(
+    database: Database,
+    principal: Principal,
+    agent_id: str,
+    question: ListFolder | TryExcludes | ReadOrder,
+    question_id: QuestionId | None = None,
+) -> QuestionId:
+    """Ask a host and return the question's id; the answer comes through `answer_of`, of a reading as a stream.
 
     Raises NotFound, HostOffline, Conflict (revoked), TooMany, InvalidRequest (a path that no host has).
     """
-    principal.require(Permission.POLICIES)
+    principal.require(Permission.RESTORE if isinstance(question, ReadOrder) else Permission.POLICIES)
     _require_possible(question)
-    question_id = QuestionId(new_id("qst"))
+    question_id = question_id or new_question()
 
     def write(connection: sqlite3.Connection) -> QuestionId:
         agent = _reachable(table.get(connection, agent_id, principal.tenant_id))
@@ -52,6 +58,7 @@ def ask(database: Database, principal: Principal, agent_id: str, question: ListF
             question_id=question_id,
             list_folder=question if isinstance(question, ListFolder) else None,
             try_excludes=question if isinstance(question, TryExcludes) else None,
+            read=question if isinstance(question, ReadOrder) else None,
         )
         questions.insert(
             connection,
@@ -64,17 +71,23 @@ def ask(database: Database, principal: Principal, agent_id: str, question: ListF
                 "asked_at": clock.to_text(clock.now()),
             },
         )
-        record(
-            connection,
-            tenant_id=agent.tenant_id,
-            actor=principal.label,
-            action="folder-listed" if isinstance(question, ListFolder) else "excludes-tried",
-            target=agent.id,
-            **({"path": question.path} if isinstance(question, ListFolder) else {}),
-        )
+        if not isinstance(question, ReadOrder):  # who orders that has said what comes of it
+            record(
+                connection,
+                tenant_id=agent.tenant_id,
+                actor=principal.label,
+                action="folder-listed" if isinstance(question, ListFolder) else "excludes-tried",
+                target=agent.id,
+                **({"path": question.path} if isinstance(question, ListFolder) else {}),
+            )
         return question_id
 
     return database.write(write)
+
+
+def new_question() -> QuestionId:
+    """Return an id that nobody can guess."""
+    return QuestionId(new_id("qst"))
 
 
 def answer_of(database: Database, principal: Principal, question_id: str) -> Asked:
@@ -100,6 +113,11 @@ def withdraw(database: Database, principal: Principal, question_id: str) -> None
             questions.withdraw(connection, row.id)
 
     database.write(write)
+
+
+def close(connection: sqlite3.Connection, question_id: str) -> None:
+    """Nobody waits for this any more: a host that has not heard it does not."""
+    questions.withdraw(connection, question_id)
 
 
 def take(connection: sqlite3.Connection, agent: AgentIdentity) -> tuple[Question, ...]:
@@ -147,7 +165,9 @@ def state_at(row: AskedRow, now: datetime) -> QuestionState:
     return QuestionState.WAITING if row.taken_at is None else QuestionState.ANSWERING
 
 
-def _require_possible(question: ListFolder | TryExcludes) -> None:
+def _require_possible(question: ListFolder | TryExcludes | ReadOrder) -> None:
+    if isinstance(question, ReadOrder):
+        return
     paths = (question.path,) if isinstance(question, ListFolder) else question.sources
     if any("\0" in path for path in paths):
         message = "No path on a host holds a zero byte."
@@ -164,8 +184,10 @@ def _require_room(asked: list[AskedRow]) -> None:
 
 def _require_fitting(question: Question, answer: Answer) -> bool:
     """Return whether an answer is the last one."""
-    if (answer.folder is None) is not (question.list_folder is None) or (answer.excludes is None) is not (
-        question.try_excludes is None
+    if (
+        question.read is not None
+        or (answer.folder is None) is not (question.list_folder is None)
+        or (answer.excludes is None) is not (question.try_excludes is None)
     ):
         message = "This answers another question."
         raise InvalidRequest(message)

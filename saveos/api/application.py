@@ -26,6 +26,7 @@ from saveos.api.policies import Policies
 from saveos.api.problems import HANDLERS
 from saveos.api.provisionings import Provisionings
 from saveos.api.questions import Answers, Questions
+from saveos.api.reading import Downloads, HostStreams
 from saveos.api.session import Session
 from saveos.api.settings import ApplianceSettings
 from saveos.api.snapshots import Snapshots
@@ -48,6 +49,8 @@ def build(parts: Parts) -> Litestar:
             Questions,
             Answers,
             Listings,
+            Downloads,
+            HostStreams,
             Policies,
             Session,
             ApplianceSettings,

@@ -67,6 +67,8 @@ def on_ours(_request: Request[Any, Any, Any], error: SaveOSError) -> Response[Pr
     response = problem(error.status, error.code, error.message, fields)
     if "retry_seconds" in error.context:
         response.headers["retry-after"] = str(error.context["retry_seconds"])
+    if error.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        response.headers["content-range"] = f"bytes */{error.context.get('whole_bytes', 0)}"
     return response
 
 

@@ -28,6 +28,7 @@ def build(parts: Parts) -> Any:
         agent,
         agents,
         downloads,
+        files,
         job,
         jobs,
         monitoring,
@@ -38,13 +39,14 @@ def build(parts: Parts) -> Any:
         settings,
         snapshot,
         snapshots,
+        versions,
     )
 
     app.config.quasar_config["loadingBar"]["skipHijack"] = True  # no bar for each small request
     shell = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     board = frame.Board(parts)
     pages = (overview, agents, agent, snapshots, snapshot, jobs, job, policies, policy, downloads, monitoring)
-    for page in (*pages, settings, profile):
+    for page in (*pages, files, versions, settings, profile):
         page.register(board)
     frame.register_missing(board)  # last: it takes every other path
     ui.run_with(

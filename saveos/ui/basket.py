@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicegui import ui
-
+from saveos.protocol import ReadForm
 from saveos.snapshots.catalogue_model import ItemKind
 from saveos.ui import components, downloading, entry_cells, names
 
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
     from saveos.snapshots.model import ListedSnapshot
     from saveos.ui.frame import Visit
     from saveos.ui.pages.restore import Dialog
+
+
+FORMS = {ReadForm.ZIP: "basket.zip", ReadForm.TAR_ZST: "basket.tar_zst"}
 
 
 class Basket:
@@ -72,8 +74,10 @@ class Basket:
         with components.element("div", "bulk", role="group", aria_label=whose):
             components.text("span", whose, "strong")
             components.text("span", words.listing(parts), "muted num")
-            fetch = lambda: visit.doing(self._download)(snapshot, tuple(chosen.values()))  # noqa: E731 - of this group
-            components.button(say("entry.download"), fetch, "small primary")
+            entries = tuple(chosen.values())
+            for form, look in ((ReadForm.ZIP, "small primary"), (ReadForm.TAR_ZST, "small")):
+                fetch = visit.doing(lambda form=form: downloading.fetch(visit, snapshot.id, entries, form))
+                components.button(say("basket.download", form=form.value.upper()), fetch, look, title=say(FORMS[form]))
             restore = lambda: self._dialog.open(snapshot, snapshot.hostname, tuple(chosen))  # noqa: E731 - of this group
             components.button(say("basket.restore"), restore, "small")
             clear = lambda: self._forget(snapshot.id)  # noqa: E731 - of this group
@@ -83,8 +87,3 @@ class Basket:
         self._groups.pop(snapshot_id, None)
         self._draw()
         self._on_clear()
-
-    async def _download(self, snapshot: ListedSnapshot, entries: tuple[Entry, ...]) -> None:
-        url = await downloading.offer(self._visit, snapshot.id, entries)
-        with self._visit.client:
-            ui.download.from_url(url)

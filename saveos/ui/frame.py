@@ -161,7 +161,7 @@ class Visit:
                 ui.run_javascript("window.onbeforeunload = null")  # nobody is asked about work that is not kept
                 ui.navigate.to(path)
 
-    def stand_at(self, path: str, **values: str) -> None:
+    def stand_at(self, path: str, /, **values: str) -> None:
         """Put what is looked for into the address, so that a reload or a shared link finds it again."""
         query = urlencode({name: value for name, value in values.items() if value})
         with self.client:

@@ -49,4 +49,3 @@ def row(words: Words, hit: Hit, *, may_restore: bool, may_tick: bool) -> Row:
             "acts": Cell(acts=entry_cells.acts(words, hit.kind, name, may_restore=may_restore)),
         },
     )
-

@@ -15,6 +15,7 @@ def draw(say: Callable[[str], str], label: str, classes: str = "", agent_id: str
     with components.element("form", f"search-line {classes}".strip(), role="search", action="/search", method="get"):
         if agent_id:
             components.element("input", type="hidden", name="agent", value=agent_id)
-        words = {"aria_label": label, "placeholder": label, "autocomplete": "off", "maxlength": 255}
-        components.element("input", type="search", name="q", **words)
+        components.element(
+            "input", type="search", name="q", aria_label=label, placeholder=label, autocomplete="off", maxlength=255
+        )
         components.text("button", say("search.go"), "button small", type="submit")

@@ -12,6 +12,7 @@ from saveos.snapshots.catalogue_model import CatalogueState
 from saveos.ui import basket, components, downloading, entry_cells, frame, names, search_box
 from saveos.ui import looking as catalogues
 from saveos.ui.grid import Grid
+from saveos.ui.host_paths import Crumb
 from saveos.ui.looking import look
 from saveos.ui.pages import restore
 from saveos.ui.slider import Mark, Slider
@@ -73,7 +74,9 @@ class FilesPage(frame.Page):
                 components.text("span", say("files.compare"))
         self._basket = basket.Basket(visit, self._restore, self._show_ticks)
         self._state = components.text("p", "", "notice hidden", role="status")
-        self._grid = Grid(say("files.title"), entry_cells.columns(visit.words), kind="entries", on_act=visit.doing(self._act))
+        self._grid = Grid(
+            say("files.title"), entry_cells.columns(visit.words), kind="entries", on_act=visit.doing(self._act)
+        )
         if visit.principal.may(Permission.RESTORE):
             self._grid.select_with(say("files.tick_all"), say("browser.tick"), self._tick)
         self._more = components.button(say("files.more"), visit.doing(self._show_more), "hidden")
@@ -110,7 +113,10 @@ class FilesPage(frame.Page):
     async def _show_moments(self) -> None:
         moments = await look(self.visit, catalogue.timeline, self._snapshot.agent_id, self._path)
         changed, words = {moment.snapshot_id for moment in moments}, self.visit.words
-        marks = [Mark(id=moment.id, label=words.exact(moment.started_at), changed=moment.id in changed) for moment in self._moments]
+        marks = [
+            Mark(id=moment.id, label=words.exact(moment.started_at), changed=moment.id in changed)
+            for moment in self._moments
+        ]
         self._slider.show(marks, self._id)
 
     def _show_way(self) -> None:
@@ -120,7 +126,7 @@ class FilesPage(frame.Page):
         self._back.show(f"← {self._snapshot.hostname}, {when}")
         components.put(self._back, "href", f"/snapshots/{self._id}")
         visit.stand_at(f"/snapshots/{self._id}/files", path=self._path, compare="1" if self._is_comparing else "")
-        way = [names.Crumb(self._snapshot.hostname, ""), *names.crumbs(self._path)]
+        way = [Crumb(self._snapshot.hostname, ""), *names.crumbs(self._path)]
         self._crumbs.clear()
         with self._crumbs, components.element("ol"):
             for number, crumb in enumerate(way):
@@ -168,7 +174,6 @@ class FilesPage(frame.Page):
         if act == entry_cells.OPEN:
             await self._go(path)
         elif act == entry_cells.DOWNLOAD:
-            url = await downloading.offer(self.visit, self._id, (entry,))
-            ui.download.from_url(url)
+            await downloading.fetch(self.visit, self._id, (entry,))
         elif act == entry_cells.VERSIONS:
             ui.navigate.to(names.versions_url(self._snapshot.agent_id, path))

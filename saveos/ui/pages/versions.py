@@ -97,4 +97,4 @@ class VersionsPage(frame.Page):
             ui.navigate.to(names.files_url(version.last_snapshot_id, names.folder_of(self._path)))
         elif act == entry_cells.DOWNLOAD:
             entry = await look(self.visit, catalogue.entry, version.last_snapshot_id, self._path)
-            ui.download.from_url(await downloading.offer(self.visit, version.last_snapshot_id, (entry,)))
+            await downloading.fetch(self.visit, version.last_snapshot_id, (entry,))

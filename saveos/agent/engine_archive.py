@@ -1,0 +1,113 @@
+"""An archive opened through Borg's library to be read: no cache, no lock, a few chunks in flight at a time.
+
+The repository and its passphrase come from Borg's environment. Source: borg/archive.py and borg/remote.py, 1.4.5.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+import borg
+from borg import logger, remote
+from borg.archive import Archive
+from borg.cache import SecurityManager
+from borg.helpers import Error, Location, Manifest
+from borg.repository import Repository
+
+from saveos.agent import engine
+from saveos.agent.engine_committed import Committed, Unsettled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+LOCK_SECONDS = 300
+METADATA_IN_FLIGHT = 64  # chunks of about 128 KiB
+CONTENT_IN_FLIGHT = 4  # chunks of up to 8 MiB
+
+
+class Refused(Exception):
+    """Why there is nothing to read: a code of `ReadHead` and words for a person."""
+
+    def __init__(self, code: str, message: str, whole_bytes: int = 0) -> None:
+        """Keep them."""
+        super().__init__(message)
+        self.code, self.whole_bytes = code, whole_bytes
+
+
+class Opened:
+    """An archive; its metadata is a `Stream` of `engine_items`."""
+
+    def __init__(self, archive: Any) -> None:
+        """Keep Borg's archive."""
+        self.archive = archive
+        self._ids: Sequence[bytes] = archive.metadata.items
+        self.count = len(self._ids)
+
+    def fetch(self, numbers: Iterable[int]) -> Iterator[bytes]:
+        """Give chunks of metadata."""
+        remote.MAX_INFLIGHT = METADATA_IN_FLIGHT
+        ids = [self._ids[number] for number in numbers]
+        yield from self.archive.pipeline.fetch_many(ids)
+
+    def content(self, chunks: Sequence[Any]) -> Iterator[bytes]:
+        """Give the contents of a file's chunks; the same one again and again, as of holes, is fetched once."""
+        remote.MAX_INFLIGHT = CONTENT_IN_FLIGHT
+        ids = [entry[0] for entry in chunks]
+        firsts = [id_ for number, id_ in enumerate(ids) if not number or ids[number - 1] != id_]
+        pieces = self.archive.pipeline.fetch_many(firsts)
+        data = b""
+        for number, (id_, size, *_rest) in enumerate(chunks):
+            if not number or ids[number - 1] != id_:
+                data = next(pieces)
+            if len(data) != size:
+                raise Refused("damaged", "A part of this file does not have the size that it had.")
+            yield data
+
+
+@contextlib.contextmanager
+def opened(name: str) -> Iterator[Opened]:
+    """Open an archive. Raises Refused."""
+    logger.setup_logging(level="warning", env_var=None)
+    if borg.__version__ == engine.BORG_VERSION:
+        engine.quicken(remote)
+    try:
+        with _repository() as repository:
+            manifest, key = Manifest.load(repository, (Manifest.Operation.READ,))
+            SecurityManager(repository).assert_key_type(key)
+            if not key.logically_encrypted:
+                raise Refused("engine-error", "The repository is not encrypted: it is not this host's.")
+            if manifest.archives.get(name) is None:
+                raise Refused("snapshot-missing", "The repository does not hold this snapshot (any more).")
+            yield Opened(Archive(repository, key, manifest, name))
+    except Unsettled as error:
+        message = "The repository has been cut off in the middle of a commit: the next backup puts it right."
+        raise Refused("unavailable", message) from error
+    except Error as error:
+        raise Refused(*_named(error)) from error
+
+
+def _repository() -> Any:
+    location = Location(os.environ["BORG_REPO"])
+    if location.proto != "ssh":
+        return Committed(location.path)
+    options = Namespace(rsh=None, remote_path=None, upload_ratelimit=0, upload_buffer=0, debug_topics=[])
+    return remote.RemoteRepository(location, lock=False, lock_wait=LOCK_SECONDS, args=options)
+
+
+def _named(error: Error) -> tuple[str, str]:
+    """Return code and words of one of Borg's errors."""
+    from borg.crypto.key import PassphraseWrong  # noqa: PLC0415 - loaded by now
+    from borg.helpers import IntegrityError  # noqa: PLC0415
+
+    codes: tuple[tuple[type, str], ...] = (
+        (PassphraseWrong, "passphrase-wrong"),
+        (Repository.DoesNotExist, "repository-missing"),
+        (Repository.ObjectNotFound, "damaged"),
+        (IntegrityError, "damaged"),
+        (remote.ConnectionClosed, "unreachable"),
+    )
+    code = next((code for kind, code in codes if isinstance(error, kind)), "engine-error")
+    return code, str(error.get_message())

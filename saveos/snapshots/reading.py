@@ -1,0 +1,212 @@
+"""Read files out of a snapshot for a person who waits, from whoever has the key: unlocked here, or the live host.
+
+Nothing is kept: what is read flows through memory, and a source that ends too early breaks the person's copy off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from saveos import errors
+from saveos.agents import questions
+from saveos.agents import table as agents
+from saveos.audit.record import record
+from saveos.errors import HostOffline, InvalidRequest, NotFound, OfflineAndSealed, SaveOSError
+from saveos.identity.principals import Permission
+from saveos.protocol import READ_HEAD_LIMIT, ReadForm, ReadHead, ReadOrder, entry_bytes
+from saveos.snapshots import table
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from saveos.agents.streams import Streams
+    from saveos.database.connection import Database
+    from saveos.identity.principals import Principal
+    from saveos.protocol import AgentId, QuestionId
+    from saveos.snapshots.model import Snapshot
+
+PART_BYTES = 256 * 1024
+HEAD_SECONDS = 120.0  # a folder is found by walking through the whole archive
+AUDITED_PATHS = 100
+REFUSALS: dict[str, type[SaveOSError]] = {
+    "path-not-found": errors.PathNotFound,
+    "not-a-file": errors.NotAFile,
+    "range-not-satisfiable": errors.RangeWrong,
+    "damaged": errors.SnapshotDamaged,
+    "snapshot-missing": errors.NotFound,
+    "unavailable": errors.Unavailable,
+}
+
+
+class Source(Protocol):
+    """Where the bytes come from: an agent's stream, or a process of the keyholder."""
+
+    async def read(self, limit: int) -> bytes:
+        """Return up to so many bytes, b"" at the end."""
+
+    async def finish(self) -> int:
+        """Return the exit code: 0 means that all of it came."""
+
+    async def abort(self) -> None:
+        """Stop it."""
+
+
+class Means(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reading needs of the appliance. `unlocks`: the registry of opened keys, if there is one."""
+
+    database: Database
+    streams: Streams
+    unlocks: Any = None
+
+
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose files are read, and as of when."""
+
+    hostname: str
+    snapshot: Snapshot
+
+
+class SourceLost(Exception):
+    """The source ended before all of it had come."""
+
+
+class Reading:
+    """One reading that has begun: its head is known, its body waits. To be closed, whatever happens."""
+
+    def __init__(self, means: Means, host: Host, order: ReadOrder, source: Source) -> None:
+        """Use `begin`."""
+        self.host, self.order, self.head = host, order, ReadHead()
+        self._means, self._source = means, source
+        self._is_ended = False
+        self._ahead = b""
+        self.question_id: QuestionId | None = None
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """Give the body. Raises SourceLost when it is not whole."""
+        count = 0
+        part, self._ahead = self._ahead, b""
+        while part or (part := await self._source.read(PART_BYTES)):
+            count += len(part)
+            yield part
+            part = b""
+        code = await self._source.finish()
+        self._is_ended = True
+        promised = 0 if self.order.is_head_only else self.head.size_bytes
+        if code or promised not in (None, count):
+            raise SourceLost(code)
+
+    async def close(self) -> None:
+        """End the source if it has not ended by itself, and forget it."""
+        if self.question_id is not None:
+            self._means.streams.close(self.question_id)
+            question_id = self.question_id
+            self._means.database.submit(lambda connection: questions.close(connection, question_id))
+        if not self._is_ended:
+            self._is_ended = True
+            await self._source.abort()
+
+    async def hear_head(self) -> None:
+        """Take the first line. Raises SaveOSError when it is a refusal."""
+        line = b""
+        while b"\n" not in line and len(line) < READ_HEAD_LIMIT:
+            part = await self._source.read(PART_BYTES)
+            if not part:
+                break
+            line += part
+        line, newline, self._ahead = line.partition(b"\n")
+        if not newline:
+            raise errors.EngineError("What reads the snapshot ended without a word.")
+        try:
+            self.head = msgspec.json.decode(line, type=ReadHead)
+        except msgspec.MsgspecError as error:
+            raise errors.EngineError("What reads the snapshot cannot be understood.") from error
+        if self.head.error_code:
+            kind = REFUSALS.get(self.head.error_code, errors.EngineError)
+            raise kind(self.head.message or self.head.error_code, whole_bytes=self.head.whole_bytes)
+
+
+def require_possible(order: ReadOrder) -> None:
+    """Raise InvalidRequest for what no archive can hold, and for several paths that are not packed."""
+    if not order.chosen or (order.form is ReadForm.FILE and len(order.chosen) > 1):
+        raise InvalidRequest("Name one path, or pack several of them.", field="paths")
+    for one in order.chosen:
+        try:
+            raw = entry_bytes(one.path)
+        except ValueError as error:
+            raise InvalidRequest("This is no path inside an archive.", field="path") from error
+        if b"\0" in raw:
+            raise InvalidRequest("No path holds a zero byte.", field="path")
+
+
+async def begin(means: Means, principal: Principal, snapshot_id: str, order: ReadOrder) -> Reading:
+    """Begin to read what is ordered of a snapshot (`order.archive` is filled in here), once the head has come.
+
+    Raises NotFound, PathNotFound, NotAFile, RangeWrong, OfflineAndSealed, HostOffline, TooMany, EngineError.
+    """
+    principal.require(Permission.RESTORE)
+    require_possible(order)
+    host = await asyncio.to_thread(_known, means.database, principal, snapshot_id)
+    order = msgspec.structs.replace(order, archive=host.snapshot.archive)
+    reading = await _start(means, principal, host, order)
+    try:
+        await asyncio.wait_for(reading.hear_head(), HEAD_SECONDS)
+        await means.database.write_async(
+            lambda connection: record(
+                connection,
+                tenant_id=host.snapshot.tenant_id,
+                actor=principal.label,
+                action="files-downloaded",
+                target=host.snapshot.id,
+                paths=[chosen.path for chosen in order.chosen[:AUDITED_PATHS]],
+                form=order.form.value,
+            )
+        )
+    except TimeoutError as error:
+        await reading.close()
+        raise HostOffline("Nothing was read in time. Try again.") from error
+    except BaseException:
+        await reading.close()
+        raise
+    return reading
+
+
+async def _start(means: Means, principal: Principal, host: Host, order: ReadOrder) -> Reading:
+    """Start what has the key: here if it is open here, else the host itself."""
+    agent_id = host.snapshot.agent_id
+    if means.unlocks is not None and await asyncio.to_thread(means.unlocks.is_open, principal, agent_id):
+        local = await means.unlocks.start(principal, agent_id, ["read"], given=msgspec.json.encode(order))
+        return Reading(means, host, order, local)
+    question_id = questions.new_question()
+    stream = means.streams.open(agent_id, question_id)
+    reading = Reading(means, host, order, stream)
+    reading.question_id = question_id
+    try:
+        await asyncio.to_thread(_ask, means.database, principal, agent_id, order, question_id)
+    except BaseException:
+        await reading.close()
+        raise
+    return reading
+
+
+def _ask(
+    database: Database, principal: Principal, agent_id: AgentId, order: ReadOrder, question_id: QuestionId
+) -> None:
+    try:
+        questions.ask(database, principal, agent_id, order, question_id)
+    except (HostOffline, errors.Conflict) as error:
+        message = (
+            f"{error.message} Its key is sealed: only the host itself, or the recovery code, opens this snapshot."
+            " Start the host, or unlock its key."
+        )
+        raise OfflineAndSealed(message) from error
+
+
+def _known(database: Database, principal: Principal, snapshot_id: str) -> Host:
+    snapshot = table.get(database.read, snapshot_id, principal.tenant_id)
+    agent = agents.get(database.read, snapshot.agent_id, principal.tenant_id) if snapshot else None
+    if snapshot is None or agent is None:
+        raise NotFound("There is no such snapshot.")
+    return Host(hostname=agent.hostname, snapshot=snapshot)
