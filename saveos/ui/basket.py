@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from saveos.protocol import ReadForm
-from saveos.snapshots.catalogue_model import ItemKind
-from saveos.ui import components, downloading, entry_cells, names
+from saveos.ui import components, downloading, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

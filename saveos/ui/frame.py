@@ -174,7 +174,10 @@ class Visit:
 
     async def learn_zone(self) -> None:
         """Ask the browser for its time zone; it keeps it in a cookie, so that the next page knows it from the start."""
-        zone = await ui.run_javascript(ZONE, timeout=5)
+        try:
+            zone = await ui.run_javascript(ZONE, timeout=5)
+        except TimeoutError:  # the reader has left already
+            return
         if isinstance(zone, str) and zone != self._browser_zone:
             self._browser_zone = zone
             self.words.set_zone(self.principal.time_zone or zone)
