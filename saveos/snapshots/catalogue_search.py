@@ -27,7 +27,7 @@ from saveos.snapshots.catalogue_model import (
     moment_of,
 )
 from saveos.snapshots.catalogue_pattern import Pattern
-from saveos.snapshots.table_catalogue import BLOCK_BITS, OPEN
+from saveos.snapshots.table_catalogue import OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,10 +38,6 @@ if TYPE_CHECKING:
 
 HITS_LIMIT = 1000
 SECONDS = 5.0  # then what was found is shown
-
-
-class _OutOfTimeError(Exception):
-    """The time for this search is over."""
 
 
 class _Host(msgspec.Struct, frozen=True):
@@ -122,8 +118,6 @@ class _Look:
                     hits.append(hit)
                     if len(hits) >= limit:
                         return last
-        except _OutOfTimeError:
-            return last
         except sqlite3.OperationalError:
             if not self._is_over():
                 raise
@@ -138,22 +132,14 @@ class _Look:
     def _candidates(self, reader: Reader, after: int) -> Iterator[tuple[int, int, str]]:
         """Give (id, parent, name) of the nodes after one whose name fits."""
         match = self._pattern.match_query()
-        if not match:
-            for node, parent, raw in table.nodes_with(reader.connection, _ascii(self._pattern.literals), after):
-                name = entry_path(raw)
-                if self._pattern.fits_name(name):
-                    yield node, parent, name
-            return
-        for block in table.blocks(reader.connection, match, after >> BLOCK_BITS):
-            if self._is_over():
-                raise _OutOfTimeError
-            first = block << BLOCK_BITS
-            for node, parent, raw in table.nodes_between(
-                reader.connection, max(first, after + 1), first + (1 << BLOCK_BITS) - 1
-            ):
-                name = entry_path(raw)
-                if self._pattern.fits_name(name):
-                    yield node, parent, name
+        if match:
+            nodes = table.nodes_matching(reader.connection, match, after)
+        else:
+            nodes = table.nodes_with(reader.connection, _ascii(self._pattern.literals), after)
+        for node, parent, raw in nodes:
+            name = entry_path(raw)
+            if self._pattern.fits_name(name):
+                yield node, parent, name
 
     def _hit(self, reader: Reader, node: int, parent: int, name: str, k: int | None) -> Hit | None:
         if self._pattern.binds_folder and not self._pattern.fits_folder(reader.path(parent, self._paths)):

@@ -146,21 +146,15 @@ def changed_nodes(connection: sqlite3.Connection, older: int, newer: int, after:
     return [row["node"] for row in rows]
 
 
-def blocks(connection: sqlite3.Connection, match: str, after: int) -> Iterator[int]:
-    """Give the blocks, in their order and from one on, in which all trigrams of a query are."""
+def nodes_matching(connection: sqlite3.Connection, match: str, after: int) -> Iterator[tuple[int, int, bytes]]:
+    """Give (id, parent, name) of the nodes after one whose names hold all trigrams of a query."""
     cursor = connection.cursor()
     cursor.row_factory = None
-    statement = "SELECT rowid FROM names WHERE names MATCH ? AND rowid >= ? ORDER BY rowid"
-    for row in cursor.execute(statement, (match, after)):
-        yield row[0]
-
-
-def nodes_between(connection: sqlite3.Connection, first: int, last: int) -> list[tuple[int, int, bytes]]:
-    """Return (id, parent, name) of the nodes with ids from first to last."""
-    cursor = connection.cursor()
-    cursor.row_factory = None
-    statement = "SELECT id, parent, name FROM nodes WHERE id BETWEEN ? AND ?"
-    return cursor.execute(statement, (first, last)).fetchall()
+    yield from cursor.execute(
+        "SELECT n.id, n.parent, n.name FROM names f CROSS JOIN nodes n ON n.id = f.rowid"
+        " WHERE f.names MATCH ? AND f.rowid > ? ORDER BY f.rowid",
+        (match, after),
+    )
 
 
 def nodes_with(connection: sqlite3.Connection, pieces: Sequence[str], after: int) -> Iterator[tuple[int, int, bytes]]:
