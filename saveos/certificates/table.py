@@ -36,7 +36,7 @@ def insert_agent_certificate(
 
 
 def by_thumbprint(connection: sqlite3.Connection, thumbprint: str) -> sqlite3.Row | None:
-    """Return agent_id, tenant_id, token_hash, the moments of a certificate, and its agent's state, hostname and wants."""
+    """Return agent_id, tenant_id, token_hash, a certificate's moments, its agent's state, hostname and wants."""
     return one(
         connection,
         "SELECT c.agent_id, c.tenant_id, c.token_hash, c.issued_at, c.expires_at, c.revoked_at, a.state, a.hostname,"

@@ -63,7 +63,7 @@ def folder(  # noqa: PLR0913 - what a page of a folder is
     with opened(settings, snapshot) as reader:
         k = reader.k_of(snapshot.id) if reader else None
         if reader is None or k is None:
-            return FolderPage(entries=(), next_after=None, state=_state_of(database, snapshot))
+            return FolderPage(entries=(), next_after=None, state=state_of(database, snapshot))
         k_other = reader.k_of(other.id) if other else None
         node = _nodes(reader, path)[0]
         if node is None:
@@ -157,7 +157,7 @@ def state(
         snapshot = known_snapshot(database, principal, snapshot_id)
         listing = table_listings.get(database.read, snapshot.id)
         return Standing(
-            state=_state_of(database, snapshot),
+            state=state_of(database, snapshot),
             entries_count=listing.entries_count if listing else 0,
             message=listing.message if listing else "",
         )
@@ -208,7 +208,7 @@ def known_agent(database: Database, principal: Principal, agent_id: str) -> Agen
     return agent
 
 
-def _state_of(database: Database, snapshot: Snapshot) -> CatalogueState:
+def state_of(database: Database, snapshot: Snapshot) -> CatalogueState:
     """Return why a snapshot is not in the catalogue, or that it is."""
     listing = table_listings.get(database.read, snapshot.id)
     if listing is not None and listing.state is not ListingState.FAILED:

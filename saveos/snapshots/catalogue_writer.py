@@ -8,7 +8,6 @@ from saveos.protocol import entry_path
 from saveos.protocol_listing import SEPARATOR, name_of, parent_of
 from saveos.snapshots import table_catalogue as table
 from saveos.snapshots.catalogue_lines import MalformedListing
-from saveos.snapshots.table_catalogue import BLOCK, BLOCK_BITS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from saveos.snapshots.catalogue_lines import Line
 
 BATCH = 4000
-NAME_SEPARATOR = "\n"
 
 
 class _Folder:
@@ -38,7 +36,7 @@ class Writer:
         """`is_whole`: what no line names is gone."""
         self._connection, self._k = connection, k
         self._is_first, self._is_whole = k == 1, is_whole
-        self._next = (table.largest_node(connection) | (BLOCK - 1)) + 1
+        self._next = table.largest_node(connection) + 1
         self._seen = bytearray(self._next // 8 + 1) if is_whole and not self._is_first else None
         self._open = [_Folder(b"", 0)]
         self._nodes: list[tuple[int, int, int, bytes]] = []
@@ -46,7 +44,6 @@ class Writer:
         self._closed: list[tuple[int, int, int]] = []
         self._totals: list[tuple[int, int, int, int]] = []
         self._names: list[tuple[int, str]] = []
-        self._block: list[str] = []
         self.growth = 0  # entries more than before
 
     def take(self, line: Line) -> None:
@@ -73,7 +70,6 @@ class Writer:
         """Write what waits, and end what is gone."""
         while self._open:
             self._leave()
-        self._flush_block()
         self._flush()
         if self._seen is not None:
             self._close_unseen(self._seen)
@@ -119,9 +115,7 @@ class Writer:
         node = self._next
         self._next += 1
         self._nodes.append((node, folder.node, int(line.is_leaf), line.name))
-        self._block.append(entry_path(line.name))
-        if self._next & (BLOCK - 1) == 0:
-            self._flush_block()
+        self._names.append((node, entry_path(line.name)))
         return node
 
     def _add_version(self, folder: _Folder, node: int, line: Line) -> None:
@@ -140,11 +134,6 @@ class Writer:
         if is_leaf:
             folder.files += entries
             folder.bytes += size
-
-    def _flush_block(self) -> None:
-        if self._block:
-            self._names.append(((self._next - 1) >> BLOCK_BITS, NAME_SEPARATOR.join(self._block)))
-            self._block = []
 
     def _flush(self) -> None:
         connection = self._connection

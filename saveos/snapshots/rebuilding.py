@@ -33,7 +33,7 @@ def rebuild(database: Database, settings: Settings, principal: Principal, agent_
     files.remove(settings, agent.tenant_id, agent.id)
 
     def write(connection: sqlite3.Connection) -> int:
-        _ask_for_all(connection, agent.id)
+        ask_for_all(connection, agent.id)
         record(
             connection,
             tenant_id=agent.tenant_id,
@@ -55,7 +55,7 @@ def record_end(database: Database, listing: Listing, ending: Ending) -> None:
                 connection, listing.snapshot_id, ListingState.INDEXED, entries_count=ending.entries_count
             )
         elif ending.code == "wrong-base":
-            _ask_for_all(connection, listing.agent_id)
+            ask_for_all(connection, listing.agent_id)
         else:
             table_listings.set_ended(connection, listing.snapshot_id, ListingState.FAILED, message=ending.message)
 
@@ -70,10 +70,11 @@ def ask_for_lost(database: Database, settings: Settings) -> int:
         if not files.catalogue(settings, tenant_id, agent_id).exists()
     ]
     for agent_id in lost:
-        database.write(lambda connection, agent_id=agent_id: _ask_for_all(connection, agent_id))  # type: ignore[misc]
+        database.write(lambda connection, agent_id=agent_id: ask_for_all(connection, agent_id))  # type: ignore[misc]
     return len(lost)
 
 
-def _ask_for_all(connection: sqlite3.Connection, agent_id: str) -> None:
+def ask_for_all(connection: sqlite3.Connection, agent_id: str) -> None:
+    """Forget what is here of a host's listings, and want all of them."""
     table_listings.forget_all(connection, agent_id)
     table_listings.want(connection, agent_id, Want.ALL)

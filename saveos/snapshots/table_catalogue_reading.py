@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from saveos.database.connection import many, one
 from saveos.snapshots.table_catalogue import OPEN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 CACHE_KIB = 1024
@@ -24,6 +24,11 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA query_only=ON")
     connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     return connection
+
+
+def stop_at(connection: sqlite3.Connection, is_over: Callable[[], bool] | None) -> None:
+    """Interrupt what runs too long (sqlite3.OperationalError); None lets it run."""
+    connection.set_progress_handler(is_over, 20_000)
 
 
 def moments(connection: sqlite3.Connection) -> list[sqlite3.Row]:
@@ -141,16 +146,22 @@ def changed_nodes(connection: sqlite3.Connection, older: int, newer: int, after:
     return [row["node"] for row in rows]
 
 
-def blocks(connection: sqlite3.Connection, match: str, after: int) -> Iterator[int]:
-    """Give the blocks, in their order, in which all trigrams of a query are."""
-    for row in connection.execute(
-        "SELECT rowid FROM names WHERE names MATCH ? AND rowid > ? ORDER BY rowid", (match, after)
-    ):
-        yield row["rowid"]
-
-
-def nodes_between(connection: sqlite3.Connection, first: int, last: int) -> list[tuple[Any, ...]]:
-    """Return (id, parent, name) of the nodes with ids from first to last."""
+def nodes_matching(connection: sqlite3.Connection, match: str, after: int) -> Iterator[tuple[int, int, bytes]]:
+    """Give (id, parent, name) of the nodes after one whose names hold all trigrams of a query."""
     cursor = connection.cursor()
     cursor.row_factory = None
-    return cursor.execute("SELECT id, parent, name FROM nodes WHERE id BETWEEN ? AND ?", (first, last)).fetchall()
+    yield from cursor.execute(
+        "SELECT n.id, n.parent, n.name FROM names f CROSS JOIN nodes n ON n.id = f.rowid"
+        " WHERE f.names MATCH ? AND f.rowid > ? ORDER BY f.rowid",
+        (match, after),
+    )
+
+
+def nodes_with(connection: sqlite3.Connection, pieces: Sequence[str], after: int) -> Iterator[tuple[int, int, bytes]]:
+    """Give (id, parent, name) of the nodes after one whose names hold all pieces (lower case): looks at every name."""
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    conditions = " AND instr(lower(CAST(name AS TEXT)), ?)" * len(pieces)
+    yield from cursor.execute(
+        f"SELECT id, parent, name FROM nodes WHERE id > ?{conditions} ORDER BY id", (after, *pieces)
+    )

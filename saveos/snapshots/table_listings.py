@@ -140,6 +140,18 @@ def agents_with_any(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     return [(row["tenant_id"], row["agent_id"]) for row in rows]
 
 
+def hosts(connection: sqlite3.Connection, tenant_id: str) -> list[tuple[AgentId, str, bool]]:
+    """Return (agent id, hostname, whether any snapshot is indexed) of a tenant's hosts with snapshots, by hostname."""
+    rows = many(
+        connection,
+        "SELECT a.id, a.hostname, EXISTS (SELECT 1 FROM listings l WHERE l.agent_id = a.id AND l.state = 'indexed')"
+        " AS is_indexed FROM agents a WHERE a.tenant_id = ? AND EXISTS (SELECT 1 FROM snapshots s WHERE s.agent_id ="
+        " a.id) ORDER BY a.hostname, a.id",
+        (tenant_id,),
+    )
+    return [(row["id"], row["hostname"], bool(row["is_indexed"])) for row in rows]
+
+
 def names_of_tenant(connection: sqlite3.Connection, tenant_id: str) -> str:
     """Return whether the appliance may read names: "readable" or "sealed"."""
     row = one(connection, "SELECT names FROM tenants WHERE id = ?", (tenant_id,))
