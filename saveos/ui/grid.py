@@ -120,16 +120,16 @@ class Grid(Element, component="grid.js"):
 
             self.on("sort", sorted_by)
 
-    def select_with(self, all_label: str, one_label: str, on_change: Callable[[], None]) -> None:
+    def select_with(self, all_label: str, one_label: str, on_change: Callable[[], Awaitable[None] | None]) -> None:
         """Give each row a checkbox; `selected` says which are ticked."""
         self._props["selectable"] = True
         self._props["words"] = {"all": all_label, "one": one_label}
 
-        def chosen(event: Any) -> None:
+        def chosen(event: Any) -> Awaitable[None] | None:
             ids = {row.id for row in self.rows} & set(event.args["ids"])
             kept = set(self.selected) | ids if event.args["on"] else set(self.selected) - ids
             put(self, "selected", sorted(kept))
-            on_change()
+            return on_change()
 
         self.on("choose", chosen)
 

@@ -33,7 +33,9 @@ def columns(words: Words, *, with_host: bool) -> list[Column]:
 def row(words: Words, snapshot: Snapshot, *, may_restore: bool) -> Row:
     """Return a snapshot as a row."""
     when, restore, files = words.exact(snapshot.started_at), words.say("snapshot.restore"), words.say("files.title")
-    acts = [Act(id="files", label=files, aria=f"{files} {when}", href=f"/snapshots/{snapshot.id}/files", classes="quiet")]
+    acts = [
+        Act(id="files", label=files, aria=f"{files} {when}", href=f"/snapshots/{snapshot.id}/files", classes="quiet")
+    ]
     if may_restore:
         acts.append(Act(id=RESTORE, label=restore, aria=f"{restore} {when}"))
     return Row(

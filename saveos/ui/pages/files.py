@@ -78,7 +78,7 @@ class FilesPage(frame.Page):
             say("files.title"), entry_cells.columns(visit.words), kind="entries", on_act=visit.doing(self._act)
         )
         if visit.principal.may(Permission.RESTORE):
-            self._grid.select_with(say("files.tick_all"), say("browser.tick"), self._tick)
+            self._grid.select_with(say("files.tick_all"), say("files.tick"), self._tick)
         self._more = components.button(say("files.more"), visit.doing(self._show_more), "hidden")
         self._is_shown = False
 

@@ -53,6 +53,7 @@ class SnapshotPage(frame.Page):
             with components.element("div", "row"):
                 components.link(say("jobs.to_host"), f"/agents/{snapshot.agent_id}", "button")
                 components.link(say("snapshots.to_job"), f"/jobs/{snapshot.job_id}", "button")
+                components.link(say("changes.open"), f"/snapshots/{snapshot.id}/changes", "button")
                 components.link(say("files.open"), f"/snapshots/{snapshot.id}/files", "button")
                 if self.visit.principal.may(Permission.RESTORE):
                     opener = lambda: self._restore.open(snapshot, snapshot.hostname)  # noqa: E731 - bound to this page
