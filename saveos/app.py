@@ -31,6 +31,7 @@ from saveos.parts import Parts
 from saveos.protocol import NOT_IN_BACKUPS, Kind
 from saveos.repositories.access import Access
 from saveos.repositories.sessions import Sessions
+from saveos.repositories.unlocks import Unlocks
 from saveos.server import Contexts, Server, listen
 from saveos.snapshots import backup
 from saveos.standing import Standing
@@ -136,6 +137,7 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
         pulse=Pulse(),
         endings=ENDINGS,
         standing=standing,
+        unlocks=Unlocks(settings, database),
         sessions=sessions,
     )
     return Appliance(
@@ -214,6 +216,7 @@ async def _background(appliance: Appliance) -> AsyncIterator[None]:
     finally:
         clock.shutdown(wait=False)
         watch.cancel()
+        await appliance.parts.unlocks.stop()
         await asyncio.to_thread(appliance.worker.stop)
         await appliance.sessions.stop()
 

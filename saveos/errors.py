@@ -1,12 +1,12 @@
 """Every error SaveOS raises on purpose.
 
 SaveOSError                     code, message for a person, context for the log
-├─ InvalidRequest      400      a value is wrong; names the field
+├─ InvalidRequest      400      a value is wrong; names the field  ├─ WrongCode
 ├─ NotAuthenticated    401      ├─ TokenSpent · TokenExpired
 ├─ NotAllowed          403      ├─ QuotaExceeded · MethodRefused
 ├─ NotFound            404
 ├─ Conflict            409      ├─ AlreadyEnrolled · IllegalTransition · RepositoryLocked · AlreadyRunning
-│                               └─ PlatformUnavailable · HostOffline
+│                               └─ PlatformUnavailable · HostOffline · Locked
 ├─ TooMany             429      slow down; says for how many seconds
 ├─ EngineError         502      borg: rc, msgid, last lines
 ├─ StorageError        502      S3
@@ -124,6 +124,18 @@ class HostOffline(Conflict):
     """The host would have to answer now, and is not there."""
 
     code = "host-offline"
+
+
+class Locked(Conflict):
+    """The host's key is sealed, and nobody has unlocked it."""
+
+    code = "locked"
+
+
+class WrongCode(InvalidRequest):
+    """A recovery code that opens nothing of what was asked for."""
+
+    code = "wrong-recovery-code"
 
 
 class TooMany(SaveOSError):

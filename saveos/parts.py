@@ -15,6 +15,7 @@ from saveos.config import Settings
 from saveos.database.connection import Database
 from saveos.installers import bases, requests
 from saveos.protocol import Kind, Platform, Stamp
+from saveos.repositories.unlocks import Unlocks
 from saveos.standing import Standing
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     pulse: Pulse
     endings: Mapping[Kind, Any]
     standing: Standing
+    unlocks: Unlocks
     sessions: Any = None  # the tunnel's registry, for the metrics
 
     @property
