@@ -129,7 +129,7 @@ class Keys(Controller):
 
     @post(
         "/keys/unlocks/{unlock_id:str}/prove",
-        summary="Confirm the recovery kit by the whole code",
+        summary="Confirm the kit by its whole code",
         status_code=204,
         responses=documented(),
     )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
+import json
 import os
 import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
@@ -230,3 +233,93 @@ def test_killed_appliance_takes_its_keyholders_along(protected: RealAgent) -> No
     wait_until(lambda: not any(map(alive, pids)), 5, "the keyholder to end")
 
     appliance.start()
+
+
+def test_managed_host_needs_nobody_until_it_is_sealed_again(protected: RealAgent) -> None:
+    registry, appliance = Registry(protected), protected.appliance
+    path = f"/api/v1/agents/{protected.id}/key"
+    appliance.call("PUT", path, {"mode": "managed"}).expect(200)
+    wait_until(lambda: registry.unlocks.is_open(registry.principal, protected.id), 40, "the host to seal its key")
+    exported = json.loads(appliance.cli("key", "export", protected.id, stdin="\n").stdout)
+    assert (protected.folder / "agent" / "passphrase").read_text().strip() == exported["passphrase"]
+
+    async def go() -> int:
+        code, _ = await registry.read("borg", "list", "--short")
+        await registry.unlocks.stop()
+        return code
+
+    assert asyncio.run(go()) == 0
+    assert keyholders() == []
+    private = appliance.data / "keys" / "managed.key"
+    assert (0o600, 32) == (private.stat().st_mode & 0o777, private.stat().st_size)
+    appliance.call("PUT", path, {"mode": "sealed"}).expect(200)
+    assert appliance.call("GET", path).expect(200)["mode"] == "sealed"
+    with pytest.raises(Locked):
+        asyncio.run(registry.read("borg", "list"))
+    assert "sealed" in json.loads(appliance.cli("key", "export", protected.id, stdin="\n").stdout)["error"]["message"]
+    registry.database.close()
+
+
+def test_new_recovery_key_opens_a_host_that_has_sealed_to_it_and_the_old_one_no_longer(protected: RealAgent) -> None:
+    appliance = protected.appliance
+    code, public_key = recovery.create()
+    check = msgspec.to_builtins(recovery.check_of(code))
+    new_key = base64.b64encode(public_key).decode()
+
+    turned = appliance.call("POST", "/api/v1/keys/kit", {"recovery_public_key": new_key, "check": check}).expect(200)
+    assert (new_key, None, 0) == (turned["public_key"], turned["confirmed_at"], turned["resealing"]["resealed_count"])
+    old = appliance.recovery_code
+    assert appliance.cli("key", "export", protected.id, stdin=old + "\n").returncode == 0
+    wait_until(
+        lambda: appliance.call("GET", "/api/v1/keys/kit").expect(200)["resealing"]["resealed_count"] == 1,
+        40,
+        "the host to seal anew",
+    )
+
+    assert appliance.cli("key", "export", protected.id, stdin=code + "\n").returncode == 0
+    assert appliance.cli("key", "export", protected.id, stdin=old + "\n").returncode == 2
+    appliance.recovery_code = code
+    assert json.loads(protected.config.read_text())["recovery_public_key"] == new_key
+
+
+def test_kit_is_confirmed_by_two_groups_of_its_code_alone(protected: RealAgent) -> None:
+    appliance = protected.appliance
+    code, public_key = recovery.create()
+    body = {
+        "recovery_public_key": base64.b64encode(public_key).decode(),
+        "check": msgspec.to_builtins(recovery.check_of(code)),
+    }
+    kit = appliance.call("POST", "/api/v1/keys/kit", body).expect(200)
+    groups = code.split("-")
+    typed = "-".join(groups[number - 1] for number in kit["groups"])
+    wrong = "-".join(reversed(typed.split("-")))
+
+    def proof(text: str) -> str:
+        salt = base64.b64decode(kit["salt"])
+        return base64.b64encode(hashlib.pbkdf2_hmac("sha256", text.encode(), salt, recovery.ROUNDS)).decode()
+
+    refused = appliance.call("POST", "/api/v1/keys/kit/confirm", {"proof": proof(wrong)})
+    confirmed = appliance.call("POST", "/api/v1/keys/kit/confirm", {"proof": proof(typed)}).expect(200)
+
+    assert 400 == refused.status
+    assert confirmed["confirmed_at"] is not None
+    assert "proof_hash" not in confirmed
+    appliance.recovery_code = code
+
+
+def test_host_cannot_swap_the_key_that_is_there(protected: RealAgent) -> None:
+    config_of = json.loads(protected.config.read_text())
+    folder = protected.config.parent / "credentials" / config_of["credentials"]
+    context = protected.appliance.context(folder / "agent.pem", folder / "agent.key")
+    token = (folder / "token").read_text().strip()
+    sealed = base64.b64encode(b"x" * 100).decode()
+
+    def hand_over(**more: str) -> int:
+        body = {"sealed": sealed, "repository_id": "0" * 64, **more}
+        answer = protected.appliance.call(
+            "POST", "/api/v1/agents/escrow", body, token=token, name="agent.saveos.internal", context=context
+        )
+        return answer.status
+
+    mine = base64.b64encode(b"k" * 32).decode()
+    assert [409] * 3 == [hand_over(), hand_over(public_key=mine), hand_over(public_key=mine, purpose="managed")]
