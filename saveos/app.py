@@ -29,6 +29,7 @@ from saveos.jobs import lifecycle
 from saveos.measurements.sample import Sampler
 from saveos.parts import Parts
 from saveos.protocol import NOT_IN_BACKUPS, Kind
+from saveos.repositories import holder
 from saveos.repositories.access import Access
 from saveos.repositories.sessions import Sessions
 from saveos.repositories.unlocks import Unlocks
@@ -205,6 +206,7 @@ async def _background(appliance: Appliance) -> AsyncIterator[None]:
     settings = appliance.stores.settings
     await asyncio.to_thread(lifecycle.resume, appliance.stores.database, settings.lease_seconds)
     own_host.sweep(settings)
+    holder.sweep()
     await appliance.sessions.start()
     appliance.worker.start()
     hourly = lambda: _renew_and_reload(appliance)  # noqa: E731 - bound to this appliance

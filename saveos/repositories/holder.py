@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,6 +31,7 @@ T = TypeVar("T")
 ANSWER_SECONDS = 30.0
 STOP_SECONDS = 2.0
 PREFIX = "saveos-keyholder-"
+LEFT_SECONDS = 2 * 86400.0
 
 
 class Holder:
@@ -163,6 +165,15 @@ class Holder:
             self._process.kill()
             self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def sweep() -> None:
+    """Remove what keyholders left that were killed together with their appliance: no unlock lasts for two days."""
+    place = Path(_memory_folder() or tempfile.gettempdir())
+    for folder in place.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if folder.stat().st_mtime < time.time() - LEFT_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _memory_folder() -> str:
