@@ -26,6 +26,7 @@ from saveos.api.policies import Policies
 from saveos.api.problems import HANDLERS
 from saveos.api.provisionings import Provisionings
 from saveos.api.questions import Answers, Questions
+from saveos.api.recovery_kit import recovery_kit
 from saveos.api.session import Session
 from saveos.api.settings import ApplianceSettings
 from saveos.api.snapshots import Snapshots
@@ -58,6 +59,7 @@ def build(parts: Parts) -> Litestar:
             prometheus,
             create_static_files_router(path="/assets", directories=[ASSETS], include_in_schema=False),
             *ENTRANCE,
+            recovery_kit,
         ],
         dependencies={
             "parts": Provide(lambda: parts, sync_to_thread=False),
