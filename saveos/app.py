@@ -30,8 +30,10 @@ from saveos.jobs import lifecycle
 from saveos.measurements.sample import Sampler
 from saveos.parts import Parts
 from saveos.protocol import NOT_IN_BACKUPS, Kind
+from saveos.repositories import holder
 from saveos.repositories.access import Access
 from saveos.repositories.sessions import Sessions
+from saveos.repositories.unlocks import Unlocks
 from saveos.server import Contexts, Server, listen
 from saveos.snapshots import backup
 from saveos.standing import Standing
@@ -141,6 +143,7 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
         streams=Streams(),
         endings=ENDINGS,
         standing=standing,
+        unlocks=Unlocks(settings, database),
         sessions=sessions,
     )
     return Appliance(
@@ -209,6 +212,7 @@ async def _background(appliance: Appliance) -> AsyncIterator[None]:
     settings = appliance.stores.settings
     await asyncio.to_thread(lifecycle.resume, appliance.stores.database, settings.lease_seconds)
     own_host.sweep(settings)
+    holder.sweep()
     await appliance.sessions.start()
     appliance.worker.start()
     appliance.indexer.start()
@@ -222,6 +226,7 @@ async def _background(appliance: Appliance) -> AsyncIterator[None]:
         clock.shutdown(wait=False)
         watch.cancel()
         await asyncio.to_thread(appliance.indexer.stop)
+        await appliance.parts.unlocks.stop()
         await asyncio.to_thread(appliance.worker.stop)
         await appliance.sessions.stop()
 

@@ -216,7 +216,7 @@ def _export_key(stores: Stores, parsed: argparse.Namespace) -> dict[str, Any]:
     agent = enrolment.by_name(stores.database, principal, parsed.agent)
     if sys.stdin.isatty():
         print("Recovery code: ", end="", file=sys.stderr, flush=True)
-    contents = keys.export(stores.database, principal, agent, sys.stdin.readline())
+    contents = keys.export(stores.database, stores.settings, principal, agent, sys.stdin.readline())
     shown: dict[str, Any] = {
         "agent": agent.id,
         "hostname": agent.hostname,

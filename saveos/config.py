@@ -62,6 +62,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.folder / "authority"
 
     @property
+    def managed_key(self) -> Path:
+        """What opens the keys of the hosts in managed mode; whoever steals it and the database reads their backups."""
+        return self.folder / "keys" / "managed.key"
+
+    @property
     def repositories(self) -> Path:
         """One Borg repository per agent: `<tenant id>/<agent id>`."""
         return self.folder / "repositories"

@@ -1,13 +1,14 @@
 """Every error SaveOS raises on purpose.
 
 SaveOSError                     code, message for a person, context for the log
-├─ InvalidRequest      400      a value is wrong; names the field
+├─ InvalidRequest      400      a value is wrong; names the field  ├─ WrongCode
 ├─ NotAuthenticated    401      ├─ TokenSpent · TokenExpired
 ├─ NotAllowed          403      ├─ QuotaExceeded · MethodRefused
 ├─ NotFound            404      ├─ PathNotFound
 ├─ Conflict            409      ├─ AlreadyEnrolled · IllegalTransition · RepositoryLocked · AlreadyRunning
 │                               └─ PlatformUnavailable · HostOffline · OfflineAndSealed · NotAFile
 ├─ RangeWrong          416      the file does not have these bytes
+│                               └─ PlatformUnavailable · HostOffline · Locked
 ├─ TooMany             429      slow down; says for how many seconds
 ├─ EngineError         502      borg: rc, msgid, last lines  ├─ SnapshotDamaged
 ├─ StorageError        502      S3
@@ -150,6 +151,17 @@ class RangeWrong(SaveOSError):
 
     code = "range-not-satisfiable"
     status = 416
+
+class Locked(Conflict):
+    """The host's key is sealed, and nobody has unlocked it."""
+
+    code = "locked"
+
+
+class WrongCode(InvalidRequest):
+    """A recovery code that opens nothing of what was asked for."""
+
+    code = "wrong-recovery-code"
 
 
 class TooMany(SaveOSError):

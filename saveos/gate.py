@@ -22,7 +22,18 @@ from saveos.identity.sessions import COOKIE
 if TYPE_CHECKING:
     from saveos.database.connection import Database
 
-API_PREFIXES = ("/api/", "/docs", "/health", "/metrics", "/login", "/logout", "/setup", "/download/", "/assets/")
+API_PREFIXES = (
+    "/api/",
+    "/docs",
+    "/health",
+    "/metrics",
+    "/login",
+    "/logout",
+    "/setup",
+    "/recovery-kit",
+    "/download/",
+    "/assets/",
+)
 OPEN_PAGES = ("/_nicegui/",)  # static files of the dashboard
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 BODY_SECONDS = 30.0

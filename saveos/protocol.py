@@ -194,6 +194,15 @@ class EscrowRequest(Wire, frozen=True, kw_only=True):
 
     sealed: Annotated[str, Meta(max_length=65536)]  # base64 of HPKE output
     repository_id: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    public_key: Annotated[str, Meta(max_length=64)] = ""  # what it is sealed to, base64; empty: as told at enrolment
+    purpose: Annotated[str, Meta(pattern="^(recovery|managed)$")] = "recovery"
+
+
+class SealWanted(Wire, frozen=True, kw_only=True):
+    """The appliance asks a host to seal its key to another public key too: a new recovery key, or its own."""
+
+    public_key: str  # X25519, 32 bytes, base64
+    purpose: ShortText  # recovery, managed
 
 
 class EscrowContents(Confidential, frozen=True, kw_only=True):
@@ -401,6 +410,7 @@ class HeartbeatAnswer(Wire, frozen=True, kw_only=True):
     escrow_wanted: bool = False  # the appliance has no sealed key of this repository yet
     questions: tuple[Question, ...] = ()
     listing_wanted: bool = False  # of a snapshot that the catalogue lacks: ask which
+    seals: tuple[SealWanted, ...] = ()
 
 
 class OwnJobRequest(Wire, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,10 @@ EXIT_CODES = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if os.environ.get("SAVEOS_PRIVATE"):  # started with a key that was unlocked for a while
+        from saveos.agent import privacy  # noqa: PLC0415
+
+        privacy.hide()
     # Borg and its tunnel run inside this executable; they parse their own words, and start fast.
     if words[:1] == ["tunnel"]:
         from saveos.agent import tunnel  # noqa: PLC0415

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import secrets
 from typing import TYPE_CHECKING
@@ -21,8 +22,11 @@ from saveos.protocol import ESCROW_INFO, EnrolRequest, EscrowContents, EscrowReq
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from saveos.protocol import SealWanted
+
 FIRST = "1"
 ALREADY_SEALED = 409
+RECOVERY = "recovery"
 
 
 def enrol(home: Home, stamp: Stamp) -> Config:
@@ -42,15 +46,20 @@ def enrol(home: Home, stamp: Stamp) -> Config:
     return protect(home, config)
 
 
-def protect(home: Home, config: Config) -> Config:
-    """Make the repository and hand its key over, sealed; return the configuration of a ready host."""
+def protect(home: Home, config: Config, recovery_public_key: str = "") -> Config:
+    """Make the repository and hand its key over, sealed; return the configuration of a ready host.
+
+    `recovery_public_key`: if the tenant's is another one by now than at enrolment.
+    """
+    if recovery_public_key:
+        config = msgspec.structs.replace(config, recovery_public_key=recovery_public_key)
     client = Client.for_host(home, config)
     if client.status().state != "ready":
         if not home.passphrase.exists():
             write_private(home.passphrase, secrets.token_hex(32).encode())
         _make_repository(home, config)
         try:
-            client.escrow(_sealed(home, config))
+            client.escrow(_sealed(home, config, config.recovery_public_key, RECOVERY))
         except Refused as refusal:
             if refusal.status != ALREADY_SEALED:
                 raise
@@ -58,6 +67,22 @@ def protect(home: Home, config: Config) -> Config:
     home.save(ready)
     client.close()
     return ready
+
+
+def seal(home: Home, config: Config, wanted: Sequence[SealWanted]) -> Config:
+    """Seal the repository's key to other public keys, as the appliance asks; return the configuration since then."""
+    client = Client.for_host(home, config)
+    with contextlib.closing(client):
+        for one in wanted:
+            try:
+                client.escrow(_sealed(home, config, one.public_key, one.purpose))
+            except Refused as refusal:
+                if refusal.status != ALREADY_SEALED:
+                    raise
+            if one.purpose == RECOVERY:
+                config = msgspec.structs.replace(config, recovery_public_key=one.public_key)
+                home.save(config)
+    return config
 
 
 def renew(home: Home, config: Config) -> Config:
@@ -104,8 +129,8 @@ def _make_repository(home: Home, config: Config) -> None:
             raise
 
 
-def _sealed(home: Home, config: Config) -> EscrowRequest:
-    """Export the key and seal it with the passphrase to the recovery key: HPKE, RFC 9180."""
+def _sealed(home: Home, config: Config, public_key: str, purpose: str) -> EscrowRequest:
+    """Export the key and seal it with the passphrase to a public key: HPKE, RFC 9180."""
     from cryptography.hazmat.primitives import hpke  # noqa: PLC0415 - only enrolment needs it
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey  # noqa: PLC0415
 
@@ -119,9 +144,11 @@ def _sealed(home: Home, config: Config) -> EscrowRequest:
         hostname=config.hostname,
     )
     suite = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)
-    public = X25519PublicKey.from_public_bytes(base64.b64decode(config.recovery_public_key))
+    public = X25519PublicKey.from_public_bytes(base64.b64decode(public_key))
     sealed = suite.encrypt(msgspec.json.encode(contents), public, ESCROW_INFO + config.agent_id.encode())
-    return EscrowRequest(sealed=base64.b64encode(sealed).decode(), repository_id=repository_id)
+    return EscrowRequest(
+        sealed=base64.b64encode(sealed).decode(), repository_id=repository_id, public_key=public_key, purpose=purpose
+    )
 
 
 def _run(home: Home, config: Config, *arguments: str) -> str:

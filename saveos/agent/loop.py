@@ -114,8 +114,14 @@ class Daemon:
             log.info("The certificate has been renewed.")
             return True
         if answer.escrow_wanted:
-            self._config = enrol.protect(self._home, self._config)
+            recovery = next((one.public_key for one in answer.seals if one.purpose == enrol.RECOVERY), "")
+            self._config = enrol.protect(self._home, self._config, recovery)
             log.info("The repository is ready; its key is sealed.")
+            return True
+        if answer.seals and answer.assignment is None:
+            self._config = enrol.seal(self._home, self._config, answer.seals)
+            for one in answer.seals:
+                log.warning("The key is sealed to %s too, as the appliance asked (%s).", one.public_key, one.purpose)
             return True
         if answer.assignment is None:
             return False

@@ -32,7 +32,7 @@ from saveos.protocol import (
     Renewal,
     RenewRequest,
 )
-from saveos.repositories import keys
+from saveos.repositories import keys, sealing
 from saveos.repositories import table as repositories
 from saveos.snapshots import backup, own
 from saveos.tenants import users
@@ -133,7 +133,7 @@ class AgentsThemselves(Controller):
             tenant_name=tenant_name,
             certificate=enrolled.certificate,
             agent_token=enrolled.agent_token,
-            recovery_public_key=keys.as_text(public_key),
+            recovery_public_key=sealing.as_text(public_key),
             heartbeat_seconds=parts.settings.heartbeat_seconds,
         )
 
@@ -163,6 +163,7 @@ class AgentsThemselves(Controller):
             escrow_wanted=agent.state == "enrolled",
             questions=wanted.questions,
             listing_wanted=agent.is_listing_wanted,
+            seals=keys.wanted(parts.database.read, parts.settings, agent),
         )
 
     @post("/renew", summary="Renew the certificate", status_code=200, sync_to_thread=True, responses=documented(409))
@@ -175,8 +176,8 @@ class AgentsThemselves(Controller):
         "/escrow", summary="Hand over the sealed key", status_code=204, sync_to_thread=True, responses=documented(409)
     )
     def escrow(self, data: EscrowRequest, agent: AgentIdentity, parts: Parts) -> None:
-        """Keep the repository's key, sealed to the recovery key; the first backup follows."""
-        parts.database.write(lambda connection: backup.begin_protection(connection, agent, data))
+        """Keep the repository's key, sealed to the recovery key or another that was asked for."""
+        parts.database.write(lambda connection: backup.begin_protection(connection, parts.settings, agent, data))
 
     @get("/self", summary="Show the calling host", sync_to_thread=True, responses=documented())
     def own_status(self, agent: AgentIdentity, parts: Parts) -> OwnStatus:

@@ -22,12 +22,14 @@ from saveos.api.guards import provide_agent, provide_principal, provide_visitor
 from saveos.api.health import health, prometheus
 from saveos.api.jobs import Jobs
 from saveos.api.listings import Listings
+from saveos.api.keys import Keys
 from saveos.api.measurements import Measurements
 from saveos.api.policies import Policies
 from saveos.api.problems import HANDLERS
 from saveos.api.provisionings import Provisionings
 from saveos.api.questions import Answers, Questions
 from saveos.api.reading import Downloads, HostStreams
+from saveos.api.recovery_kit import recovery_kit
 from saveos.api.session import Session
 from saveos.api.settings import ApplianceSettings
 from saveos.api.snapshots import Snapshots
@@ -54,6 +56,7 @@ def build(parts: Parts) -> Litestar:
             HostStreams,
             Catalogue,
             Policies,
+            Keys,
             Session,
             ApplianceSettings,
             agent_executable,
@@ -63,6 +66,7 @@ def build(parts: Parts) -> Litestar:
             prometheus,
             create_static_files_router(path="/assets", directories=[ASSETS], include_in_schema=False),
             *ENTRANCE,
+            recovery_kit,
         ],
         dependencies={
             "parts": Provide(lambda: parts, sync_to_thread=False),

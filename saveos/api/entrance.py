@@ -10,6 +10,7 @@ from litestar import MediaType, Request, Response, get, post
 from litestar.params import Parameter
 from litestar.response import Redirect
 
+from saveos.api.kit_sheet import sheet
 from saveos.api.session import session_cookie
 from saveos.identity import passwords, sessions
 from saveos.identity.principals import Principal
@@ -45,8 +46,9 @@ class Page:
         """Return a sentence, ready to stand in HTML."""
         return escape(sentence(self.language, key, **values))
 
-    def respond(self, title: str, body: str, *, is_wide: bool = False) -> Response[str]:
-        """Return the whole page."""
+    def respond(self, title: str, body: str, *, is_wide: bool = False, module: str = "") -> Response[str]:
+        """Return the whole page. `module`: its script, if it is not that of the entrance."""
+        script = f'type="module" src="/assets/{module}"' if module else 'src="/assets/entrance.js" defer'
         width = ' class="wide"' if is_wide else ""
         html = f"""<!doctype html>
 <html lang="{self.language}">
@@ -56,7 +58,7 @@ class Page:
 <title>{title} · SaveOS</title>
 <link rel="icon" href="/assets/logo.svg">
 <link rel="stylesheet" href="/assets/saveos.css">
-<script src="/assets/entrance.js" defer></script>
+<script {script}></script>
 </head>
 <body class="entrance">
 <header><span class="brand"><img src="/assets/logo.svg" alt="">SaveOS</span>{self._languages()}</header>
@@ -124,7 +126,9 @@ def set_up(request: Request[Any, Any, Any], parts: Parts, language: LanguageQuer
             f'<div class="stack"><a class="button primary" href="/login">{say("entrance.sign_in")}</a></div>'
         )
         return page.respond(say("setup.done_title"), body)
-    return page.respond(say("setup.title"), _account(page) + _recovery(page) + _own_host(page), is_wide=True)
+    return page.respond(
+        say("setup.title"), _account(page) + sheet(say, parts, users.DEFAULT_TENANT) + _own_host(page), is_wide=True
+    )
 
 
 def _account(page: Page) -> str:
@@ -147,22 +151,6 @@ def _account(page: Page) -> str:
 <p id="message" class="notice bad" role="alert"></p>
 <button class="button primary" type="submit" disabled>{say("setup.create")}</button>
 </form><noscript><p class="notice bad">{say("entrance.no_script")}</p></noscript></section>"""
-
-
-def _recovery(page: Page) -> str:
-    say = page.say
-    return f"""<section id="recovery" hidden><h1 id="recovery-title" tabindex="-1">{say("setup.recovery_title")}</h1>
-<p>{say("setup.recovery_lead")}</p>
-<div class="stack"><div id="code" class="code" translate="no" role="group" aria-label="{say("setup.recovery_title")}">
-</div><p id="whose" class="muted"></p>
-<div class="row no-print"><button id="copy" class="button" type="button">{say("action.copy")}</button>
-<button id="print" class="button" type="button">{say("setup.print")}</button>
-<span id="copied" class="muted" role="status" data-done="{say("action.copied")}"
- data-selected="{say("setup.selected")}"></span></div>
-<p class="notice">{say("setup.recovery_warning")}</p>
-<label class="tick no-print"><input id="stored" type="checkbox"><span>{say("setup.stored")}</span></label>
-<button id="continue" class="button primary no-print" type="button" disabled>{say("setup.continue")}</button>
-</div></section>"""
 
 
 def _own_host(page: Page) -> str:

@@ -19,7 +19,8 @@ from saveos.identity.sessions import COOKIE, ApiToken, Visitor
 from saveos.parts import Parts
 from saveos.policies import defaults
 from saveos.protocol import ShortText
-from saveos.tenants import users
+from saveos.tenants import kits, users
+from saveos.tenants.model import Check
 
 Email = Annotated[str, Meta(min_length=3, max_length=255)]
 Password = Annotated[str, Meta(min_length=1, max_length=1024)]
@@ -33,13 +34,18 @@ class SetupRequest(msgspec.Struct, frozen=True, kw_only=True):
     email: Email
     password: Password
     language: Language = ""
+    recovery_public_key: Annotated[str, Meta(max_length=64)] = ""  # X25519, base64, of a code made by the caller
+    recovery_check: Check | None = None
 
     def __repr__(self) -> str:
         return "SetupRequest(***)"
 
 
 class SetUp(msgspec.Struct, frozen=True, kw_only=True):
-    """Done. `recovery_code` opens every host's key; it is shown this once and stored nowhere: keep it safe."""
+    """Done. `recovery_code` opens every host's key; it is shown this once and stored nowhere: keep it safe.
+
+    Empty when the caller made it, and sent its public key.
+    """
 
     email: str
     recovery_code: str
@@ -151,8 +157,10 @@ class Session(Controller):
     @post("/setup", summary="Create the first administrator", sync_to_thread=True, responses=documented(409))
     def set_up(self, data: SetupRequest, parts: Parts) -> SetUp:
         """Create the first administrator with the one-time link that `saveos serve` prints."""
+        own = data.recovery_public_key
+        kit = users.NewKit(public_key=kits.parse_key(own), check=data.recovery_check) if own else None
         made = users.set_up(
-            parts.database, data.setup_token, data.email, data.password, data.language, defaults.give_default
+            parts.database, data.setup_token, data.email, data.password, data.language, defaults.give_default, kit
         )
         return SetUp(email=made.email, recovery_code=made.recovery_code or "")
 

@@ -192,6 +192,21 @@ CREATE TABLE listings (
 ) STRICT;
 CREATE INDEX listings_by_agent ON listings(agent_id, snapshot_id);
 CREATE INDEX listings_waiting ON listings(snapshot_id) WHERE state = 'waiting';
+KEYS = """
+CREATE TABLE seals (
+    agent_id TEXT NOT NULL REFERENCES agents(id), public_key BLOB NOT NULL, purpose TEXT NOT NULL,
+    sealed TEXT NOT NULL, sealed_at TEXT NOT NULL, PRIMARY KEY (agent_id, public_key)
+) STRICT, WITHOUT ROWID;
+INSERT INTO seals (agent_id, public_key, purpose, sealed, sealed_at)
+    SELECT r.agent_id, t.recovery_public_key, 'recovery', r.sealed_key, r.sealed_at
+    FROM repositories r JOIN tenants t ON t.id = r.tenant_id
+    WHERE r.sealed_key <> '' AND r.sealed_at IS NOT NULL AND t.recovery_public_key IS NOT NULL;
+ALTER TABLE repositories DROP COLUMN sealed_key;
+ALTER TABLE repositories ADD COLUMN key_mode TEXT NOT NULL DEFAULT 'sealed';
+ALTER TABLE tenants ADD COLUMN recovery_made_at TEXT;
+ALTER TABLE tenants ADD COLUMN recovery_made_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE tenants ADD COLUMN recovery_check_json TEXT NOT NULL DEFAULT '';
+ALTER TABLE tenants ADD COLUMN recovery_confirmed_at TEXT;
 """
 
 
@@ -232,6 +247,10 @@ def m005_the_downloads(db: UtilsDatabase) -> None:
 def m006_the_catalogue(db: UtilsDatabase) -> None:
     """Which snapshots the catalogues hold, which hosts are to send listings, and whether names may be read here."""
     _execute(db, CATALOGUES)
+
+def m007_keys(db: UtilsDatabase) -> None:
+    """Seal a host's key to more than one public key; tell who made the recovery key, and whether it is at hand."""
+    _execute(db, KEYS)
 
 
 def _execute(db: UtilsDatabase, statements: str) -> None:

@@ -1,6 +1,6 @@
-"""A host's passphrase and key export, sealed to the tenant's recovery key: HPKE (RFC 9180), X25519, ChaCha20-Poly1305.
+"""Who holds a host's key: it is sealed to the tenant's recovery key, and in managed mode to the appliance's own too.
 
-The appliance cannot open them; whoever types the recovery code can, for the time of one call.
+A host seals for a public key once; a hostile one cannot swap later what is there, unless the appliance asked anew.
 """
 
 from __future__ import annotations
@@ -11,51 +11,62 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hpke
 
+from saveos.agents import table as agents
 from saveos.audit.record import record
 from saveos.errors import Conflict, InvalidRequest, NotFound
 from saveos.identity.principals import Permission, Principal
-from saveos.protocol import ESCROW_INFO, EscrowContents, EscrowRequest
-from saveos.repositories import table
-from saveos.repositories.model import RepositoryState
-from saveos.tenants import recovery
+from saveos.protocol import SealWanted
+from saveos.repositories import managed, sealing, table, table_keys
+from saveos.repositories.model import KeyMode, Purpose, RepositoryState
+from saveos.tenants import recovery, users
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
     from saveos.agents.model import Agent, AgentIdentity
+    from saveos.config import Settings
     from saveos.database.connection import Database
-
-SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)
-_OVERHEAD = 32 + 16  # encapsulated key and tag
+    from saveos.protocol import AgentId, EscrowContents, EscrowRequest, TenantId
 
 
-def as_text(public_key: bytes) -> str:
-    """Return a public key as it travels."""
-    return base64.b64encode(public_key).decode()
+def wanted(connection: sqlite3.Connection, settings: Settings, agent: AgentIdentity) -> tuple[SealWanted, ...]:
+    """Return what a host's key is to be sealed to and is not yet."""
+    there = table_keys.purposes(connection, agent.agent_id)
+    targets = _targets(connection, settings, agent.tenant_id, agent.agent_id)
+    return tuple(
+        SealWanted(public_key=sealing.as_text(public_key), purpose=purpose)
+        for purpose, public_key in targets.items()
+        if public_key not in there
+    )
 
 
-def keep(connection: sqlite3.Connection, agent: AgentIdentity, request: EscrowRequest) -> None:
-    """Keep the sealed key of an agent's repository, once: a hostile host cannot swap it later.
+def keep(connection: sqlite3.Connection, settings: Settings, agent: AgentIdentity, request: EscrowRequest) -> bool:
+    """Keep the sealed key of an agent's repository; return whether it is the first one.
 
-    Raises Conflict, InvalidRequest.
+    Raises Conflict when it is here already or nobody asked for it, InvalidRequest.
     """
-    try:
-        size = len(base64.b64decode(request.sealed, validate=True))
-    except (binascii.Error, ValueError):
-        size = 0
-    if size <= _OVERHEAD:
+    if not sealing.is_plausible(request.sealed):
         message = "The sealed key cannot be read."
         raise InvalidRequest(message, field="sealed")
     repository = table.of_agent(connection, agent.agent_id)
     if repository is None:
         message = "This agent has no repository."
         raise NotFound(message)
-    if repository.state is RepositoryState.READY:
-        message = "The sealed key of this repository is here already."
+    purpose = Purpose(request.purpose)
+    public_key = _asked_for(connection, settings, agent, request)
+    is_first = repository.state is RepositoryState.NEW
+    if is_first and purpose is not Purpose.RECOVERY:
+        message = "The key is sealed to the recovery key first."
         raise Conflict(message)
-    table.set_sealed(connection, agent.agent_id, request.sealed, request.repository_id)
+    if not is_first and repository.engine_id != request.repository_id:
+        message = "This is another repository's key."
+        raise Conflict(message)
+    table_keys.put(connection, agent.agent_id, public_key, purpose, request.sealed)
+    if is_first:
+        table.set_ready(connection, agent.agent_id, request.repository_id)
     record(
         connection,
         tenant_id=agent.tenant_id,
@@ -63,20 +74,68 @@ def keep(connection: sqlite3.Connection, agent: AgentIdentity, request: EscrowRe
         action="key-sealed",
         target=agent.agent_id,
         repository=request.repository_id,
+        purpose=purpose.value,
     )
+    return is_first
 
 
-def export(database: Database, principal: Principal, agent: Agent, recovery_code: str) -> EscrowContents:
-    """Open an agent's sealed key with the recovery code. Audited. Raises NotFound, InvalidRequest."""
+def set_mode(database: Database, principal: Principal, agent_id: str, mode: KeyMode) -> KeyMode:
+    """Decide who holds a host's key. Back to sealed, the appliance's copy is deleted at once. Raises NotFound."""
     principal.require(Permission.KEYS)
-    private_key = recovery.private_key(recovery_code)
-    sealed = table.sealed_key(database.read, agent.id)
-    if not sealed:
+
+    def write(connection: sqlite3.Connection) -> KeyMode:
+        agent = agents.get(connection, agent_id, principal.tenant_id)
+        if agent is None:
+            raise _no_agent()
+        if table_keys.mode(connection, agent.id, principal.tenant_id) is not mode:
+            table_keys.set_mode(connection, agent.id, mode)
+            if mode is KeyMode.SEALED:
+                table_keys.forget(connection, agent.id, Purpose.MANAGED)
+            record(
+                connection,
+                tenant_id=agent.tenant_id,
+                actor=principal.label,
+                action="key-mode-changed",
+                target=agent.id,
+                mode=mode.value,
+            )
+        return mode
+
+    return database.write(write)
+
+
+def mode(database: Database, principal: Principal, agent_id: str) -> KeyMode:
+    """Return who holds a host's key. Raises NotFound."""
+    principal.require(Permission.READ)
+    found = table_keys.mode(database.read, agent_id, principal.tenant_id)
+    if found is None:
+        raise _no_agent()
+    return found
+
+
+def modes(database: Database, principal: Principal) -> dict[AgentId, KeyMode]:
+    """Return who holds the key of each of the tenant's hosts."""
+    principal.require(Permission.READ)
+    return table_keys.modes(database.read, principal.tenant_id)
+
+
+def export(
+    database: Database, settings: Settings, principal: Principal, agent: Agent, recovery_code: str = ""
+) -> EscrowContents:
+    """Open an agent's sealed key with the recovery code; without one the appliance's own, if it is managed.
+
+    Audited. Raises NotFound, InvalidRequest, Conflict (sealed, and no code).
+    """
+    principal.require(Permission.KEYS)
+    private = recovery.private_key(recovery_code) if recovery_code.strip() else _own_key(database, settings, agent)
+    found = table_keys.hosts(database.read, settings, agent.tenant_id, [agent.id])
+    if not found:
         message = "The appliance holds no key of this host yet: its enrolment has not finished."
         raise NotFound(message)
+    public = sealing.as_text(private.public_key().public_bytes_raw())
+    sealed = next((seal.sealed for seal in found[0].seals if seal.public_key == public), "")
     try:
-        opened = SUITE.decrypt(base64.b64decode(sealed), private_key, ESCROW_INFO + agent.id.encode())
-        contents = msgspec.json.decode(opened, type=EscrowContents)
+        contents = sealing.open_with(private, sealed, agent.id)
     except (InvalidTag, ValueError, msgspec.DecodeError) as error:
         message = "The recovery code does not open this key: it belongs to another appliance or tenant."
         raise InvalidRequest(message, field="recovery_code") from error
@@ -86,3 +145,44 @@ def export(database: Database, principal: Principal, agent: Agent, recovery_code
         )
     )
     return contents
+
+
+def _own_key(database: Database, settings: Settings, agent: Agent) -> X25519PrivateKey:
+    if Purpose.MANAGED not in table_keys.purposes(database.read, agent.id).values():
+        message = "This host's key is sealed: only the recovery code opens it."
+        raise Conflict(message)
+    return managed.private_key(settings)
+
+
+def _targets(
+    connection: sqlite3.Connection, settings: Settings, tenant_id: TenantId, agent_id: AgentId
+) -> dict[Purpose, bytes]:
+    """Return what a host's key is to be sealed to."""
+    targets = {Purpose.RECOVERY: users.recovery_public_key(connection, tenant_id)[1]}
+    if table_keys.mode(connection, agent_id, tenant_id) is KeyMode.MANAGED:
+        targets[Purpose.MANAGED] = managed.public_key(settings)
+    return targets
+
+
+def _asked_for(
+    connection: sqlite3.Connection, settings: Settings, agent: AgentIdentity, request: EscrowRequest
+) -> bytes:
+    """Return the public key that a host sealed to. Raises Conflict unless that is wanted and not here."""
+    targets = _targets(connection, settings, agent.tenant_id, agent.agent_id)
+    public_key = targets.get(Purpose(request.purpose))
+    try:
+        named = base64.b64decode(request.public_key, validate=True)
+    except binascii.Error:
+        named = b"?"
+    # An agent that does not say it has one key only: that of its enrolment, which stays the tenant's unless rotated.
+    if public_key is None or named not in (b"", public_key):
+        message = "Nobody asked for the key to be sealed to this."
+        raise Conflict(message)
+    if public_key in table_keys.purposes(connection, agent.agent_id):
+        message = "The sealed key of this repository is here already."
+        raise Conflict(message)
+    return public_key
+
+
+def _no_agent() -> NotFound:
+    return NotFound("There is no such agent.")

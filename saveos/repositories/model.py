@@ -17,6 +17,20 @@ class RepositoryState(StrEnum):
     READY = "ready"  # the sealed key is here; the key in the repository can no longer be changed
 
 
+class KeyMode(StrEnum):
+    """Who can open a host's key."""
+
+    SEALED = "sealed"  # whoever has the recovery code
+    MANAGED = "managed"  # the appliance too, at any time
+
+
+class Purpose(StrEnum):
+    """For whom a host's key is sealed."""
+
+    RECOVERY = "recovery"  # for whoever has the recovery code
+    MANAGED = "managed"  # for the appliance
+
+
 class Repository(msgspec.Struct, frozen=True, kw_only=True):
     """One agent's repository."""
 
@@ -28,3 +42,25 @@ class Repository(msgspec.Struct, frozen=True, kw_only=True):
     sealed_at: datetime | None
     stored_bytes: int = 0  # on disk, when it was measured last
     measured_at: datetime | None = None  # None: never yet
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a recovery code may be sent, sealed: HPKE base mode, X25519, HKDF-SHA256, AES-256-GCM, one message.
+
+    `public_key`: 32 bytes, base64. The HPKE info is `info`; what is sealed is the code as text.
+    """
+
+    unlock_id: str
+    public_key: str
+    info: str
+
+
+class Unlock(msgspec.Struct, frozen=True, kw_only=True):
+    """Hosts that are unlocked. `missed_ids`: asked for, but this code does not open them."""
+
+    unlock_id: str
+    opened_by: str
+    agent_ids: tuple[AgentId, ...]
+    opened_at: datetime
+    ends_at: datetime
+    missed_ids: tuple[AgentId, ...] = ()

@@ -44,11 +44,11 @@ def everything(connection: sqlite3.Connection) -> list[Repository]:
     return [msgspec.convert(dict(row), Repository) for row in many(connection, _REPOSITORY)]
 
 
-def set_sealed(connection: sqlite3.Connection, agent_id: AgentId, sealed: str, engine_id: str) -> None:
-    """Keep the sealed key; from now on the repository is ready."""
+def set_ready(connection: sqlite3.Connection, agent_id: AgentId, engine_id: str) -> None:
+    """Note that the sealed key is here: from now on the repository is ready."""
     connection.execute(
-        "UPDATE repositories SET sealed_key = ?, sealed_at = ?, engine_id = ?, state = 'ready' WHERE agent_id = ?",
-        (sealed, clock.to_text(clock.now()), engine_id, agent_id),
+        "UPDATE repositories SET sealed_at = ?, engine_id = ?, state = 'ready' WHERE agent_id = ?",
+        (clock.to_text(clock.now()), engine_id, agent_id),
     )
 
 
@@ -58,12 +58,6 @@ def set_stored(connection: sqlite3.Connection, sizes: Iterable[tuple[str, int, d
         "UPDATE repositories SET stored_bytes = ?, measured_at = ? WHERE id = ?",
         [(size, clock.to_text(moment), repository_id) for repository_id, size, moment in sizes],
     )
-
-
-def sealed_key(connection: sqlite3.Connection, agent_id: str) -> str:
-    """Return the sealed key; empty when there is none."""
-    row = one(connection, "SELECT sealed_key FROM repositories WHERE agent_id = ?", (agent_id,))
-    return str(row["sealed_key"]) if row else ""
 
 
 def repository_path(settings: Settings, tenant_id: TenantId, agent_id: str) -> Path:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from saveos.agents.model import AgentIdentity
+    from saveos.config import Settings
     from saveos.database.connection import Database
     from saveos.protocol import EscrowRequest
 
@@ -140,9 +141,12 @@ def queue(
     )
 
 
-def begin_protection(connection: sqlite3.Connection, agent: AgentIdentity, escrow: EscrowRequest) -> None:
-    """Keep the sealed key, call the agent ready, and queue its first backup."""
-    keys.keep(connection, agent, escrow)
+def begin_protection(
+    connection: sqlite3.Connection, settings: Settings, agent: AgentIdentity, escrow: EscrowRequest
+) -> None:
+    """Keep the sealed key; if it is the first, call the agent ready and queue its first backup."""
+    if not keys.keep(connection, settings, agent, escrow):
+        return
     agents.set_state(connection, agent.agent_id, AgentState.READY)
     found = agent_of(connection, agent.agent_id)
     queue(connection, found, "system:enrolment", priority=FIRST_PRIORITY)

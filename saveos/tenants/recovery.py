@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import secrets
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from saveos.errors import InvalidRequest
+from saveos.tenants.model import Check
 
 _GROUP = 7
 _CHECK = 3
 _KEY = 32
+_SALT = 16
+ROUNDS = 600_000  # as the browser does it
 
 
 def create() -> tuple[str, bytes]:
@@ -24,6 +28,19 @@ def create() -> tuple[str, bytes]:
     text = base64.b32encode(raw + _check(raw)).decode()
     code = "-".join(text[start : start + _GROUP] for start in range(0, len(text), _GROUP))
     return code, private.public_key().public_bytes_raw()
+
+
+def check_of(code: str) -> Check:
+    """Return by what two groups of the code, taken by chance, will be recognised."""
+    groups = code.split("-")
+    first, second = sorted(secrets.SystemRandom().sample(range(1, len(groups) + 1), 2))
+    salt = secrets.token_bytes(_SALT)
+    proof = hashlib.pbkdf2_hmac("sha256", f"{groups[first - 1]}-{groups[second - 1]}".encode(), salt, ROUNDS)
+    return Check(
+        groups=(first, second),
+        salt=base64.b64encode(salt).decode(),
+        proof_hash=base64.b64encode(hashlib.sha256(proof).digest()).decode(),
+    )
 
 
 def private_key(code: str) -> X25519PrivateKey:

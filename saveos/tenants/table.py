@@ -36,8 +36,26 @@ def insert_tenant(connection: sqlite3.Connection, tenant_id: str, name: str, rec
     )
 
 
+def set_recovery(
+    connection: sqlite3.Connection, tenant_id: str, public_key: bytes, made_by: str, check_json: str
+) -> None:
+    """Give a tenant another recovery key, which nobody has confirmed."""
+    connection.execute(
+        "UPDATE tenants SET recovery_public_key = ?, recovery_made_at = ?, recovery_made_by = ?,"
+        " recovery_check_json = ?, recovery_confirmed_at = NULL WHERE id = ?",
+        (public_key, clock.to_text(clock.now()), made_by, check_json, tenant_id),
+    )
+
+
+def set_recovery_confirmed(connection: sqlite3.Connection, tenant_id: str) -> None:
+    """Note that somebody has a tenant's recovery code."""
+    connection.execute(
+        "UPDATE tenants SET recovery_confirmed_at = ? WHERE id = ?", (clock.to_text(clock.now()), tenant_id)
+    )
+
+
 def tenant(connection: sqlite3.Connection, tenant_id: str) -> sqlite3.Row | None:
-    """Return id, name, recovery_public_key, created_at."""
+    """Return all of a tenant: id, name, created_at, recovery_…."""
     return one(connection, "SELECT * FROM tenants WHERE id = ?", (tenant_id,))
 
 

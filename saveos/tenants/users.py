@@ -15,7 +15,8 @@ from saveos.identity import passwords, tokens
 from saveos.identity.principals import Actor, Permission, Principal, Role
 from saveos.identity.tokens import Token, TokenKind
 from saveos.protocol import TenantId, UserId
-from saveos.tenants import recovery, table
+from saveos.tenants import kits, recovery, table
+from saveos.tenants.model import Check, MadeBy
 
 if TYPE_CHECKING:
     import sqlite3
@@ -42,6 +43,13 @@ class NewAdministrator(msgspec.Struct, frozen=True, kw_only=True):
         return f"NewAdministrator(email={self.email!r})"
 
 
+class NewKit(msgspec.Struct, frozen=True, kw_only=True):
+    """A recovery key made elsewhere: 32 bytes, and by what two groups of its code are recognised."""
+
+    public_key: bytes
+    check: Check | None = None
+
+
 def is_set_up(database: Database) -> bool:
     """Return whether the first administrator exists."""
     return table.users_count(database.read) > 0
@@ -61,11 +69,18 @@ def offer_setup(database: Database) -> Token | None:
 
 
 def set_up(
-    database: Database, setup_token: str, email: str, password: str, language: str, after_tenant: AfterTenant
+    database: Database,
+    setup_token: str,
+    email: str,
+    password: str,
+    language: str,
+    after_tenant: AfterTenant,
+    kit: NewKit | None = None,
 ) -> NewAdministrator:
     """Spend the set-up token: make the default tenant, its recovery key and its first administrator.
 
-    `after_tenant` runs in the same transaction and gives the tenant what other features want it to have.
+    `kit`: made where the code stays; None: the code is made here, and returned this once. `after_tenant` runs in
+    the same transaction and gives the tenant what other features want it to have.
     Raises NotAuthenticated (wrong token), TokenSpent (somebody was first), InvalidRequest.
     """
     presented = tokens.parse(TokenKind.SETUP, setup_token)
@@ -80,7 +95,7 @@ def set_up(
         if stored is None or not tokens.is_same(presented.secret_hash, stored):
             message = "The set-up link is not the one last printed. Use the newest."
             raise NotAuthenticated(message)
-        return _insert_administrator(connection, email, password_hash, language, after_tenant)
+        return _insert_administrator(connection, email, password_hash, language, after_tenant, kit)
 
     return database.write(write)
 
@@ -137,6 +152,11 @@ def recovery_public_key(connection: sqlite3.Connection, tenant_id: TenantId) -> 
     return row["name"], row["recovery_public_key"]
 
 
+def _made_kit() -> tuple[str, NewKit]:
+    code, public_key = recovery.create()
+    return code, NewKit(public_key=public_key, check=recovery.check_of(code))
+
+
 def _require_email(email: str) -> None:
     if not _EMAIL.fullmatch(email):
         message = "This is not an e-mail address."
@@ -144,14 +164,20 @@ def _require_email(email: str) -> None:
 
 
 def _insert_administrator(
-    connection: sqlite3.Connection, email: str, password_hash: str, language: str, after_tenant: AfterTenant
+    connection: sqlite3.Connection,
+    email: str,
+    password_hash: str,
+    language: str,
+    after_tenant: AfterTenant,
+    kit: NewKit | None = None,
 ) -> NewAdministrator:
     existing = table.first_tenant(connection)
     code = None
     if existing is None:
         tenant_id = TenantId(new_id("ten"))
-        code, public_key = recovery.create()
-        table.insert_tenant(connection, tenant_id, DEFAULT_TENANT, public_key)
+        code, kit = (None, kit) if kit else _made_kit()
+        table.insert_tenant(connection, tenant_id, DEFAULT_TENANT, kit.public_key)
+        kits.keep(connection, tenant_id, kit.public_key, kit.check, MadeBy.APPLIANCE if code else MadeBy.BROWSER)
         after_tenant(connection, tenant_id)
     else:
         tenant_id = TenantId(existing["id"])

@@ -21,7 +21,7 @@ from saveos.agent import client
 from saveos.api.agents import OwnSnapshotList
 from saveos.api.problems import Problem
 from saveos.protocol import ESCROW_INFO, PROTOCOL_VERSION, Confidential, EscrowContents, EscrowRequest, Wire
-from saveos.repositories import keys
+from saveos.repositories import sealing
 from saveos.tenants import recovery
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "protocol"
@@ -133,6 +133,8 @@ def test_sealed_key_is_opened_with_the_recovery_code(path: Path) -> None:
     expected = msgspec.json.decode((path / "EscrowContents.json").read_bytes(), type=EscrowContents)
     private_key = recovery.private_key((path / "recovery_code.txt").read_text())
 
-    opened = keys.SUITE.decrypt(base64.b64decode(escrow.sealed), private_key, ESCROW_INFO + expected.agent_id.encode())
+    opened = sealing.SUITE.decrypt(
+        base64.b64decode(escrow.sealed), private_key, ESCROW_INFO + expected.agent_id.encode()
+    )
 
     assert expected == msgspec.json.decode(opened, type=EscrowContents)

@@ -67,6 +67,47 @@ const journeys = {
     tell("recovery", { code: groups.join("-") });
   },
 
+  async kit({ page }) {
+    await page.goto(`${address}/recovery-kit`);
+    await page.waitForSelector("#by-groups:not([hidden])");
+    await judge(page, "kit");
+    await shot(page, "kit");
+    const fill = async (code) => {
+      for (const number of [1, 2]) {
+        const asked = (await page.textContent(`label[for=group-${number}]`)).match(/\d/)[0];
+        await page.fill(`#group-${number}`, code.split("-")[asked - 1].toLowerCase());
+      }
+    };
+    await page.fill("#group-1", "AAAAAAA");
+    await page.fill("#group-2", "BBBBBBB");
+    await page.click("#by-groups button[type=submit]");
+    await page.waitForSelector("#by-groups [role=alert]:not(:empty)");
+    await fill(options.code);
+    await page.click("#by-groups button[type=submit]");
+    await page.waitForSelector("#state .notice:not(.bad):has-text('at hand')");
+    expect(await page.isHidden("#by-groups"), "nothing more is asked");
+    await page.click("#renew");
+    await page.waitForSelector("#recovery:not([hidden])");
+    await judge(page, "new kit");
+    await shot(page, "new-kit");
+    const code = (await page.locator("#code span").allTextContents()).join("-");
+    expect(code.length === 63 && code !== options.code, `new code: ${code.length}`);
+    expect((await page.locator("#qr path").getAttribute("d")).length > 1000, "the QR is drawn");
+    await page.emulateMedia({ media: "print" });
+    await shot(page, "kit-printed");
+    expect(await page.isHidden("#print"), "buttons are not printed");
+    await page.emulateMedia({ media: "screen" });
+    await page.check("#stored");
+    await page.click("#continue");
+    await fill(options.code);
+    await page.click("#by-groups button[type=submit]");
+    await page.waitForSelector("#by-groups [role=alert]:not(:empty)");
+    await fill(code);
+    await page.click("#by-groups button[type=submit]");
+    await page.waitForSelector("#state .notice:not(.bad):has-text('at hand')");
+    tell("kit", { code });
+  },
+
   async session({ page, context, watch }) {
     await page.goto(`${address}/agents/agt_none`);
     expect(page.url() === `${address}/login?next=/agents/agt_none`, `sent to ${page.url()}`);
@@ -462,7 +503,7 @@ try {
   wrong.push(`${error.message}\n${error.stack?.split("\n").find((line) => line.includes("journeys.mjs")) ?? ""}`);
   await shot(session.page, `failed-${name}`).catch(() => {});
 }
-// A refused sign-in, a missing host and an editor that a viewer may not open are answers, though the console reports them.
-const expected = (complaint) => /status of 40[14]/.test(complaint) && ["session", "viewer"].includes(name);
+// A refused sign-in, wrong groups of a code, a missing host and an editor that a viewer may not open are answers, though the console reports them.
+const expected = (complaint) => /status of 40[014]/.test(complaint) && ["kit", "session", "viewer"].includes(name);
 tell("end", { wrong: [...wrong, ...session.complaints.filter((complaint) => !expected(complaint))] });
 await session.browser.close();

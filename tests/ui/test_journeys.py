@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import zipfile
 from datetime import timedelta
@@ -59,7 +60,28 @@ def a_build(dashboard: Dashboard) -> Iterator[tuple[Database, JobId]]:
 
 
 def test_set_up_through_the_printed_link_shows_a_recovery_code_that_is_a_key(dashboard: Dashboard) -> None:
-    recovery.private_key(dashboard.recovery_code)
+    private = recovery.private_key(dashboard.recovery_code)
+    kit = dashboard.appliance.call("GET", "/api/v1/keys/kit").expect(200)
+
+    assert (base64.b64encode(private.public_key().public_bytes_raw()).decode(), "browser", None) == (
+        kit["public_key"],
+        kit["made_by"],
+        kit["confirmed_at"],
+    )
+
+
+def test_recovery_kit_is_confirmed_and_replaced_in_the_browser(dashboard: Dashboard) -> None:
+    appliance = dashboard.appliance
+    old = appliance.call("GET", "/api/v1/keys/kit").expect(200)["public_key"]
+    journey = dashboard.journey("kit", code=dashboard.recovery_code)
+
+    dashboard.recovery_code = journey.until("kit")["code"]
+
+    journey.end()
+    kit = appliance.call("GET", "/api/v1/keys/kit").expect(200)
+    public = recovery.private_key(dashboard.recovery_code).public_key().public_bytes_raw()
+    assert base64.b64encode(public).decode() == kit["public_key"] != old
+    assert kit["confirmed_at"] is not None
 
 
 def test_sign_in_and_out_stays_on_this_site_and_closes_other_tabs(dashboard: Dashboard) -> None:

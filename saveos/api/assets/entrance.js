@@ -44,59 +44,30 @@ async function onSetUp(values) {
     form.elements.again.focus();
     throw new Error(form.dataset.different);
   }
+  const { isAble, makeKit } = await import("/assets/kit.js");
+  const own = (await isAble()) ? await makeKit() : undefined; // else the appliance makes the code, and the page says so
   const made = await call("/api/v1/setup", {
     setup_token: token,
     email: values.email,
     password: values.password,
     language: values.language,
+    recovery_public_key: own?.kit.recovery_public_key ?? "",
+    recovery_check: own?.kit.check ?? null,
   });
   history.replaceState(null, "", location.pathname + location.search);
-  showRecovery(made.recovery_code, values);
+  showRecovery(own?.code ?? made.recovery_code, values, Boolean(own));
 }
 
-function showRecovery(code, values) {
-  const section = document.querySelector("#recovery");
-  const shown = document.querySelector("#code");
-  for (const group of code.split("-")) {
-    const part = document.createElement("span");
-    part.textContent = group;
-    shown.append(part);
-  }
-  document.querySelector("#whose").textContent = `${location.host} · ${values.email}`;
+async function showRecovery(code, values, isMadeHere) {
+  const { showKit } = await import("/assets/kit-sheet.js");
   document.querySelector("#account").hidden = true;
-  section.hidden = false;
-  document.querySelector("#recovery-title").focus();
-
-  let isStored = false;
-  const tick = document.querySelector("#stored");
-  const onward = document.querySelector("#continue");
-  const said = document.querySelector("#copied");
-  window.addEventListener("beforeunload", (event) => {
-    if (!isStored) event.preventDefault();
-  });
-  tick.addEventListener("change", () => {
-    onward.disabled = !tick.checked;
-  });
-  document.querySelector("#copy").addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(code);
-      said.textContent = said.dataset.done;
-    } catch {
-      getSelection().selectAllChildren(shown);
-      said.textContent = said.dataset.selected;
-    }
-  });
-  document.querySelector("#print").addEventListener("click", () => window.print());
-  onward.addEventListener("click", async () => {
-    onward.disabled = true;
-    isStored = true;
-    try {
-      await signIn(values.email, values.password);
-      offerOwnHost(section);
-    } catch {
-      location.replace("/login");
-    }
-  });
+  await showKit(code, `${location.host} · ${values.email}`, { isMadeHere });
+  try {
+    await signIn(values.email, values.password);
+    offerOwnHost(document.querySelector("#recovery"));
+  } catch {
+    location.replace("/login");
+  }
 }
 
 // The pages behind tell times in the reader's zone from the first one on.

@@ -1,0 +1,146 @@
+"""The recovery kit: which recovery key is the tenant's, who made it, and whether somebody still has the code.
+
+That is proved without telling the code: by two groups of it, stretched in the browser (`Check`), or by an unlock.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from saveos import clock
+from saveos.audit.record import record
+from saveos.errors import Conflict, InvalidRequest, NotFound
+from saveos.identity import patience
+from saveos.identity import table as identity
+from saveos.identity.principals import Permission, Principal
+from saveos.tenants import table
+from saveos.tenants.model import Check, Kit, MadeBy
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from saveos.database.connection import Database
+    from saveos.protocol import TenantId
+
+KEY_BYTES = 32
+
+
+def state(database: Database, principal: Principal) -> Kit:
+    """Return how the kit stands."""
+    principal.require(Permission.READ)
+    row = table.tenant(database.read, principal.tenant_id)
+    if row is None or row["recovery_public_key"] is None:
+        raise _no_key()
+    check = _check(row)
+    return Kit(
+        public_key=base64.b64encode(row["recovery_public_key"]).decode(),
+        made_at=clock.from_text(row["recovery_made_at"] or row["created_at"]),
+        made_by=MadeBy(row["recovery_made_by"] or MadeBy.APPLIANCE),
+        confirmed_at=clock.from_text(row["recovery_confirmed_at"]) if row["recovery_confirmed_at"] else None,
+        groups=check.groups if check else (),
+        salt=check.salt if check else "",
+    )
+
+
+def public_key(database: Database, tenant_id: TenantId) -> bytes:
+    """Return a tenant's recovery public key (32 bytes). Raises NotFound."""
+    row = table.tenant(database.read, tenant_id)
+    if row is None or row["recovery_public_key"] is None:
+        raise _no_key()
+    found: bytes = row["recovery_public_key"]
+    return found
+
+
+def rotate(database: Database, principal: Principal, new_key: str, check: Check) -> Kit:
+    """Make another recovery key the tenant's: hosts seal their keys to it at their next heartbeats. Unconfirmed again.
+
+    Raises InvalidRequest, Conflict (it is the present one).
+    """
+    principal.require(Permission.KEYS)
+    raw = parse_key(new_key)
+
+    def write(connection: sqlite3.Connection) -> None:
+        row = table.tenant(connection, principal.tenant_id)
+        if row is None or row["recovery_public_key"] == raw:
+            message = "This is the recovery key already."
+            raise Conflict(message)
+        keep(connection, principal.tenant_id, raw, check, MadeBy.BROWSER)
+        record(
+            connection,
+            tenant_id=principal.tenant_id,
+            actor=principal.label,
+            action="recovery-key-rotated",
+            public_key=new_key,
+        )
+
+    database.write(write)
+    return state(database, principal)
+
+
+def confirm(database: Database, principal: Principal, proof: str) -> Kit:
+    """Confirm that the kit is at hand. `proof`: the stretched groups, base64. Raises InvalidRequest, TooMany."""
+    principal.require(Permission.KEYS)
+    name = f"recovery proof:{principal.tenant_id}"
+    patience.require(database, name)
+    try:
+        digest = hashlib.sha256(base64.b64decode(proof, validate=True)).digest()
+    except binascii.Error:
+        digest = b""
+
+    def write(connection: sqlite3.Connection) -> bool:
+        row = table.tenant(connection, principal.tenant_id)
+        check = _check(row) if row else None
+        if check is None or not hmac.compare_digest(base64.b64decode(check.proof_hash), digest):
+            patience.note_failure(connection, name)
+            return False
+        identity.clear_throttle(connection, name)
+        note_proof(connection, principal)
+        return True
+
+    if not database.write(write):
+        message = "These are not those groups of the recovery code."
+        raise InvalidRequest(message, field="proof")
+    return state(database, principal)
+
+
+def note_proof(connection: sqlite3.Connection, principal: Principal) -> None:
+    """Note that somebody has just shown to have the present code."""
+    row = table.tenant(connection, principal.tenant_id)
+    if row is not None and row["recovery_confirmed_at"] is None:
+        table.set_recovery_confirmed(connection, principal.tenant_id)
+        record(
+            connection, tenant_id=principal.tenant_id, actor=principal.label, action="recovery-kit-confirmed", target=""
+        )
+
+
+def keep(connection: sqlite3.Connection, tenant_id: TenantId, raw: bytes, check: Check | None, made_by: MadeBy) -> None:
+    """Keep a recovery key as the tenant's."""
+    text = msgspec.json.encode(check).decode() if check else ""
+    table.set_recovery(connection, tenant_id, raw, made_by.value, text)
+
+
+def parse_key(text: str) -> bytes:
+    """Return the 32 bytes of a public key in base64. Raises InvalidRequest."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raw = b""
+    if len(raw) != KEY_BYTES or not any(raw):
+        message = "This is no X25519 public key: 32 bytes in base64 are."
+        raise InvalidRequest(message, field="recovery_public_key")
+    return raw
+
+
+def _check(row: sqlite3.Row) -> Check | None:
+    text = row["recovery_check_json"]
+    return msgspec.json.decode(text, type=Check) if text else None
+
+
+def _no_key() -> NotFound:
+    return NotFound("This tenant has no recovery key.")
