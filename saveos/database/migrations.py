@@ -180,6 +180,12 @@ CREATE INDEX provisionings_by_batch ON provisionings(batch_id) WHERE batch_id <>
 CREATE INDEX provisionings_open ON provisionings(tenant_id, expires_at) WHERE spent_at IS NULL AND withdrawn_at IS NULL;
 """
 
+RESTORES = """
+CREATE TABLE restore_reports (
+    job_id TEXT PRIMARY KEY REFERENCES jobs(id) ON DELETE CASCADE, facts_json TEXT NOT NULL
+) STRICT;
+"""
+
 
 @migrations()
 def m001_the_spine(db: UtilsDatabase) -> None:
@@ -212,6 +218,12 @@ def m004_measurements(db: UtilsDatabase) -> None:
 def m005_the_downloads(db: UtilsDatabase) -> None:
     """Rights to enrol that were made together; a right can be withdrawn."""
     _execute(db, DOWNLOADS)
+
+
+@migrations()
+def m010_restores(db: UtilsDatabase) -> None:
+    """Keep what each restore found and made."""
+    _execute(db, RESTORES)
 
 
 def _execute(db: UtilsDatabase, statements: str) -> None:
