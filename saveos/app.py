@@ -35,7 +35,7 @@ from saveos.repositories.access import Access
 from saveos.repositories.sessions import Sessions
 from saveos.repositories.unlocks import Unlocks
 from saveos.server import Contexts, Server, listen
-from saveos.snapshots import backup
+from saveos.snapshots import backup, restore
 from saveos.standing import Standing
 from saveos.tenants import facts, users
 from saveos.worker import schedule
@@ -73,7 +73,7 @@ class Appliance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # What else happens, in the same transaction, when a job of a kind ends.
-ENDINGS = {Kind.BACKUP: backup.record_end}
+ENDINGS = {Kind.BACKUP: backup.record_end, Kind.RESTORE: restore.record_end}
 
 
 @contextlib.contextmanager

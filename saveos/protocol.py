@@ -235,14 +235,29 @@ class BackupOrder(Wire, frozen=True, kw_only=True):
     expected_bytes: Count = 0
 
 
+class OnConflict(StrEnum):
+    """What happens where something else than in the snapshot stands already."""
+
+    OVERWRITE = "overwrite"
+    SKIP = "skip"
+    RENAME = "rename"  # what is restored gets another name
+
+
 class RestoreOrder(Wire, frozen=True, kw_only=True):
-    """What to take out of which archive. Empty `paths` means all; no `target` means the original place."""
+    """What to take out of which archive. No `paths` and no `selected`: all; no `target`: to the original place.
+
+    Both name entries with all below them, none is a pattern. `asked_at` is part of the names that `rename` gives.
+    """
 
     archive: ShortText
     paths: tuple[HostPath, ...] = ()
     target: HostPath | None = None
     expected_files_count: Count = 0
     expected_bytes: Count = 0
+    selected: Annotated[tuple[EntryPath, ...], Meta(max_length=10000)] = ()
+    conflict: OnConflict = OnConflict.OVERWRITE
+    dry_run: bool = False
+    asked_at: datetime | None = None
 
 
 class Assignment(Wire, frozen=True, kw_only=True):
@@ -422,6 +437,9 @@ class OwnJobRequest(Wire, frozen=True, kw_only=True):
     snapshot_id: SnapshotId | None = None
     paths: Annotated[tuple[HostPath, ...], Meta(max_length=10000)] = ()
     target: HostPath | None = None
+    selected: Annotated[tuple[EntryPath, ...], Meta(max_length=10000)] = ()
+    conflict: OnConflict = OnConflict.OVERWRITE
+    dry_run: bool = False
 
 
 class OwnJob(Wire, frozen=True, kw_only=True):
@@ -517,6 +535,47 @@ class ArchiveFacts(Wire, frozen=True, kw_only=True):
     sources: Annotated[tuple[HostPath, ...], Meta(max_length=1000)] = ()
 
 
+class Fate(StrEnum):
+    """What became of an entry that a restore did not find as it is in the snapshot, or did not bring back."""
+
+    REPLACED = "replaced"
+    SKIPPED = "skipped"
+    RENAMED = "renamed"
+    REFUSED = "refused"  # it would have left the place that is restored into
+    FAILED = "failed"
+
+
+class Difference(Wire, frozen=True, kw_only=True):
+    """One such entry.
+
+    `detail`: what differs, as words apart by a space (type, size, time, content, target, link, device, mode, owner);
+    the new name; why it was refused (link, outside, not-a-folder, device, no-name); what the system said of a failure.
+    """
+
+    path: EntryPath
+    what: Fate
+    detail: Annotated[str, Meta(max_length=1024)] = ""
+
+
+class RestoreFacts(Wire, frozen=True, kw_only=True):
+    """How many entries a restore found or made how; in a dry run: would have.
+
+    A folder that is there counts as identical: what is in it is merged. `is_cut`: there are more differences.
+    """
+
+    is_dry_run: bool = False
+    new: Count = 0
+    identical: Count = 0
+    replaced: Count = 0
+    skipped: Count = 0
+    renamed: Count = 0
+    refused: Count = 0
+    failed: Count = 0
+    written_bytes: Count = 0
+    differences: Annotated[tuple[Difference, ...], Meta(max_length=2000)] = ()
+    is_cut: bool = False
+
+
 class JobReport(Wire, frozen=True, kw_only=True):
     """How a job ended. Sent again until it is accepted; accepting it twice changes nothing."""
 
@@ -528,6 +587,7 @@ class JobReport(Wire, frozen=True, kw_only=True):
     original_bytes: Count = 0
     archive: ArchiveFacts | None = None
     log: Annotated[tuple[LogLine, ...], Meta(max_length=500)] = ()
+    restore: RestoreFacts | None = None
 
 
 # The tunnel: frames of a type byte and a length (big-endian), then so many bytes. § Borg over our own TLS.

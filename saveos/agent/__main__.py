@@ -116,6 +116,13 @@ def _parser() -> argparse.ArgumentParser:
     where = restore.add_mutually_exclusive_group()
     where.add_argument("--target", help="the folder to restore into")
     where.add_argument("--original", action="store_true", help="to where the files came from, over what is there")
+    restore.add_argument(
+        "--on-conflict",
+        choices=("overwrite", "skip", "rename"),
+        default="overwrite",
+        help="what happens where something else stands; rename: what is restored gets another name",
+    )
+    restore.add_argument("--dry-run", action="store_true", help="only say what would change")
     command("snapshots", "list this host's snapshots")
     command("daemon", "serve until told to stop; the service runs this")
     command("uninstall", "remove the service").add_argument(

@@ -1,10 +1,9 @@
-"""What a backup and a restore are, told to Borg."""
+"""What a backup is, told to Borg."""
 
 from __future__ import annotations
 
 import json
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saveos.agent import sizing, sources
@@ -16,10 +15,9 @@ from saveos.protocol import NOT_IN_BACKUPS, ArchiveFacts, JobReport, Outcome, Tu
 if TYPE_CHECKING:
     from saveos.agent import borg_log
     from saveos.agent.work import Work
-    from saveos.protocol import BackupOrder, RestoreOrder
+    from saveos.protocol import BackupOrder
 
 COMMON = ("--log-json", "--lock-wait", str(LOCK_WAIT_SECONDS))
-NEVER_MATCHED = "IncludePatternNeverMatchedWarning"  # a path that is not in the archive
 
 
 def back_up(work: Work, order: BackupOrder) -> JobReport:
@@ -39,7 +37,7 @@ def back_up(work: Work, order: BackupOrder) -> JobReport:
     if outcome.code == "archive-exists" and (found := _existing(work, order)) is not None:
         return JobReport(outcome=Outcome.DONE, archive=found, message="It was finished when the line was cut.")
     if not outcome.is_good:
-        return _failed(work, outcome)
+        return failed(work, outcome)
     facts = _facts(json.loads(outcome.output)["archive"], paths)
     work.note(phase="done", files_count=facts.files_count, original_bytes=facts.original_bytes)
     return JobReport(
@@ -49,30 +47,6 @@ def back_up(work: Work, order: BackupOrder) -> JobReport:
         files_count=facts.files_count,
         original_bytes=facts.original_bytes,
         archive=facts,
-    )
-
-
-def restore(work: Work, order: RestoreOrder) -> JobReport:
-    """Extract the archive, or some of its paths, into a folder or to where they came from."""
-    paths = [_inside(path) for path in order.paths]
-    folder = Path(order.target) if order.target else Path("/")
-    if order.target:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    work.note(total_bytes=order.expected_bytes)
-    arguments = ["extract", *COMMON, "--sparse", f"::{order.archive}", "--", *paths]
-    work.note(phase="restoring")
-    outcome = work.run(arguments, TunnelMode.READ, folder)
-    missing = [words for msgid, words in outcome.warnings if msgid == NEVER_MATCHED]
-    if not outcome.is_good:
-        return _failed(work, outcome)
-    if missing and len(missing) >= len(paths):
-        message = f"Nothing was restored: the snapshot holds none of these paths. {missing[0]}"
-        return JobReport(outcome=Outcome.FAILED, error_code="path-not-found", message=message[:4000])
-    return JobReport(
-        outcome=Outcome.WARNED if outcome.return_code else Outcome.DONE,
-        message=_first_warning(outcome),
-        warnings_count=len(outcome.warnings) if outcome.return_code else 0,
-        original_bytes=work.progress.original_bytes,
     )
 
 
@@ -113,7 +87,8 @@ def _facts(archive: dict[str, Any], paths: list[str]) -> ArchiveFacts:
     )
 
 
-def _failed(work: Work, outcome: borg_log.Outcome) -> JobReport:
+def failed(work: Work, outcome: borg_log.Outcome) -> JobReport:
+    """Return the report of a Borg that did not do its work."""
     if work.is_cancelled.is_set():
         return JobReport(outcome=Outcome.CANCELLED, error_code="cancelled", message="Cancelled.")
     return JobReport(outcome=Outcome.FAILED, error_code=outcome.code, message=outcome.message)
@@ -121,13 +96,6 @@ def _failed(work: Work, outcome: borg_log.Outcome) -> JobReport:
 
 def _first_warning(outcome: borg_log.Outcome) -> str:
     return outcome.warnings[0][1][:4000] if outcome.return_code and outcome.warnings else ""
-
-
-def _inside(path: str) -> str:
-    """Return a path as archives name it: without the leading slash."""
-    if "\0" in path or ".." in path.split("/"):
-        raise Failure("usage", f"{printable(path)} is not a path inside a snapshot.")
-    return path.lstrip("/") or "."
 
 
 class _Total:

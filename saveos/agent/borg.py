@@ -9,8 +9,8 @@ import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,6 +26,7 @@ from saveos.protocol import TunnelRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from saveos.agent.settings import Config, Home
     from saveos.protocol import JobId, TunnelMode
@@ -49,12 +50,13 @@ class Run:
         *,
         mode: TunnelMode,
         job_id: JobId | None = None,
-        folder: Path | None = None,
+        told: bytes | None = None,
         on_event: Callable[[dict[str, Any]], None] | None = None,
         cancelled: threading.Event | None = None,
     ) -> None:
         """Start it when no other runs on this host. Raises Failure `cancelled` when that is not worth waiting for.
 
+        `told`: what it reads on stdin.
         `on_event` hears each line of its JSON log, in the thread of `wait`; before that WAITING, if it has to wait.
         """
         self._settings = home.state / f"tunnel-{secrets.token_hex(8)}.json"
@@ -67,16 +69,18 @@ class Run:
             write_private(self._settings, msgspec.json.encode(tunnel_settings(home, config, mode, job_id)))
             os.write(writing, home.passphrase.read_bytes())
             os.close(writing)
-            self._process = subprocess.Popen(
-                [*own_command("borg"), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=[reading, turn],
-                env=environment(home, self._settings, reading),
-                cwd=folder,
-                start_new_session=True,
-            )
+            with tempfile.TemporaryFile(dir=home.state) as plan:
+                plan.write(told or b"")
+                plan.seek(0)
+                self._process = subprocess.Popen(
+                    [*own_command("borg"), *arguments],
+                    stdin=plan,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    pass_fds=[reading, turn],
+                    env=environment(home, self._settings, reading),
+                    start_new_session=True,
+                )
         except BaseException:
             self._settings.unlink(missing_ok=True)
             raise
@@ -107,22 +111,11 @@ class Run:
         text = b"".join(output).decode("utf-8", "surrogateescape")
         return log.outcome(return_code, text, is_stopped=self._is_stopped)
 
-    def written_bytes(self) -> int | None:
-        """Return what Borg has written so far, where the system tells (Linux): while it restores, to files.
-
-        Borg's own progress of an extraction would first walk through the whole archive once more.
-        """
-        try:
-            lines = Path(f"/proc/{self._process.pid}/io").read_text().splitlines()
-            return next(int(line.split()[1]) for line in lines if line.startswith("wchar:"))
-        except (OSError, StopIteration):
-            return None
-
     def stop(self) -> None:
         """Interrupt it as Ctrl-C would; again, then kill it, when that does not help.
 
-        At the first interrupt Borg keeps what it has, but goes on to the end of the file in hand; a restore does not
-        even notice. At the second it drops everything and goes.
+        At the first interrupt Borg keeps what it has, but a backup goes on to the end of the file in hand. At the
+        second it drops everything and goes.
         """
         if self._is_stopped:
             return

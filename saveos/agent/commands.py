@@ -19,10 +19,11 @@ from saveos.agent.borg_log import printable
 from saveos.agent.client import Client
 from saveos.agent.failures import EXIT_CODES, Failure
 from saveos.agent.loop import Daemon
+from saveos.agent.restores import inside
 from saveos.agent.settings import Config, Home, is_frozen, read_stamp
-from saveos.agent.terminal import Bar, size
+from saveos.agent.terminal import Bar, restored_lines, size
 from saveos.agent.work import Work
-from saveos.protocol import ExitCode, Kind, Outcome, OwnJobRequest
+from saveos.protocol import ExitCode, Kind, OnConflict, Outcome, OwnJobRequest
 
 if TYPE_CHECKING:
     import argparse
@@ -95,10 +96,12 @@ def restore(home: Home, options: argparse.Namespace) -> Answer:
         kind=Kind.RESTORE,
         claim=True,
         snapshot_id=snapshot.snapshot_id,
-        paths=tuple(options.paths),
+        selected=tuple(map(inside, options.paths)),
         target=target,
+        conflict=OnConflict(options.on_conflict),
+        dry_run=options.dry_run,
     )
-    return _perform(home, config, asked, "restore")
+    return _perform(home, config, asked, "dry run" if options.dry_run else "restore")
 
 
 def snapshots(home: Home, _options: argparse.Namespace) -> Answer:
@@ -163,7 +166,6 @@ def _as_told(asked: OwnJobRequest) -> OwnJobRequest:
     return msgspec.structs.replace(
         asked,
         sources=tuple(map(printable, asked.sources)),
-        paths=tuple(map(printable, asked.paths)),
         target=printable(asked.target) if asked.target else asked.target,
     )
 
@@ -174,7 +176,7 @@ def _as_asked(assignment: Assignment, asked: OwnJobRequest) -> Assignment:
     if backup is not None and asked.sources:
         backup = msgspec.structs.replace(backup, sources=asked.sources)
     if restore is not None:
-        restore = msgspec.structs.replace(restore, paths=asked.paths, target=asked.target)
+        restore = msgspec.structs.replace(restore, target=asked.target)
     return msgspec.structs.replace(assignment, backup=backup, restore=restore)
 
 
@@ -195,6 +197,8 @@ def _run(home: Home, config: Config, assignment: Assignment, what: str) -> Answe
     if report.archive is not None:
         facts = report.archive
         lines.append(f"{facts.files_count} files, {size(facts.original_bytes)}, added {size(facts.added_bytes)}")
+    if report.restore is not None:
+        lines += restored_lines(report.restore)
     code = int(OUTCOMES[report.outcome])
     if report.outcome is Outcome.FAILED:
         code = int(EXIT_CODES.get(report.error_code, ExitCode.ERROR))

@@ -23,13 +23,18 @@ if TYPE_CHECKING:
 PARENT_VARIABLE = "SAVEOS_PARENT"  # process id of the agent that started Borg: Borg ends with it
 PARENT_SECONDS = 1.0
 BORG_VERSION = "1.4.5"  # the only one that the changes below are known to fit
+RESTORE = "restore"  # in the place of Borg's own word `extract`: with a plan on stdin
+UNKNOWN_VERSION = 2
 BATCH_BYTES = 256 * 1024
 PRELOAD_COUNT = 64
 READ_BYTES = 1024**2
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run Borg with these arguments in this process and return its exit code."""
+    """Run Borg with these arguments in this process and return its exit code.
+
+    `restore` needs the one version that `engine_extract` drives: another would restore without its guards.
+    """
     import borg  # noqa: PLC0415 - a third of a second, and only here
     from borg import archive, archiver, remote  # noqa: PLC0415
 
@@ -38,6 +43,14 @@ def main(argv: Sequence[str]) -> int:
         count_changes(archiver.Archiver, archive.Statistics)
         if listings := os.environ.get(engine_listing.VARIABLE):
             engine_listing.install(archive, archiver, Path(listings))
+    if argv[:1] == [RESTORE]:
+        from saveos.agent import engine_extract  # noqa: PLC0415 - and what it needs, only for this
+
+        if borg.__version__ != BORG_VERSION:
+            sys.stderr.write(f"A restore needs Borg {BORG_VERSION}, not {borg.__version__}.\n")
+            return UNKNOWN_VERSION
+        engine_extract.change_extract(archiver, engine_extract.read_plan())
+        argv = ["extract", *argv[1:]]
     parent = os.environ.get(PARENT_VARIABLE, "")
     if parent.isdigit():
         threading.Thread(target=end_with, args=(int(parent),), daemon=True).start()

@@ -8,8 +8,9 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from saveos.protocol import Progress
+    from saveos.protocol import Progress, RestoreFacts
 
+LISTED = 100
 BAR = 24
 THOUSAND = 1000
 
@@ -21,6 +22,20 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= THOUSAND
     return f"{count:.1f} PB"
+
+
+def restored_lines(facts: RestoreFacts) -> list[str]:
+    """Return what a restore found and made: the counts, then what differs."""
+    counts = {
+        name: getattr(facts, name) for name in ("identical", "replaced", "skipped", "renamed", "refused", "failed")
+    }
+    parts = [f"{facts.new} new", *(f"{count} {name}" for name, count in counts.items() if count)]
+    verb = "to write" if facts.is_dry_run else "written"
+    lines = [f"{', '.join(parts)}; {size(facts.written_bytes)} {verb}"]
+    lines += [f"  {entry.what.value}: {entry.path} ({entry.detail})" for entry in facts.differences[:LISTED]]
+    if facts.is_cut or len(facts.differences) > LISTED:
+        lines.append("  and more: see the job in the dashboard, or --json")
+    return lines
 
 
 class Bar:

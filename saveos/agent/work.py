@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from saveos.agent import archives
+from saveos.agent import archives, restores
 from saveos.agent.borg import WAITING, Run
 from saveos.agent.borg_log import printable
 from saveos.agent.client import Client
+from saveos.agent.engine_extract import RESTORING
 from saveos.agent.failures import Failure
 from saveos.agent.reports import send_or_keep
 from saveos.protocol import JobReport, Kind, LogLine, Outcome, Progress, TunnelMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from saveos.agent import borg_log
     from saveos.agent.settings import Config, Home
@@ -96,10 +96,10 @@ class Work:
         """Say how far the work is."""
         self.progress = msgspec.structs.replace(self.progress, **changes)
 
-    def run(self, arguments: Sequence[str | bytes], mode: TunnelMode, folder: Path | None = None) -> borg_log.Outcome:
+    def run(self, arguments: Sequence[str | bytes], mode: TunnelMode, told: bytes | None = None) -> borg_log.Outcome:
         """Run Borg to its end; again when the line was cut, for as long as a restart of the appliance may take."""
         for wait in (*RECONNECT_SECONDS, None):
-            outcome = self._run_once(arguments, mode, folder)
+            outcome = self._run_once(arguments, mode, told)
             if wait is None or outcome.code not in PASSING or self.is_cancelled.is_set():
                 return outcome
             self.say(f"{outcome.message} Trying again in {wait} s.", "warning")
@@ -107,7 +107,7 @@ class Work:
             self.is_cancelled.wait(wait)
         raise AssertionError  # the last round returns
 
-    def _run_once(self, arguments: Sequence[str | bytes], mode: TunnelMode, folder: Path | None) -> borg_log.Outcome:
+    def _run_once(self, arguments: Sequence[str | bytes], mode: TunnelMode, told: bytes | None) -> borg_log.Outcome:
         phase = self.progress.phase
         self._run = Run(
             self.home,
@@ -115,7 +115,7 @@ class Work:
             arguments,
             mode=mode,
             job_id=self.assignment.job_id,
-            folder=folder,
+            told=told,
             on_event=self._hear,
             cancelled=self.is_cancelled,
         )
@@ -131,7 +131,7 @@ class Work:
         if self.assignment.kind is Kind.BACKUP and self.assignment.backup is not None:
             return archives.back_up(self, self.assignment.backup)
         if self.assignment.kind is Kind.RESTORE and self.assignment.restore is not None:
-            return archives.restore(self, self.assignment.restore)
+            return restores.restore(self, self.assignment.restore)
         message = f"This agent does not know how to do {self.assignment.kind}. Update it."
         raise Failure("unknown-kind", message)
 
@@ -146,6 +146,12 @@ class Work:
                 added_bytes=int(event.get("deduplicated_size", 0)),
                 current_path=printable(str(event.get("path", "")))[:4000],
             )
+        elif kind == RESTORING:
+            self.note(
+                files_count=int(event.get("files", 0)),
+                original_bytes=int(event.get("bytes", 0)),
+                current_path=printable(str(event.get("path", "")))[:4000],
+            )
         elif kind == WAITING:
             self.note(phase="waiting for its turn")
             self.say(WAITS_FOR_ANOTHER)
@@ -158,7 +164,6 @@ class Work:
         wait = 0.3  # soon after the start, so that a click is seen to work
         while not self._ended.wait(wait):
             wait = PROGRESS_SECONDS
-            self._measure()
             self._show(self.progress)
             lines = [self._lines.popleft() for _ in range(min(len(self._lines), LINES_AT_ONCE))]
             said = msgspec.structs.replace(self.progress, log=tuple(lines))
@@ -173,9 +178,3 @@ class Work:
                 self.cancel()
         self._show(self.progress)
         client.close()
-
-    def _measure(self) -> None:
-        """Say how much a restore has written: Borg itself tells only what a backup has read."""
-        run = self._run
-        if run is not None and self.assignment.kind is Kind.RESTORE and (written := run.written_bytes()) is not None:
-            self.note(original_bytes=max(written, self.progress.original_bytes))

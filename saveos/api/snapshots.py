@@ -16,7 +16,7 @@ from saveos.api.jobs import view as job_view
 from saveos.api.problems import documented
 from saveos.identity.principals import Principal
 from saveos.parts import Parts
-from saveos.protocol import AgentId, HostPath, SnapshotId
+from saveos.protocol import AgentId, Count, EntryPath, HostPath, OnConflict, RestoreFacts, SnapshotId
 from saveos.snapshots import again, backup, listing, restore
 from saveos.snapshots.model import Snapshot, SnapshotChoice, SnapshotPage
 
@@ -31,11 +31,21 @@ class BackupRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Restore a snapshot on its host: all of it or some `paths`, to its original place or a `target` folder."""
+    """Restore a snapshot on its host: all of it or some entries, to its original place or a `target` folder.
+
+    `paths` and `selected` name entries with all below them, none is a pattern. In `selected` a backslash is doubled,
+    and a byte that is no UTF-8 is a backslash, x and two hexadecimal digits. `conflict`: what happens where something
+    else stands. `dry_run`: count what would happen, write nothing. `expected_*`: how much that is, if you know it.
+    """
 
     snapshot_id: Annotated[SnapshotId, Meta(max_length=64)]
     paths: Annotated[list[HostPath], Meta(max_length=10000)] = []
     target: HostPath | None = None
+    selected: Annotated[list[EntryPath], Meta(max_length=10000)] = []
+    conflict: OnConflict = OnConflict.OVERWRITE
+    dry_run: bool = False
+    expected_files_count: Count = 0
+    expected_bytes: Count = 0
 
 
 class SnapshotList(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,8 +125,30 @@ class Snapshots(Controller):
     @post("/restore", summary="Restore a snapshot", status_code=202, sync_to_thread=True, responses=documented(409))
     def restore(self, data: RestoreRequest, principal: Principal, parts: Parts) -> JobView:
         """Ask the snapshot's host to restore it."""
-        job = restore.request(parts.database, principal, data.snapshot_id, data.paths, data.target)
+        job = restore.request(
+            parts.database,
+            principal,
+            data.snapshot_id,
+            data.paths,
+            data.target,
+            selected=data.selected,
+            conflict=data.conflict,
+            dry_run=data.dry_run,
+            expected_files_count=data.expected_files_count,
+            expected_bytes=data.expected_bytes,
+        )
         return job_view(job, None)
+
+    @get(
+        "/jobs/{job_id:str}/restore",
+        summary="Show what a restore changed",
+        tags=["jobs"],
+        sync_to_thread=True,
+        responses=documented(),
+    )
+    def restored(self, job_id: IdPath, principal: Principal, parts: Parts) -> RestoreFacts:
+        """Show what a restore that ended found and made, or in a dry run would make: counts and what differs."""
+        return restore.report(parts.database, principal, job_id)
 
     @post(
         "/jobs/{job_id:str}/retry",

@@ -180,6 +180,12 @@ CREATE INDEX provisionings_by_batch ON provisionings(batch_id) WHERE batch_id <>
 CREATE INDEX provisionings_open ON provisionings(tenant_id, expires_at) WHERE spent_at IS NULL AND withdrawn_at IS NULL;
 """
 
+RESTORES = """
+CREATE TABLE restore_reports (
+    job_id TEXT PRIMARY KEY REFERENCES jobs(id) ON DELETE CASCADE, facts_json TEXT NOT NULL
+) STRICT;
+"""
+
 
 CATALOGUES = """
 ALTER TABLE tenants ADD COLUMN names TEXT NOT NULL DEFAULT 'readable';
@@ -251,6 +257,10 @@ def m006_the_catalogue(db: UtilsDatabase) -> None:
 def m007_keys(db: UtilsDatabase) -> None:
     """Seal a host's key to more than one public key; tell who made the recovery key, and whether it is at hand."""
     _execute(db, KEYS)
+
+def m010_restores(db: UtilsDatabase) -> None:
+    """Keep what each restore found and made."""
+    _execute(db, RESTORES)
 
 
 def _execute(db: UtilsDatabase, statements: str) -> None:

@@ -45,11 +45,11 @@ def newest_of_appliance(connection: sqlite3.Connection, tenant_id: TenantId, kin
 
 
 def last_restore_at(connection: sqlite3.Connection, tenant_id: TenantId) -> datetime | None:
-    """Return when a tenant's last restore ended well."""
+    """Return when a tenant's last restore ended well; one that only looked proves nothing."""
     row = one(
         connection,
         "SELECT ended_at FROM jobs WHERE tenant_id = ? AND kind = 'restore' AND state = 'done'"
-        " ORDER BY ended_at DESC LIMIT 1",
+        " AND order_json ->> '$.restore.dry_run' IS NOT 1 ORDER BY ended_at DESC LIMIT 1",
         (tenant_id,),
     )
     return clock.from_text(row["ended_at"]) if row else None

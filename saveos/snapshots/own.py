@@ -80,7 +80,14 @@ def _queue(connection: sqlite3.Connection, agent: AgentIdentity, asked: OwnJobRe
         return backup.queue(connection, found, requested_by, sources=asked.sources, priority=backup.PERSON_PRIORITY)
     if asked.kind is Kind.RESTORE:
         snapshot = _own_snapshot(connection, agent, asked.snapshot_id or "")
-        return restore.queue(connection, snapshot, requested_by, asked.paths, asked.target)
+        terms = restore.Terms(
+            paths=asked.paths,
+            target=asked.target,
+            selected=asked.selected,
+            conflict=asked.conflict,
+            dry_run=asked.dry_run,
+        )
+        return restore.queue(connection, snapshot, requested_by, terms)
     message = "A host asks for a backup or a restore."
     raise InvalidRequest(message, field="kind")
 

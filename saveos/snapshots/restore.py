@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from saveos import clock
 from saveos.agents import table as agents
 from saveos.agents.model import Agent, AgentState
 from saveos.audit.record import record
@@ -14,8 +15,8 @@ from saveos.errors import Conflict, InvalidRequest, NotFound
 from saveos.identity.principals import Permission, Principal
 from saveos.jobs import lifecycle, table_listing
 from saveos.jobs.model import Job, NewJob, RunsOn
-from saveos.protocol import JobId, Kind, RestoreOrder
-from saveos.snapshots import table
+from saveos.protocol import JobId, Kind, OnConflict, RestoreFacts, RestoreOrder, entry_bytes
+from saveos.snapshots import table, table_restores
 from saveos.snapshots.backup import require_clean
 
 if TYPE_CHECKING:
@@ -24,9 +25,26 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from saveos.database.connection import Database
+    from saveos.jobs.model import State
+    from saveos.protocol import Difference, JobReport
     from saveos.snapshots.model import Snapshot
 
 RESTORE_PRIORITY = 20  # somebody waits for their files
+SELECTED_LENGTH = 1024**2
+REPORT_BYTES = 320 * 1024
+ENTRY_BYTES = 64  # of an entry besides its words
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a snapshot is restored where, and how. See `protocol.RestoreOrder`."""
+
+    paths: tuple[str, ...] = ()
+    target: str | None = None
+    selected: tuple[str, ...] = ()
+    conflict: OnConflict = OnConflict.OVERWRITE
+    dry_run: bool = False
+    expected_files_count: int = 0
+    expected_bytes: int = 0
 
 
 def get(database: Database, principal: Principal, snapshot_id: str) -> Snapshot:
@@ -35,17 +53,68 @@ def get(database: Database, principal: Principal, snapshot_id: str) -> Snapshot:
     return _known(table.get(database.read, snapshot_id, principal.tenant_id))
 
 
-def request(
-    database: Database, principal: Principal, snapshot_id: str, paths: Sequence[str] = (), target: str | None = None
+def request(  # noqa: PLR0913 - what a person chooses
+    database: Database,
+    principal: Principal,
+    snapshot_id: str,
+    paths: Sequence[str] = (),
+    target: str | None = None,
+    *,
+    selected: Sequence[str] = (),
+    conflict: OnConflict = OnConflict.OVERWRITE,
+    dry_run: bool = False,
+    expected_files_count: int = 0,
+    expected_bytes: int = 0,
 ) -> Job:
-    """Ask the snapshot's host to restore it. Raises NotFound, Conflict (revoked host), InvalidRequest."""
+    """Ask the snapshot's host to restore it, or with `dry_run` to say what that would change.
+
+    `selected`: entries as `protocol.entry_path` writes them, each with all below; `expected_*`: how much they are, if
+    that is known. Raises NotFound, Conflict (revoked host), InvalidRequest.
+    """
     principal.require(Permission.RESTORE)
+    terms = Terms(
+        paths=tuple(paths),
+        target=target,
+        selected=tuple(selected),
+        conflict=conflict,
+        dry_run=dry_run,
+        expected_files_count=expected_files_count,
+        expected_bytes=expected_bytes,
+    )
 
     def write(connection: sqlite3.Connection) -> Job:
         snapshot = _known(table.get(connection, snapshot_id, principal.tenant_id))
-        return queue(connection, snapshot, principal.label, paths, target)
+        return queue(connection, snapshot, principal.label, terms)
 
     return database.write(write)
+
+
+def report(database: Database, principal: Principal, job_id: str) -> RestoreFacts:
+    """Return what a restore of the tenant found and made, or would make. Raises NotFound while there is none."""
+    principal.require(Permission.READ)
+    found = table_restores.get(database.read, job_id, principal.tenant_id)
+    if found is None:
+        message = "There is no report of such a restore: it has not ended, or never began."
+        raise NotFound(message)
+    return found
+
+
+def record_end(connection: sqlite3.Connection, job: Job, _state: State, said: JobReport) -> None:
+    """Keep what a restore found and made. Called in the transaction that ends the job."""
+    if said.restore is not None:
+        table_restores.keep(connection, job.id, bounded(said.restore))
+
+
+def bounded(facts: RestoreFacts) -> RestoreFacts:
+    """Return facts whose list takes no more room than one restore is given, whatever its host says."""
+    kept: list[Difference] = []
+    size = 0
+    for entry in facts.differences:
+        size += len(entry.path.encode()) + len(entry.detail.encode()) + ENTRY_BYTES
+        if size > REPORT_BYTES:
+            return msgspec.structs.replace(facts, differences=tuple(kept), is_cut=True)
+        kept.append(entry)
+    return facts
 
 
 def last_proven_at(database: Database, principal: Principal) -> datetime | None:
@@ -54,36 +123,35 @@ def last_proven_at(database: Database, principal: Principal) -> datetime | None:
     return table_listing.last_restore_at(database.read, principal.tenant_id)
 
 
-def queue(
-    connection: sqlite3.Connection, snapshot: Snapshot, requested_by: str, paths: Sequence[str], target: str | None
-) -> Job:
+def queue(connection: sqlite3.Connection, snapshot: Snapshot, requested_by: str, terms: Terms) -> Job:
     """Queue a restore inside the caller's transaction. An interrupted one is done again from its beginning."""
-    require_clean(paths)
-    if target is not None:
-        require_clean([target])
-        if not (target.startswith("/") or target[1:3] in (":\\", ":/")):
-            message = "The target is an absolute path on the host."
-            raise InvalidRequest(message, field="target")
+    _require_sound(terms)
     agent = agents.get(connection, snapshot.agent_id)
     if agent is None or agent.state is AgentState.REVOKED:
         message = "The snapshot's host has been revoked: enrol a host again, or use the exported key with Borg."
         raise Conflict(message)
+    is_whole = not terms.paths and not terms.selected
     order = RestoreOrder(
         archive=snapshot.archive,
-        paths=tuple(paths),
-        target=target,
-        expected_files_count=0 if paths else snapshot.files_count,
-        expected_bytes=0 if paths else snapshot.original_bytes,
+        paths=terms.paths,
+        target=terms.target,
+        selected=terms.selected,
+        conflict=terms.conflict,
+        dry_run=terms.dry_run,
+        asked_at=clock.now(),
+        expected_files_count=snapshot.files_count if is_whole else terms.expected_files_count,
+        expected_bytes=snapshot.original_bytes if is_whole else terms.expected_bytes,
     )
     job = queue_order(connection, agent, order, requested_by)
     record(
         connection,
         tenant_id=snapshot.tenant_id,
         actor=requested_by,
-        action="restore-requested",
+        action="restore-tried" if terms.dry_run else "restore-requested",
         target=snapshot.id,
-        paths=list(paths)[:100],
-        to=target or "original place",
+        paths=[*terms.paths, *terms.selected][:100],
+        to=terms.target or "original place",
+        conflict=terms.conflict.value,
     )
     return job
 
@@ -103,6 +171,27 @@ def queue_order(connection: sqlite3.Connection, agent: Agent, order: RestoreOrde
             priority=RESTORE_PRIORITY,
         ),
     )
+
+
+def _require_sound(terms: Terms) -> None:
+    """Raise InvalidRequest for what no host should be told."""
+    require_clean(terms.paths)
+    if sum(map(len, terms.selected)) > SELECTED_LENGTH:
+        message = "So many entries are too much for one request: choose the folder that holds them."
+        raise InvalidRequest(message, field="selected")
+    for entry in terms.selected:
+        try:
+            raw = entry_bytes(entry)
+        except ValueError:
+            raw = b".."
+        if raw.startswith(b"/") or b"\0" in raw or b".." in raw.split(b"/"):
+            message = "An entry is named as in the snapshot: without a leading slash, a NUL byte or a '..' part."
+            raise InvalidRequest(message, field="selected")
+    if terms.target is not None:
+        require_clean([terms.target])
+        if not (terms.target.startswith("/") or terms.target[1:3] in (":\\", ":/")):
+            message = "The target is an absolute path on the host."
+            raise InvalidRequest(message, field="target")
 
 
 def _known(snapshot: Snapshot | None) -> Snapshot:

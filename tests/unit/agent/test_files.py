@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from saveos.agent import __main__ as command_line
-from saveos.agent import archives, sizing
+from saveos.agent import restores, sizing
 from saveos.agent.failures import Failure
 from saveos.agent.settings import Config, Home, read_stamp, write_private
 from saveos.installers import stamp as stamping
@@ -72,15 +72,26 @@ def test_load_before_enrolment_is_none(tmp_path: Path) -> None:
     assert Home(tmp_path / "config.json").load() is None
 
 
-@pytest.mark.parametrize(("path", "expected"), [("/etc/hosts", "etc/hosts"), ("a/b", "a/b"), ("/", "."), ("-x", "-x")])
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/etc/hosts", "etc/hosts"),
+        ("a/b", "a/b"),
+        ("/", ""),
+        ("a//b/", "a/b"),
+        ("a\\b", "a\\\\b"),
+        ("\udcff", "\\xff"),
+        ("-x", "-x"),
+    ],
+)
 def test_inside_names_a_path_as_archives_do(path: str, expected: str) -> None:
-    assert expected == archives._inside(path)
+    assert expected == restores.inside(path)
 
 
 @pytest.mark.parametrize("path", ["../a", "a/../b", "/..", "a\0b"])
 def test_inside_refuses_a_path_that_climbs(path: str) -> None:
     with pytest.raises(Failure):
-        archives._inside(path)
+        restores.inside(path)
 
 
 def test_measure_counts_files_and_bytes_and_follows_no_link(tmp_path: Path) -> None:

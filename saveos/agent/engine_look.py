@@ -1,0 +1,239 @@
+"""What a restore is to bring back, and how that compares with what stands on the host."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from saveos.agent.ground import Ground, Refusal, parts_of, status_of
+from saveos.protocol import Fate, OnConflict, entry_bytes, entry_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from saveos.agent.engine_extract import Plan
+
+NAME_LENGTH = 255  # bytes
+NAMES_LIMIT = 1000
+DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
+NEW, IDENTICAL = "new", "identical"
+Parts = tuple[str, ...]
+
+
+@dataclass
+class Step:
+    """One item to restore. `is_same`: what stands there has its very content; `content`: it is on its way."""
+
+    item: Any
+    parts: Parts
+    is_same: bool = False
+    content: Iterator[bytes] | None = None
+    preloaded_bytes: int = 0
+
+
+class Selection:
+    """Which entries of an archive are wanted: each with all that is below it. No name is a pattern."""
+
+    def __init__(self, entries: Sequence[str]) -> None:
+        """`entries`: as `protocol.entry_path` writes them; none for all. Raises Refusal."""
+        self._wanted = {parts_of(os.fsdecode(entry_bytes(entry))) for entry in entries}
+        self._above = {parts[:depth] for parts in self._wanted for depth in range(len(parts))}
+        self._met: set[Parts] = set()
+        self.is_all = not self._wanted or () in self._wanted
+
+    def holds(self, parts: Parts) -> bool:
+        """Return whether an entry is wanted."""
+        if not self._wanted:
+            return True
+        for depth in range(len(parts) + 1):
+            if parts[:depth] in self._wanted:
+                self._met.add(parts[:depth])
+                return True
+        return False
+
+    def is_above(self, parts: Parts) -> bool:
+        """Return whether an entry that is wanted lies below this one."""
+        return parts in self._above
+
+    def missing(self) -> tuple[str, ...]:
+        """Return what was wanted and never met."""
+        return tuple(entry_path(os.fsencode("/".join(parts))) for parts in sorted(self._wanted - self._met - {()}))
+
+
+@dataclass
+class Look:
+    """Compares items with what stands on the ground; `ground` is None when a dry run has no target yet."""
+
+    ground: Ground | None
+    archive: Any
+    plan: Plan
+    masters: dict[str, Any] = field(default_factory=dict)  # hard links: path of the first → its chunks
+    placed: dict[str, tuple[Parts, os.stat_result]] = field(default_factory=dict)  # where one of them is by now
+    absent: set[Parts] = field(default_factory=set)  # folders that a dry run foresees to be made anew
+    renamed: dict[Parts, str] = field(default_factory=dict)
+
+    def chunks_of(self, item: Any) -> Any:
+        """Return the pieces of a regular file; None for a hard link to what the archive does not hold."""
+        return self.masters.get(item.source) if "source" in item else item.get("chunks", ())
+
+    def mapped(self, parts: Parts) -> Parts:
+        """Return where an entry goes: folders on its way may have got another name."""
+        if not self.renamed:
+            return parts
+        return tuple(self.renamed.get(parts[: depth + 1], name) for depth, name in enumerate(parts))
+
+    def has_content(self, step: Step) -> bool:
+        """Return whether a regular file stands there with the very content of the item.
+
+        Known without the repository: Borg names each piece of a file by its keyed hash.
+        """
+        item = step.item
+        if self.plan.conflict is OnConflict.SKIP or "chunks_healthy" in item:
+            return False
+        parts = self.mapped(step.parts)
+        try:
+            folder = self._folder(parts[:-1]) if parts else None
+            return folder is not None and self._matches(folder, parts[-1], item.get("chunks", ()))
+        except (OSError, Refusal):
+            return False
+
+    def is_wanted(self, step: Step) -> bool:
+        """Return whether the content of a regular file has to be fetched."""
+        if step.is_same:
+            return False
+        try:
+            return self.judge(step)[0] not in (IDENTICAL, Fate.SKIPPED)
+        except (OSError, Refusal):
+            return False
+
+    def judge(self, step: Step) -> tuple[str, str]:
+        """Return what becomes of an item: new, identical or a Fate, and what is to be said of it.
+
+        Raises Refusal, OSError.
+        """
+        item, parts = step.item, self.mapped(step.parts)
+        if self.plan.is_foreign and stat.S_IFMT(item.mode) in DEVICES:
+            raise Refusal("device")
+        if self._is_absent(step.parts):
+            return NEW, ""
+        if stat.S_ISDIR(item.mode):
+            return self._judge_folder(step, parts)
+        if not parts:
+            raise Refusal("outside")  # the root is a folder
+        folder = self._folder(parts[:-1])
+        status = None if folder is None else status_of(folder, parts[-1])
+        if folder is None or status is None:
+            return NEW, ""
+        words = self._differing(step, folder, parts[-1], status)
+        if not words:
+            return IDENTICAL, ""
+        return self._rule(step, folder, parts[-1], " ".join(words))
+
+    def is_own(self, step: Step, status: os.stat_result) -> bool:
+        """Return whether a file may get attributes: it has no other name, whose they would be too, or has them."""
+        return status.st_nlink == 1 or not self._differing_attributes(step.item, status)
+
+    def _is_absent(self, parts: Parts) -> bool:
+        if self.plan.is_dry_run and self.ground is None:
+            return True
+        return bool(self.absent) and any(parts[:depth] in self.absent for depth in range(len(parts)))
+
+    def _folder(self, parts: Parts) -> int | None:
+        return None if self.ground is None else self.ground.folder(parts)
+
+    def _judge_folder(self, step: Step, parts: Parts) -> tuple[str, str]:
+        assert self.ground is not None  # noqa: S101 - else all is absent
+        try:
+            found = self.ground.folder(parts)
+        except Refusal:
+            above = self._folder(parts[:-1])  # what is wrong above it is a refusal of this entry too
+            if above is None:
+                raise
+            return self._rule(step, above, parts[-1], "type")
+        return (NEW if found is None or parts in self.ground.made else IDENTICAL), ""
+
+    def _rule(self, step: Step, folder: int, name: str, words: str) -> tuple[str, str]:
+        if self.plan.conflict is OnConflict.SKIP:
+            return Fate.SKIPPED, words
+        if self.plan.conflict is OnConflict.OVERWRITE:
+            return Fate.REPLACED, words
+        for number in range(1, NAMES_LIMIT):
+            other = another_name(name, self.plan.stamp, number)
+            status = status_of(folder, other)
+            if status is None:
+                return Fate.RENAMED, other
+            if stat.S_ISDIR(step.item.mode):
+                if stat.S_ISDIR(status.st_mode):  # made by an attempt that was cut short
+                    return Fate.RENAMED, other
+            elif not self._differing(step, folder, other, status):
+                return IDENTICAL, ""
+        raise Refusal("no-name")
+
+    def _differing(self, step: Step, folder: int, name: str, status: os.stat_result) -> list[str]:
+        """Return in what a thing that is there differs from the item."""
+        item = step.item
+        if stat.S_IFMT(status.st_mode) != stat.S_IFMT(item.mode):
+            return ["type"]
+        words = []
+        if stat.S_ISREG(item.mode):
+            placed = self.placed.get(item.source) if "source" in item and not self.plan.is_dry_run else None
+            if placed is not None:
+                same = (placed[1].st_dev, placed[1].st_ino) == (status.st_dev, status.st_ino)
+                return [] if same else ["link"]
+            words += self._differing_content(step, folder, name, status)
+        elif stat.S_ISLNK(item.mode):
+            words += ["target"] if os.readlink(name, dir_fd=folder) != item.source else []
+        elif stat.S_IFMT(item.mode) in DEVICES and status.st_rdev != item.rdev:
+            words += ["device"]
+        return words + self._differing_attributes(item, status)
+
+    def _differing_content(self, step: Step, folder: int, name: str, status: os.stat_result) -> list[str]:
+        item = step.item
+        chunks = self.chunks_of(item) or ()
+        if status.st_size != sum(chunk.size for chunk in chunks):
+            return ["size"]
+        is_quick = self.plan.is_dry_run or self.plan.conflict is OnConflict.SKIP or "source" in item
+        if is_quick or (step.is_same if name == step.parts[-1] else self._matches(folder, name, chunks)):
+            return []
+        return ["content"]
+
+    def _differing_attributes(self, item: Any, status: os.stat_result) -> list[str]:
+        from borg.archive import get_item_uid_gid  # noqa: PLC0415
+
+        words = ["time"] if status.st_mtime_ns != item.mtime else []
+        if stat.S_ISLNK(item.mode):
+            return words
+        mode = stat.S_IMODE(item.mode) & (0o1777 if self.plan.is_foreign else 0o7777)
+        words += ["mode"] if stat.S_IMODE(status.st_mode) != mode else []
+        owner = get_item_uid_gid(item, numeric=self.archive.numeric_ids)
+        if os.geteuid() == 0 and owner != (status.st_uid, status.st_gid):
+            words.append("owner")
+        return words
+
+    def _matches(self, folder: int, name: str, chunks: Any) -> bool:
+        """Return whether a regular file consists of these pieces."""
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size != sum(chunk.size for chunk in chunks):
+                return False
+            hashed = self.archive.key.id_hash
+            return all(hashed(file.read(chunk.size)) == chunk.id for chunk in chunks)
+
+
+def another_name(name: str, stamp: str, number: int) -> str:
+    """Return the name that something restored gets beside what is there: "a (restored 2026-11-25 14-03).txt".
+
+    As long as a name may be, it is shortened before the brackets.
+    """
+    stem, dot, suffix = name.rpartition(".")
+    if not stem.strip(".") or len(os.fsencode(suffix)) > 20:  # noqa: PLR2004 - a suffix, not the end of a sentence
+        stem, dot, suffix = name, "", ""
+    said = f" (restored {stamp})" if number == 1 else f" (restored {stamp}, {number})"
+    room = NAME_LENGTH - len(os.fsencode(said + dot + suffix))
+    raw = os.fsencode(stem)
+    if len(raw) > room:
+        raw = raw[:room].decode("utf-8", "ignore").encode() or raw[:room]
+    return os.fsdecode(raw) + said + dot + suffix

@@ -1,0 +1,105 @@
+"""What a restore is, told to Borg; what became of it, told to the appliance."""
+
+from __future__ import annotations
+
+import errno
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from saveos.agent.archives import COMMON, failed
+from saveos.agent.borg_log import printable
+from saveos.agent.engine import RESTORE
+from saveos.agent.engine_extract import Extracted, Plan
+from saveos.agent.failures import Failure
+from saveos.protocol import Fate, JobReport, Outcome, TunnelMode, entry_bytes, entry_path
+
+if TYPE_CHECKING:
+    from saveos.agent import borg_log
+    from saveos.agent.work import Work
+    from saveos.protocol import RestoreOrder
+
+LINES_SAID = 50
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+def restore(work: Work, order: RestoreOrder) -> JobReport:
+    """Restore the archive, or some of its entries, into a folder or to where they came from."""
+    plan = _plan(order)
+    work.note(phase="comparing" if order.dry_run else "restoring")
+    work.note(total_files_count=order.expected_files_count, total_bytes=order.expected_bytes)
+    arguments = [RESTORE, *COMMON, f"::{order.archive}"]
+    outcome = work.run(arguments, TunnelMode.READ, msgspec.json.encode(plan))
+    extracted = _extracted(outcome)
+    if extracted is None:
+        return failed(work, outcome)
+    _say_what_differs(work, extracted)
+    return _report(work, plan, extracted)
+
+
+def inside(path: str) -> str:
+    """Return a path of the host, or of the snapshot, as the entry that it is in there. Raises Failure."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if "\0" in path or ".." in parts:
+        raise Failure("usage", f"{printable(path)} is not a path inside a snapshot.")
+    return entry_path(os.fsencode("/".join(parts)))
+
+
+def _plan(order: RestoreOrder) -> Plan:
+    asked_at = order.asked_at or datetime.now(UTC)
+    return Plan(
+        entries=(*map(inside, order.paths), *order.selected),
+        target=entry_path(os.fsencode(order.target)) if order.target else None,
+        conflict=order.conflict,
+        is_dry_run=order.dry_run,
+        stamp=f"{asked_at.astimezone():%Y-%m-%d %H-%M}",
+    )
+
+
+def _extracted(outcome: borg_log.Outcome) -> Extracted | None:
+    """Return what it said at its end; a restore that was stopped in order says it too."""
+    if not outcome.output:
+        return None
+    try:
+        return msgspec.json.decode(outcome.output, type=Extracted)
+    except msgspec.MsgspecError as error:
+        raise Failure("engine-error", f"Borg's answer cannot be read: {error}.") from error
+
+
+def _say_what_differs(work: Work, extracted: Extracted) -> None:
+    for missing in extracted.missing[:LINES_SAID]:
+        work.say(f"{_shown(missing)} is not in the snapshot.", "warning")
+    bad = [entry for entry in extracted.facts.differences if entry.what in (Fate.FAILED, Fate.REFUSED)]
+    for entry in bad[:LINES_SAID]:
+        work.say(f"{_shown(entry.path)}: {entry.what.value} ({entry.detail}).", "warning")
+
+
+def _report(work: Work, plan: Plan, extracted: Extracted) -> JobReport:
+    facts, missing = extracted.facts, extracted.missing
+    outcome, code, message = Outcome.DONE, "", ""
+    bad_count = facts.failed + facts.refused + len(missing)
+    if extracted.error == errno.EINTR:
+        outcome, code, message = Outcome.CANCELLED, "cancelled", "Cancelled."
+    elif extracted.error:
+        code = "disk-full-on-host" if extracted.error in NO_ROOM else "host-error"
+        outcome, message = Outcome.FAILED, f"On the host: {os.strerror(extracted.error)}."
+    elif missing and len(missing) == len(plan.entries):
+        outcome, code = Outcome.FAILED, "path-not-found"
+        message = f"Nothing was restored: the snapshot holds none of these paths. {_shown(missing[0])}"
+    elif bad_count:
+        outcome, message = Outcome.WARNED, f"Not everything came back: {bad_count} entries did not."
+    return JobReport(
+        outcome=outcome,
+        error_code=code,
+        message=message[:4000],
+        warnings_count=bad_count,
+        files_count=work.progress.files_count,
+        original_bytes=max(facts.written_bytes, work.progress.original_bytes),
+        restore=facts,
+    )
+
+
+def _shown(entry: str) -> str:
+    return printable(entry_bytes(entry).decode("utf-8", "backslashreplace"))

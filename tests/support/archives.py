@@ -1,0 +1,125 @@
+"""Archives made of items by hand, through Borg's own library, and our restore of them without an appliance."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from saveos.agent.engine_extract import Extracted, Plan
+from saveos.protocol import entry_path
+from tests.support.agent import stock_borg
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PASSPHRASE = "of a test"
+FILE, FOLDER, LINK = stat.S_IFREG | 0o644, stat.S_IFDIR | 0o755, stat.S_IFLNK | 0o777
+MOMENT = 1_600_000_000_000_000_000
+
+# Runs in a process of its own: Borg keeps its passphrase and its folders in the environment.
+MAKE = """
+import datetime, json, sys
+from borg.logger import setup_logging
+from borg.archive import Archive
+from borg.cache import Cache
+from borg.helpers import Manifest
+from borg.item import Item
+from borg.repository import Repository
+
+setup_logging()
+path, name, items = json.loads(sys.stdin.read())
+with Repository(path, exclusive=True) as repository:
+    manifest, key = Manifest.load(repository, (Manifest.Operation.WRITE,))
+    with Cache(repository, key, manifest, lock_wait=1) as cache:
+        archive = Archive(repository, key, manifest, name, cache=cache, create=True)
+        for said in items:
+            content = said.pop("content", None)
+            for what in ("path", "source"):
+                if what in said:
+                    said[what] = bytes.fromhex(said[what]).decode("utf-8", "surrogateescape")
+            item = Item(internal_dict={}, user=None, group=None, atime=said["mtime"], ctime=said["mtime"], **said)
+            if content is not None:
+                data = content.encode()
+                item.chunks = [cache.add_chunk(key.id_hash(data), data, archive.stats)] if data else []
+                item.size = len(data)
+            archive.add_item(item)
+        archive.save()
+"""
+
+
+def item(path: str | bytes, mode: int = FILE, content: str | None = None, **more: Any) -> dict[str, Any]:
+    """Return an item of an archive; a regular file has content."""
+    if "source" in more:
+        more["source"] = os.fsencode(more["source"]).hex()
+    if stat.S_ISREG(mode) and content is None and "source" not in more:
+        content = "from the archive"
+    found = {"path": os.fsencode(path).hex(), "mode": mode, "uid": os.getuid(), "gid": os.getgid(), "mtime": MOMENT}
+    return found | ({} if content is None else {"content": content}) | more
+
+
+@dataclass
+class Store:
+    """A repository in a folder."""
+
+    folder: Path
+    names: set[str] = field(default_factory=set)
+
+    @classmethod
+    def made(cls, folder: Path) -> Store:
+        """Make it."""
+        store = cls(folder)
+        folder.mkdir()
+        done = stock_borg(store.repository, PASSPHRASE, store.home, "init", "-e", "repokey-blake2")
+        assert done.returncode == 0, done.stderr
+        return store
+
+    @property
+    def repository(self) -> Path:
+        """Where it lies."""
+        return self.folder / "repository"
+
+    @property
+    def home(self) -> Path:
+        """Where Borg keeps its own things."""
+        return self.folder / "home"
+
+    def craft(self, name: str, *items: dict[str, Any]) -> None:
+        """Make an archive of these items, however odd they are."""
+        self.names.add(name)
+        told = json.dumps([str(self.repository), name, items])
+        self._run([sys.executable, "-c", MAKE], told.encode())
+
+    def back_up(self, name: str, *words: str | bytes, folder: Path) -> None:
+        """Make an archive as `borg create` does."""
+        done = stock_borg(self.repository, PASSPHRASE, self.home, "create", f"::{name}", "--", *words, folder=folder)
+        assert done.returncode == 0, done.stderr
+
+    def restore(self, name: str, target: Path | None, *entries: bytes, **plan: Any) -> Extracted:
+        """Restore by the agent's engine, and return what it says."""
+        where = entry_path(os.fsencode(target)) if target is not None else None
+        made = Plan(entries=tuple(map(entry_path, entries)), target=where, **plan)
+        done = self._run(
+            [sys.executable, "-m", "saveos.agent", "borg", "restore", "--log-json", f"::{name}"],
+            msgspec.json.encode(made),
+        )
+        return msgspec.json.decode(done.stdout, type=Extracted)
+
+    def _run(self, words: list[str], told: bytes) -> subprocess.CompletedProcess[bytes]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("BORG_")}
+        environment = kept | {
+            "BORG_REPO": str(self.repository),
+            "BORG_PASSPHRASE": PASSPHRASE,
+            "BORG_BASE_DIR": str(self.home),
+            "BORG_SELFTEST": "disabled",
+            "LC_ALL": "C.UTF-8",
+        }
+        done = subprocess.run(words, input=told, env=environment, capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, (done.stdout[-2000:], done.stderr[-5000:])
+        return done
