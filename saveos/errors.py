@@ -6,7 +6,7 @@ SaveOSError                     code, message for a person, context for the log
 ├─ NotAllowed          403      ├─ QuotaExceeded · MethodRefused
 ├─ NotFound            404
 ├─ Conflict            409      ├─ AlreadyEnrolled · IllegalTransition · RepositoryLocked · AlreadyRunning
-│                               └─ PlatformUnavailable · HostOffline
+│                               └─ PlatformUnavailable · HostOffline · UpToDate · NotUpdatable
 ├─ TooMany             429      slow down; says for how many seconds
 ├─ EngineError         502      borg: rc, msgid, last lines
 ├─ StorageError        502      S3
@@ -124,6 +124,18 @@ class HostOffline(Conflict):
     """The host would have to answer now, and is not there."""
 
     code = "host-offline"
+
+
+class UpToDate(Conflict):
+    """There is no other executable for this host."""
+
+    code = "up-to-date"
+
+
+class NotUpdatable(Conflict):
+    """The host's agent cannot replace itself: it runs from source, or is too old to know how."""
+
+    code = "not-updatable"
 
 
 class TooMany(SaveOSError):

@@ -36,6 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from saveos.agent import engine_excludes  # noqa: PLC0415
 
         return engine_excludes.main()
+    if words[:1] == ["update-trial"]:
+        from saveos.agent import update_trial  # noqa: PLC0415
+
+        return update_trial.main(words[1:])
     return _run(words)
 
 

@@ -214,6 +214,12 @@ def m005_the_downloads(db: UtilsDatabase) -> None:
     _execute(db, DOWNLOADS)
 
 
+@migrations()
+def m008_the_builds(db: UtilsDatabase) -> None:
+    """Keep which executable each host runs."""
+    _execute(db, "ALTER TABLE agents ADD COLUMN build TEXT NOT NULL DEFAULT ''")
+
+
 def _execute(db: UtilsDatabase, statements: str) -> None:
     for statement in statements.split(";"):
         if statement.strip():
