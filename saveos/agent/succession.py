@@ -186,9 +186,14 @@ class Succession:
             try:
                 self._write(msgspec.structs.replace(mark, is_rolling_back=True, why=why[:1000]))
                 put_back(executable)
-                restart(executable)
             except OSError:
                 log.exception("The former executable cannot be put back; this one goes on.")
+                return
+            try:
+                restart(executable)
+            except OSError:
+                log.exception("The former executable is back, but cannot be started from here.")
+                os._exit(1)  # whoever starts the agent again starts the former one
 
     def _write(self, mark: Mark) -> None:
         self._mark = mark

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -182,9 +181,7 @@ def test_kill_in_the_middle_of_an_update_leaves_a_host_that_updates_afterwards(
     job_id = ask(host)
     _wait_for_mark(host)
 
-    assert host.process is not None
-    host.process.send_signal(signal.SIGKILL)
-    host.process.wait()
+    host.kill()
     host.start_daemon()
 
     job = appliance.wait_for_job(job_id)

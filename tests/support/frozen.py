@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
+import signal
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +15,7 @@ from saveos.installers import bases, stamp
 from saveos.protocol import Platform, Stamp
 from tests.support.agent import RealAgent
 from tests.support.executable import ready_base
+from tests.support.processes import descendants
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +62,16 @@ class FrozenAgent(RealAgent):
     def words(self, *words: str | bytes) -> list[str | bytes]:
         """Return the whole command line of a command."""
         return [str(self.executable), "--config", str(self.config), *words]
+
+    def kill(self) -> None:
+        """End the daemon as a power cut would: its loader and its Python at once."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        for pid in (process.pid, *descendants(process.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait(timeout=60)
 
     def beside(self) -> set[str]:
         """Return what lies in the executable's folder."""
