@@ -6,7 +6,7 @@ SaveOSError                     code, message for a person, context for the log
 ├─ NotAllowed          403      ├─ QuotaExceeded · MethodRefused
 ├─ NotFound            404
 ├─ Conflict            409      ├─ AlreadyEnrolled · IllegalTransition · RepositoryLocked · AlreadyRunning
-│                               └─ PlatformUnavailable · HostOffline · UpToDate · NotUpdatable
+│                               └─ PlatformUnavailable · HostOffline · AlreadyCurrent · NotUpdatable
 ├─ TooMany             429      slow down; says for how many seconds
 ├─ EngineError         502      borg: rc, msgid, last lines
 ├─ StorageError        502      S3
@@ -126,7 +126,7 @@ class HostOffline(Conflict):
     code = "host-offline"
 
 
-class UpToDate(Conflict):
+class AlreadyCurrent(Conflict):
     """There is no other executable for this host."""
 
     code = "up-to-date"

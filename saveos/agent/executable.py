@@ -25,14 +25,17 @@ def own_path() -> Path:
 
 @cache
 def own_build() -> str:
-    """Return the SHA-256 of this executable without its stamp, empty when it runs from source.
+    """Return the SHA-256 of this executable without its stamp; empty when it runs from source, or is gone.
 
     Read once, at the start: later the file may be its successor.
     """
     if not is_frozen():
         return ""
-    with own_path().open("rb") as file:
-        return digest(file, own_path().stat().st_size - stamp_size(file))
+    try:
+        with own_path().open("rb") as file:
+            return digest(file, own_path().stat().st_size - stamp_size(file))
+    except OSError:
+        return ""
 
 
 def digest(file: BinaryIO, size: int) -> str:

@@ -35,6 +35,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     credentials: str = "1"
     is_sealed: bool = False
     heartbeat_seconds: float = 30.0
+    takes_updates: bool = True  # an administrator of the host may say no
 
 
 class Home:

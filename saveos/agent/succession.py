@@ -134,10 +134,10 @@ class Succession:
 
         A former one that was never replaced says nothing: the appliance hears that the job is lost, and gives it anew.
         """
-        mark = _read(self._home.update)
+        build, mark = own_build(), _read(self._home.update)
         if mark is None:
             return
-        if own_build() != mark.new_build:
+        if build != mark.new_build:
             if mark.is_rolling_back:
                 self._report(mark, Outcome.FAILED, ROLLED_BACK, f"The former version serves again. {mark.why}")
             self._home.update.unlink(missing_ok=True)

@@ -6,34 +6,28 @@ import contextlib
 import errno
 import os
 import re
-import shutil
 import signal
 import stat
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from saveos import __version__
-from saveos.agent import locks, succession
-from saveos.agent.client import Client
-from saveos.agent.executable import digest, fresh_environment, own_build, own_path, stamp_of
-from saveos.agent.failures import Failure, Refused
+from saveos.agent import locks, succession, update_download
+from saveos.agent.executable import fresh_environment, own_build, own_path, stamp_of
+from saveos.agent.failures import Failure
 from saveos.agent.settings import is_frozen
 from saveos.protocol import UpdateOrder, is_newer
 
 if TYPE_CHECKING:
     from saveos.agent.work import Work
 
-CHUNK_BYTES = 1 << 17
-RETRY_SECONDS = (1, 2, 5, 10, 20, 30, 60, 60)
 TRIAL_SECONDS = 120.0
 POLL_SECONDS = 0.2
 BUSY_TRIES = 20
-SPARE_BYTES = 64 << 20
-SERVER_ERROR, TOO_MANY, NOT_FOUND = 500, 429, 404
 _BASE = re.compile(r"saveos-agent-[a-z]+-.+-[0-9a-f]{16}")
 
 
@@ -57,6 +51,9 @@ def prepare(work: Work, order: UpdateOrder) -> Successor | None:
     if own_build() == order.sha256:
         return None
     executable = _replaceable()
+    if not work.config.takes_updates:
+        message = f"This host refuses updates: {work.home.config} says so."
+        raise Failure("update-refused", message)
     if is_newer(__version__, order.version):
         message = f"Version {order.version} is older than the present one, {__version__}."
         raise Failure("update-downgrade", message)
@@ -65,7 +62,7 @@ def prepare(work: Work, order: UpdateOrder) -> Successor | None:
         if left != path:
             left.unlink(missing_ok=True)
     try:
-        _fetch(work, order, path)
+        update_download.fetch(work, order, path)
         _finish(executable, order, path)
         _try(work, order, path)
         turn = _turn(work)
@@ -87,59 +84,6 @@ def _replaceable() -> Path:
         )
         raise Failure("update-impossible", message)
     return executable
-
-
-def _fetch(work: Work, order: UpdateOrder, path: Path) -> None:
-    """Download what is missing, over as many cuts as may be; then check all of it."""
-    file = _open_private(path)
-    with file:
-        if file.seek(0, os.SEEK_END) > order.size_bytes:
-            file.truncate(order.size_bytes)
-        _require_space(path, order)
-        work.note(phase="downloading", total_bytes=order.size_bytes)
-        client = Client.for_host(work.home, work.config)
-        for wait in (*RETRY_SECONDS, None):
-            try:
-                _receive(work, client, order, file)
-                break
-            except Failure as failure:
-                if wait is None or not _is_passing(failure):
-                    raise
-                work.say(f"{failure} Trying again in {wait} s.", "warning")
-                work.is_cancelled.wait(wait)
-        file.flush()
-        if file.seek(0, os.SEEK_END) != order.size_bytes or digest(file, order.size_bytes) != order.sha256:
-            message = "What was downloaded is not what the appliance ordered. Nothing was changed."
-            raise Failure("update-damaged", message)
-
-
-def _receive(work: Work, client: Client, order: UpdateOrder, file: BinaryIO) -> None:
-    """Read on from where the file ends."""
-    offset = file.seek(0, os.SEEK_END)
-    if offset == order.size_bytes:
-        return
-    with client.executable(order.sha256, offset) as (start, response):
-        offset = file.seek(start)
-        file.truncate()
-        while chunk := response.read(CHUNK_BYTES):
-            _go_on(work)
-            offset += file.write(chunk)
-            work.note(original_bytes=offset)
-            if offset > order.size_bytes:
-                message = "The appliance sent more than it had announced. Nothing was changed."
-                raise Failure("update-damaged", message)
-    if offset < order.size_bytes:
-        message = "The line was cut."
-        raise Failure("unreachable", message)
-
-
-def _is_passing(failure: Failure) -> bool:
-    if isinstance(failure, Refused):
-        if failure.status == NOT_FOUND:
-            message = "The appliance has another executable by now. Ask for the update again."
-            raise Failure("update-superseded", message) from failure
-        return failure.status >= SERVER_ERROR or failure.status == TOO_MANY
-    return failure.code == "unreachable"
 
 
 def _finish(executable: Path, order: UpdateOrder, path: Path) -> None:
@@ -186,7 +130,7 @@ def _run(work: Work, command: list[str]) -> tuple[bytes, str]:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
-                _go_on(work)
+                work.go_on()
                 message = f"The new executable did not end its trial in {TRIAL_SECONDS:.0f} s. Nothing was changed."
                 raise Failure("update-trial-failed", message) from None
 
@@ -215,34 +159,7 @@ def _turn(work: Work) -> int:
     """Wait until no Borg of this host runs: it starts itself by the name of the executable that is to be replaced."""
     while (turn := locks.try_take(work.home.writer_lock)) is None:
         work.note(phase="waiting for its turn")
-        _go_on(work)
+        work.go_on()
         work.is_cancelled.wait(POLL_SECONDS)
     work.note(phase="restarting")
     return turn
-
-
-def _go_on(work: Work) -> None:
-    if work.is_cancelled.is_set():
-        message = "Cancelled before anything was changed."
-        raise Failure("cancelled", message)
-
-
-def _open_private(path: Path) -> BinaryIO:
-    """Open the file that an earlier attempt left, if it is surely ours, or a new one. Raises Failure."""
-    with contextlib.suppress(OSError):
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_NOFOLLOW), "rb+")
-        facts = os.fstat(file.fileno())
-        if stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid() and not facts.st_mode & 0o077:
-            return file
-        file.close()
-    try:
-        path.unlink(missing_ok=True)
-        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "rb+")
-    except OSError as error:
-        message = f"The executable cannot be replaced where it is: {error}."
-        raise Failure("update-impossible", message) from error
-
-
-def _require_space(path: Path, order: UpdateOrder) -> None:
-    if shutil.disk_usage(path.parent).free < order.size_bytes + SPARE_BYTES - path.stat().st_size:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

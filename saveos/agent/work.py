@@ -85,6 +85,11 @@ class Work:
         if self._run is not None:
             self._run.stop()
 
+    def go_on(self) -> None:
+        """Raise Failure `cancelled` once nobody wants the work any more; for what changes nothing until its end."""
+        if self.is_cancelled.is_set():
+            raise Failure("cancelled", "Cancelled before anything was changed.")
+
     def abandon(self) -> None:
         """Stop Borg and report nothing: this agent is ending."""
         self.is_abandoned.set()

@@ -17,7 +17,7 @@ from saveos.agents import table as agents
 from saveos.agents.model import Agent, AgentState
 from saveos.audit.record import record
 from saveos.database.identifiers import new_id
-from saveos.errors import Conflict, NotFound, NotUpdatable, UpToDate
+from saveos.errors import Conflict, NotFound, NotUpdatable, AlreadyCurrent
 from saveos.identity.principals import Permission, Principal
 from saveos.installers import bases, requests
 from saveos.jobs import lifecycle
@@ -80,7 +80,7 @@ def has_update(agent: Agent, offered: Mapping[Platform, Offer]) -> bool:
 def request(database: Database, settings: Settings, principal: Principal, agent_id: str) -> Job:
     """Ask one agent to update itself; an update that waits or runs already is returned instead.
 
-    Whoever may hand out the executable may renew it: it is the same file. Raises NotFound, UpToDate, NotUpdatable,
+    Whoever may hand out the executable may renew it: it is the same file. Raises NotFound, AlreadyCurrent, NotUpdatable,
     Conflict (revoked), PlatformUnavailable.
     """
     principal.require(Permission.PROVISION)
@@ -131,7 +131,7 @@ def _require_updatable(agent: Agent, offered: Mapping[Platform, Offer]) -> None:
         raise NotUpdatable(message)
     if not has_update(agent, offered):
         message = f"{agent.hostname} is up to date."
-        raise UpToDate(message)
+        raise AlreadyCurrent(message)
 
 
 def _queue(

@@ -10,7 +10,7 @@ import pytest
 
 from saveos import __version__, clock
 from saveos.agents import table as agents
-from saveos.errors import Conflict, NotAllowed, NotFound, NotUpdatable, UpToDate
+from saveos.errors import Conflict, NotAllowed, NotFound, NotUpdatable, AlreadyCurrent
 from saveos.identity.principals import Role
 from saveos.installers import bases, updates
 from saveos.installers.updates import Asked, Offer, has_update
@@ -87,7 +87,7 @@ def an_agent(parts: Parts, **changes: Any) -> Agent:
     ],
 )
 def test_has_update_is_true_for_another_build_that_is_not_newer(
-    parts: Parts, changes: dict[str, Any], expected: bool
+    parts: Parts, changes: dict[str, Any], *, expected: bool
 ) -> None:
     agent = msgspec.convert(msgspec.to_builtins(an_agent(parts)) | changes, type(an_agent(parts)))
 
@@ -119,7 +119,12 @@ def test_request_of_one_says_why_it_cannot_be(parts: Parts, principal: Principal
     execute(parts, f"UPDATE agents SET build = '{TODAY}' WHERE id = '{third}'")
     execute(parts, f"UPDATE agents SET build = '' WHERE id = '{fourth}'")
 
-    for agent_id, refusal in ((second, Conflict), (third, UpToDate), (fourth, NotUpdatable), ("agt_no", NotFound)):
+    for agent_id, refusal in (
+        (second, Conflict),
+        (third, AlreadyCurrent),
+        (fourth, NotUpdatable),
+        ("agt_no", NotFound),
+    ):
         with pytest.raises(refusal):
             updates.request(parts.database, parts.settings, principal, agent_id)
     made = [updates.request(parts.database, parts.settings, principal, first) for _ in range(2)]
@@ -128,7 +133,7 @@ def test_request_of_one_says_why_it_cannot_be(parts: Parts, principal: Principal
 
 @pytest.mark.parametrize(("role", "may"), [(Role.VIEWER, False), (Role.OPERATOR, True)])
 def test_request_needs_the_right_to_hand_out_executables(
-    parts: Parts, principal: Principal, role: Role, may: bool
+    parts: Parts, principal: Principal, role: Role, *, may: bool
 ) -> None:
     put_base(parts)
     somebody = msgspec.structs.replace(principal, role=role)
@@ -151,7 +156,7 @@ def test_request_of_another_tenants_host_finds_none(parts: Parts, principal: Pri
 
 @pytest.mark.parametrize("is_built", [True, False])
 def test_request_before_the_executable_is_built_waits_for_the_end_of_the_build(
-    parts: Parts, principal: Principal, is_built: bool
+    parts: Parts, principal: Principal, *, is_built: bool
 ) -> None:
     asked = updates.request_many(parts.database, parts.settings, principal, agent_ids(parts))
 

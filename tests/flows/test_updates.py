@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -135,6 +136,20 @@ def test_executable_that_fails_its_trial_is_refused(appliance: Appliance, host: 
     assert former == host.executable.read_bytes()
     assert {"saveos-agent"} == host.beside()
     assert not host.mark.exists()
+
+
+def test_host_that_refuses_updates_stays_as_it_is(appliance: Appliance, host: FrozenAgent) -> None:
+    former = host.executable.read_bytes()
+    settings = json.loads(host.config.read_text()) | {"takes_updates": False}
+    host.stop()
+    host.config.write_text(json.dumps(settings))
+    host.start_daemon()
+    offer(appliance, another(b"unwanted"))
+
+    job = appliance.wait_for_job(ask(host))
+
+    assert ("failed", "update-refused") == (job["state"], job["error_code"]), job
+    assert former == host.executable.read_bytes()
 
 
 def test_download_that_is_cut_goes_on_where_it_was(appliance: Appliance, host: FrozenAgent, line: Proxy) -> None:

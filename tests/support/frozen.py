@@ -1,4 +1,4 @@
-"""The agent's real one-file executable on this machine: enrolled by its stamp, served by hand, replaced in its place."""
+"""The agent's real one-file executable on this machine: enrolled by its stamp, served by hand, replaced there."""
 
 from __future__ import annotations
 
