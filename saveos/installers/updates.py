@@ -17,7 +17,7 @@ from saveos.agents import table as agents
 from saveos.agents.model import Agent, AgentState
 from saveos.audit.record import record
 from saveos.database.identifiers import new_id
-from saveos.errors import Conflict, NotFound, NotUpdatable, AlreadyCurrent
+from saveos.errors import AlreadyCurrent, Conflict, NotFound, NotUpdatable
 from saveos.identity.principals import Permission, Principal
 from saveos.installers import bases, requests
 from saveos.jobs import lifecycle
@@ -80,8 +80,8 @@ def has_update(agent: Agent, offered: Mapping[Platform, Offer]) -> bool:
 def request(database: Database, settings: Settings, principal: Principal, agent_id: str) -> Job:
     """Ask one agent to update itself; an update that waits or runs already is returned instead.
 
-    Whoever may hand out the executable may renew it: it is the same file. Raises NotFound, AlreadyCurrent, NotUpdatable,
-    Conflict (revoked), PlatformUnavailable.
+    Whoever may hand out the executable may renew it: it is the same file. Raises NotFound,
+    AlreadyCurrent, NotUpdatable, Conflict (revoked), PlatformUnavailable.
     """
     principal.require(Permission.PROVISION)
     agent = agents.get(database.read, agent_id, principal.tenant_id)

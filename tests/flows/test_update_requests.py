@@ -10,7 +10,7 @@ import pytest
 
 from saveos import __version__, clock
 from saveos.agents import table as agents
-from saveos.errors import Conflict, NotAllowed, NotFound, NotUpdatable, AlreadyCurrent
+from saveos.errors import AlreadyCurrent, Conflict, NotAllowed, NotFound, NotUpdatable
 from saveos.identity.principals import Role
 from saveos.installers import bases, updates
 from saveos.installers.updates import Asked, Offer, has_update
