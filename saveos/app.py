@@ -25,7 +25,7 @@ from saveos.database.connection import Database
 from saveos.database.migrations import migrate
 from saveos.errors import AlreadyRunning, Unavailable
 from saveos.gate import Gate
-from saveos.installers import own_host
+from saveos.installers import own_host, updates
 from saveos.jobs import lifecycle
 from saveos.measurements.sample import Sampler
 from saveos.parts import Parts
@@ -127,11 +127,13 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
     contexts = Contexts(authority)
     standing.on_certificate = contexts.load
     waiting = Waiting(database)
+    # What else happens, in the same transaction, when a job of a kind ends.
+    endings = {Kind.BACKUP: backup.record_end, Kind.BUILD_AGENT: updates.after_build(settings)}
     handlers = {
         Kind.BUILD_AGENT: build_agent(settings),
         Kind.PROTECT_APPLIANCE: protect_appliance(settings, database, authority, standing),
     }
-    worker = Worker(settings, database, handlers, ENDINGS)
+    worker = Worker(settings, database, handlers, endings)
     sessions = Sessions(settings=settings, authority=authority, authorise=Access(settings, database).authorise)
     facts.keep_addresses(database, standing.addresses)
     parts = Parts(
@@ -142,6 +144,7 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
         pulse=Pulse(),
         streams=Streams(),
         endings=ENDINGS,
+        endings=endings,
         standing=standing,
         unlocks=Unlocks(settings, database),
         sessions=sessions,

@@ -17,7 +17,7 @@ from saveos.agents import enrolment, handout, provisioning
 from saveos.errors import AlreadyRunning, BuildError, InvalidRequest, SaveOSError
 from saveos.identity import sessions
 from saveos.identity.principals import Principal, system
-from saveos.installers import bases, requests, stamp
+from saveos.installers import bases, requests, stamp, updates
 from saveos.jobs import table as jobs
 from saveos.jobs.model import ENDED, GOOD
 from saveos.policies import defaults
@@ -96,6 +96,10 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=int, help="the port, if the appliance is to serve on another one than last time"
     )
     verb(agent, "list", "list the agents", _list_agents)
+    update = verb(agent, "update", "let agents become the present executable", _update)
+    whom = update.add_mutually_exclusive_group(required=True)
+    whom.add_argument("agent", nargs="?", help="id or hostname")
+    whom.add_argument("--all", action="store_true", help="every agent that has an update")
     revoke = verb(agent, "revoke", "take an agent's identity back", _revoke)
     revoke.add_argument("agent", help="id or hostname")
     export = verb(group("key", "keys"), "export", "open a host's key with the recovery code", _export_key)
@@ -202,6 +206,17 @@ def _wait_for_base(stores: Stores, principal: Principal, platform: Platform) -> 
 def _list_agents(stores: Stores, _parsed: argparse.Namespace) -> list[dict[str, Any]]:
     found = enrolment.find(stores.database, _default_principal(stores), limit=100_000)
     return [msgspec.to_builtins(agent) for agent in found]
+
+
+def _update(stores: Stores, parsed: argparse.Namespace) -> dict[str, Any]:
+    principal = _default_principal(stores)
+    if not parsed.all:
+        agent = enrolment.by_name(stores.database, principal, parsed.agent)
+        job = updates.request(stores.database, stores.settings, principal, agent.id)
+        return {"job": job.id, "state": job.state.value}
+    ids = [agent.id for agent in enrolment.find(stores.database, principal, limit=100_000)]
+    asked: dict[str, Any] = msgspec.to_builtins(updates.request_many(stores.database, stores.settings, principal, ids))
+    return asked
 
 
 def _revoke(stores: Stores, parsed: argparse.Namespace) -> dict[str, Any]:

@@ -9,6 +9,7 @@ SaveOSError                     code, message for a person, context for the log
 │                               └─ PlatformUnavailable · HostOffline · OfflineAndSealed · NotAFile
 ├─ RangeWrong          416      the file does not have these bytes
 │                               └─ PlatformUnavailable · HostOffline · Locked
+│                               └─ PlatformUnavailable · HostOffline · AlreadyCurrent · NotUpdatable
 ├─ TooMany             429      slow down; says for how many seconds
 ├─ EngineError         502      borg: rc, msgid, last lines  ├─ SnapshotDamaged
 ├─ StorageError        502      S3
@@ -162,6 +163,17 @@ class WrongCode(InvalidRequest):
     """A recovery code that opens nothing of what was asked for."""
 
     code = "wrong-recovery-code"
+
+class AlreadyCurrent(Conflict):
+    """There is no other executable for this host."""
+
+    code = "up-to-date"
+
+
+class NotUpdatable(Conflict):
+    """The host's agent cannot replace itself: it runs from source, or is too old to know how."""
+
+    code = "not-updatable"
 
 
 class TooMany(SaveOSError):

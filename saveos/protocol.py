@@ -30,6 +30,7 @@ ESCROW_PATH = "/api/v1/agents/escrow"
 OWN_JOBS_PATH = "/api/v1/agents/self/jobs"
 OWN_SNAPSHOTS_PATH = "/api/v1/agents/self/snapshots"
 OWN_STATUS_PATH = "/api/v1/agents/self"
+OWN_EXECUTABLE_PATH = "/api/v1/agents/self/executable"
 PROGRESS_PATH = "/api/v1/jobs/{job_id}/progress"
 REPORT_PATH = "/api/v1/jobs/{job_id}/report"
 ANSWER_PATH = "/api/v1/agents/self/answers/{question_id}"
@@ -57,6 +58,7 @@ LongText = Annotated[str, Meta(max_length=4096)]
 Pem = Annotated[str, Meta(max_length=16384)]
 HostPath = Annotated[str, Meta(min_length=1, max_length=4096)]
 EntryPath = Annotated[str, Meta(max_length=16384)]  # a path inside an archive: see `entry_path`
+Build = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$")]  # SHA-256 of an executable without its stamp; "": unknown
 
 
 # A folder with a file of this name stays out of every backup: the appliance's repositories would copy themselves.
@@ -92,6 +94,25 @@ def entry_bytes(path: str) -> bytes:
     return raw
 
 
+_VERSION = re.compile(r"(\d+(?:\.\d+)*)(?:[.-]?(dev|a|b|rc)(\d*))?(.*)")
+_STAGES = {"dev": -4, "a": -3, "b": -2, "rc": -1, None: 0}
+
+
+def is_newer(version: str, than: str) -> bool:
+    """Return whether a version of ours came after another: 0.2.0.dev1 < 0.2.0rc1 < 0.2.0 < 0.10.0; "" is the oldest."""
+    return _order(version) > _order(than)
+
+
+def _order(version: str) -> tuple[tuple[int, ...], int, int]:
+    found = _VERSION.fullmatch(version)
+    if found is None:
+        return (), 0, 0
+    numbers = [int(part[:18]) for part in found[1].split(".")]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return (*numbers,), _STAGES[found[2]], int((found[3] or "0")[:18])
+
+
 class ExitCode(IntEnum):
     """What every command of SaveOS returns."""
 
@@ -120,6 +141,7 @@ class Kind(StrEnum):
 
     BACKUP = "backup"
     RESTORE = "restore"
+    UPDATE = "update"  # of the agent itself
     BUILD_AGENT = "build-agent"
     PROTECT_APPLIANCE = "protect-appliance"  # of its own machine
 
@@ -260,6 +282,14 @@ class RestoreOrder(Wire, frozen=True, kw_only=True):
     asked_at: datetime | None = None
 
 
+class UpdateOrder(Wire, frozen=True, kw_only=True):
+    """Which executable to become: fetched from OWN_EXECUTABLE_PATH, unstamped."""
+
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    size_bytes: Count
+    version: ShortText
+
+
 class Assignment(Wire, frozen=True, kw_only=True):
     """A job for this host; exactly one order is set."""
 
@@ -268,6 +298,7 @@ class Assignment(Wire, frozen=True, kw_only=True):
     attempt: Count = 1
     backup: BackupOrder | None = None
     restore: RestoreOrder | None = None
+    update: UpdateOrder | None = None
 
 
 class ListFolder(Wire, frozen=True, kw_only=True):
@@ -414,6 +445,7 @@ class Heartbeat(Wire, frozen=True, kw_only=True):
     local_time: datetime | None = None
     running_job: JobId | None = None
     wait_seconds: Annotated[float, Meta(ge=0, le=60)] = 0.0
+    build: Build = ""  # which executable this is; "" when it runs from source
 
 
 class HeartbeatAnswer(Wire, frozen=True, kw_only=True):

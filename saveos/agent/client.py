@@ -20,6 +20,7 @@ from saveos.protocol import (
     ESCROW_PATH,
     HEARTBEAT_PATH,
     LISTINGS_PATH,
+    OWN_EXECUTABLE_PATH,
     OWN_JOBS_PATH,
     OWN_SNAPSHOTS_PATH,
     OWN_STATUS_PATH,
@@ -48,6 +49,7 @@ from saveos.protocol import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from saveos.agent.settings import Config, Home
@@ -156,6 +158,25 @@ class Client:
             raise Failure("unreachable", f"The appliance cannot be reached: {error}.") from error
         return Upload(connection)
 
+    @contextlib.contextmanager
+    def executable(self, sha256: str, offset: int) -> Iterator[tuple[int, http.client.HTTPResponse]]:
+        """Open the executable that we are to become; give where the bytes begin, and the response to read them from.
+
+        Raises Refused, or Failure `unreachable`, which a broken line in the middle of it becomes too.
+        """
+        headers = self._headers() | ({"range": f"bytes={offset}-"} if offset else {})
+        try:
+            connection = self._open()
+            with contextlib.closing(connection):
+                connection.sock.settimeout(ANSWER_SECONDS)
+                connection.request("GET", f"{OWN_EXECUTABLE_PATH}?sha256={sha256}", headers=headers)
+                response = connection.getresponse()
+                if response.status >= http.client.BAD_REQUEST:
+                    raise _refusal(response.status, response.read())
+                yield offset if response.status == http.client.PARTIAL_CONTENT else 0, response
+        except (TimeoutError, ConnectionError, ssl.SSLError, http.client.HTTPException) as error:
+            raise _unreachable(error) from error
+
     def close(self) -> None:
         """Close the connection; the next call opens another."""
         if self._connection is not None:
@@ -175,6 +196,7 @@ class Client:
         headers = self._headers()
         if payload is not None:
             headers["content-type"] = "application/json"
+        headers = self._headers() | ({"content-type": "application/json"} if payload is not None else {})
         was_open = self._connection is not None
         try:
             status, raw = self._exchange(method, path, payload, headers, seconds)
@@ -182,9 +204,7 @@ class Client:
             self.close()
             if was_open and isinstance(error, http.client.RemoteDisconnected | ConnectionError | ssl.SSLEOFError):
                 return self._call(method, path, body, answer, seconds)  # closed while idle: once more, anew
-            raise Failure(
-                "unreachable", f"The appliance cannot be reached: {error or type(error).__name__}."
-            ) from error
+            raise _unreachable(error) from error
         if status >= http.client.BAD_REQUEST:
             raise _refusal(status, raw)
         try:
@@ -195,6 +215,8 @@ class Client:
     def _headers(self) -> dict[str, str]:
         headers = {"accept": "application/json", "user-agent": f"saveos-agent/{__version__}"}
         return headers | ({"authorization": f"Bearer {self._token}"} if self._token else {})
+        said = {"accept": "application/json", "user-agent": f"saveos-agent/{__version__}"}
+        return said | ({"authorization": f"Bearer {self._token}"} if self._token else {})
 
     def _exchange(
         self, method: str, path: str, payload: bytes | None, headers: dict[str, str], seconds: float
@@ -236,6 +258,10 @@ def trusting(root: Path) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_verify_locations(cafile=str(root))
     return context
+
+
+def _unreachable(error: Exception) -> Failure:
+    return Failure("unreachable", f"The appliance cannot be reached: {error or type(error).__name__}.")
 
 
 def _refusal(status: int, raw: bytes) -> Refused:

@@ -124,6 +124,14 @@ def daemon(home: Home, _options: argparse.Namespace) -> Answer:
     return Daemon(home, require_enrolled(home)).run(), {}, []
 
 
+def try_out(config: Path) -> None:
+    """Reach the appliance as this host. Raises Failure."""
+    home = Home(config)
+    client = Client.for_host(home, require_enrolled(home))
+    with contextlib.closing(client):
+        client.status()
+
+
 def uninstall(home: Home, options: argparse.Namespace) -> Answer:
     """Remove the service; with --purge also the identity and the passphrase."""
     service.require_rights()

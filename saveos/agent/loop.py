@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import random
 import signal
 import threading
 from typing import TYPE_CHECKING
 
-from saveos.agent import enrol, lifeline, locks, system
+from saveos.agent import enrol, lifeline, locks, succession, system
 from saveos.agent.answers import Answers
 from saveos.agent.client import Client
 from saveos.agent.failures import Failure, Refused
 from saveos.agent.listing_starter import ListingSender
 from saveos.agent.reports import send_kept
+from saveos.agent.reports import send_kept, send_or_keep
+from saveos.agent.succession import Succession
 from saveos.agent.work import Work
-from saveos.protocol import ExitCode
+from saveos.protocol import ExitCode, JobReport, Outcome
 
 if TYPE_CHECKING:
     from saveos.agent.settings import Config, Home
-    from saveos.protocol import HeartbeatAnswer
+    from saveos.agent.update import Successor
+    from saveos.protocol import HeartbeatAnswer, JobId
 
 log = logging.getLogger("saveos.agent")
 SHORTEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 60.0  # of a long poll, whatever the appliance says
@@ -44,6 +48,7 @@ class Daemon:
         self._work: Work | None = None
         self._answers = Answers(home, lambda: self._config)
         self._listings = ListingSender(home)
+        self._succession = Succession(home)
         self._back_off = FIRST_BACK_OFF_SECONDS
         self._wait_seconds = config.heartbeat_seconds
 
@@ -54,11 +59,12 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         lifeline.hold_to_loader()
+        self._succession.begin()
         lifeline.sweep()
         for leftover in self._home.state.glob("tunnel-*.json"):
             leftover.unlink(missing_ok=True)
         log.info("Serving %s as %s.", self._config.hostname, self._config.agent_id)
-        with contextlib.suppress(_StopListeningError):
+        with contextlib.suppress(_StopListeningError), self._succession.guarding():
             while not self._stopping.is_set():
                 self._turn()
         self._answers.stop()
@@ -81,7 +87,9 @@ class Daemon:
         self._is_listening = True
         try:
             wait = min(max(self._wait_seconds, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
-            return client.heartbeat(system.heartbeat(None, wait))
+            # On probation we still do the update, and want an answer at once.
+            job_id = self._succession.job_id
+            return client.heartbeat(system.heartbeat(job_id, 0.0 if job_id else wait))
         finally:
             self._is_listening = False
 
@@ -95,7 +103,8 @@ class Daemon:
                 answer = self._listen(client)
                 self._back_off = FIRST_BACK_OFF_SECONDS
                 self._wait_seconds = answer.next_seconds
-                if self._follow(answer):
+                is_confirmed = self._succession.confirm()
+                if self._follow(answer) or is_confirmed:
                     return
         except Refused as refusal:
             self._rest(refusal)
@@ -133,8 +142,28 @@ class Daemon:
         self._work = None
         if report.archive is not None:
             self._listings.start()
+        work, self._work = self._work, None
+        if work.successor is not None:
+            self._hand_over(work.successor, answer.assignment.job_id)
+            return True
         log.info("Job %s ended: %s. %s", answer.assignment.job_id, report.outcome, report.message)
         return True
+
+    def _hand_over(self, successor: Successor, job_id: JobId) -> None:
+        """Become the successor. Returns only when that cannot be, or we are told to end: then the job is given anew."""
+        if self._stopping.is_set():
+            os.close(successor.turn)
+            return
+        self._answers.stop()
+        log.info("Version %s takes over.", successor.order.version)
+        try:
+            succession.hand_over(self._home, successor.path, successor.order, job_id)
+        except OSError as error:
+            message = f"The executable could not be replaced: {error}."
+            report = JobReport(outcome=Outcome.FAILED, error_code="update-failed", message=message)
+            send_or_keep(self._home, self._config, job_id, report)
+            os.close(successor.turn)
+            self._answers = Answers(self._home, lambda: self._config)
 
     def _rest(self, failure: Failure) -> None:
         """Wait before the next try: longer each time, never all hosts at once."""

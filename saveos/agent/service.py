@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from saveos.agent import succession
+from saveos.agent.executable import system_environment
 from saveos.agent.failures import Failure
 from saveos.agent.settings import is_frozen
 
@@ -57,7 +59,7 @@ class Systemd:
             UNIT.unlink(missing_ok=True)
             _run("systemctl", "daemon-reload")
         shutil.rmtree(UNPACKED, ignore_errors=True)
-        EXECUTABLE.unlink(missing_ok=True)
+        succession.remove(EXECUTABLE)
 
     def is_active(self) -> bool:
         """Return whether systemd says "active"."""
@@ -82,7 +84,7 @@ class Launchd:
         """Unload and delete it."""
         _run("launchctl", "bootout", f"system/{LABEL}")
         PLIST.unlink(missing_ok=True)
-        EXECUTABLE.unlink(missing_ok=True)
+        succession.remove(EXECUTABLE)
 
     def is_active(self) -> bool:
         """Return whether launchd knows it."""
@@ -174,13 +176,8 @@ def _place_executable() -> list[str]:
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
-    environment = dict(os.environ)
-    original = environment.pop("LD_LIBRARY_PATH_ORIG", None)
-    environment.pop("LD_LIBRARY_PATH", None)  # ours, of the unpacked executable: not for programs of the system
-    if original:
-        environment["LD_LIBRARY_PATH"] = original
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=system_environment())
     except FileNotFoundError:
         return subprocess.CompletedProcess(command, 127, "", f"{command[0]} is not on this host")
 

@@ -11,10 +11,14 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from saveos.protocol import STAMP_MAGIC, AgentId, Stamp
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 _LENGTH = 8
 _LARGEST_STAMP = 1 << 20
@@ -31,6 +35,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     credentials: str = "1"
     is_sealed: bool = False
     heartbeat_seconds: float = 30.0
+    takes_updates: bool = True  # an administrator of the host may say no
 
 
 class Home:
@@ -47,6 +52,7 @@ class Home:
         self.reports = self.state / "reports"
         self.listings = self.state / "listings"
         self.listings_lock = self.state / "listings.lock"
+        self.update = self.state / "update.json"
         self.writer_lock = self.state / "writer.lock"
         self.daemon_lock = self.state / "daemon.lock"
 
@@ -98,20 +104,26 @@ def write_private(path: Path, content: bytes) -> None:
         raise
 
 
+def stamp_size(file: BinaryIO) -> int:
+    """Return how many bytes at the end of an executable are its stamp: payload, length, magic; 0: there is none."""
+    size = file.seek(0, os.SEEK_END)
+    foot = _LENGTH + len(STAMP_MAGIC)
+    if size <= foot:
+        return 0
+    file.seek(size - foot)
+    tail = file.read()
+    length = int.from_bytes(tail[:_LENGTH], "big")
+    is_whole = tail.endswith(STAMP_MAGIC) and length <= min(_LARGEST_STAMP, size - foot)
+    return length + foot if is_whole else 0
+
+
 def read_stamp(path: Path) -> Stamp | None:
     """Return the stamp at the end of an executable, or the stamp that a JSON file is; None when there is none."""
     with path.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        size = file.tell()
-        tail_size = _LENGTH + len(STAMP_MAGIC)
-        if size > tail_size:
-            file.seek(size - tail_size)
-            tail = file.read()
-            length = int.from_bytes(tail[:_LENGTH], "big")
-            if tail.endswith(STAMP_MAGIC) and length <= min(_LARGEST_STAMP, size - tail_size):
-                file.seek(size - tail_size - length)
-                return msgspec.json.decode(file.read(length), type=Stamp)
-        if size > _LARGEST_STAMP:
+        if size := stamp_size(file):
+            file.seek(-size, os.SEEK_END)
+            return msgspec.json.decode(file.read(size - _LENGTH - len(STAMP_MAGIC)), type=Stamp)
+        if file.seek(0, os.SEEK_END) > _LARGEST_STAMP:
             return None
         file.seek(0)
         try:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from saveos import __version__
+from saveos.agent.executable import own_build
 from saveos.protocol import Heartbeat, JobId, Platform
 
 
@@ -56,4 +57,5 @@ def heartbeat(running_job: JobId | None, wait_seconds: float) -> Heartbeat:
         local_time=datetime.now(UTC),
         running_job=running_job,
         wait_seconds=wait_seconds,
+        build=own_build(),
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from saveos.agent import archives, restores
+from saveos.agent import archives, update
 from saveos.agent.borg import WAITING, Run
 from saveos.agent.borg_log import printable
 from saveos.agent.client import Client
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from saveos.agent import borg_log
     from saveos.agent.settings import Config, Home
+    from saveos.agent.update import Successor
     from saveos.protocol import Assignment, Question
 
 PROGRESS_SECONDS = 1.0
@@ -53,6 +55,7 @@ class Work:
         self.progress = Progress(phase="starting")
         self._lines: deque[LogLine] = deque(maxlen=LINES_KEPT)
         self._run: Run | None = None
+        self.successor: Successor | None = None  # of this executable; then the report is the successor's to make
         self._ended = threading.Event()
         self.is_cancelled = threading.Event()
         self.is_abandoned = threading.Event()  # we are told to end: the appliance gives the job out again
@@ -73,7 +76,7 @@ class Work:
             self._ended.set()
             reporter.join()
         report = msgspec.structs.replace(report, log=tuple(self._lines)[-LINES_AT_ONCE:] + report.log)
-        if not self.is_abandoned.is_set():
+        if not self.is_abandoned.is_set() and self.successor is None:
             send_or_keep(self.home, self.config, self.assignment.job_id, report)
         return report
 
@@ -82,6 +85,11 @@ class Work:
         self.is_cancelled.set()
         if self._run is not None:
             self._run.stop()
+
+    def go_on(self) -> None:
+        """Raise Failure `cancelled` once nobody wants the work any more; for what changes nothing until its end."""
+        if self.is_cancelled.is_set():
+            raise Failure("cancelled", "Cancelled before anything was changed.")
 
     def abandon(self) -> None:
         """Stop Borg and report nothing: this agent is ending."""
@@ -132,6 +140,10 @@ class Work:
             return archives.back_up(self, self.assignment.backup)
         if self.assignment.kind is Kind.RESTORE and self.assignment.restore is not None:
             return restores.restore(self, self.assignment.restore)
+            return archives.restore(self, self.assignment.restore)
+        if self.assignment.kind is Kind.UPDATE and self.assignment.update is not None:
+            self.successor = update.prepare(self, self.assignment.update)
+            return JobReport(outcome=Outcome.DONE, message="This is the ordered version already.")
         message = f"This agent does not know how to do {self.assignment.kind}. Update it."
         raise Failure("unknown-kind", message)
 

@@ -12,7 +12,7 @@ from saveos.agents import questions, table
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
 from saveos.jobs.model import OWNER_DAEMON, Job
-from saveos.protocol import Assignment, BackupOrder, ProgressAnswer, Question, RestoreOrder, Wire
+from saveos.protocol import Assignment, BackupOrder, Kind, ProgressAnswer, Question, RestoreOrder, UpdateOrder, Wire
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from saveos.protocol import Heartbeat, JobId, Progress
 
 
+UPDATE_LEASE_SECONDS = 900.0
+
+
 class HostOrder(Wire, frozen=True, kw_only=True):
     """What a host job's `order_json` holds."""
 
     backup: BackupOrder | None = None
     restore: RestoreOrder | None = None
+    update: UpdateOrder | None = None
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,8 +70,9 @@ def note_progress(
     Only a daemon hears questions: a command ends with its job, and its daemon listens beside it.
     """
     table.touch(connection, agent.agent_id)
-    cancel = lifecycle.note_progress(connection, job_id, agent.agent_id, said, lease_seconds)
     job = jobs.get(connection, job_id)
+    lease_seconds = lease_of(job, lease_seconds) if job else lease_seconds
+    cancel = lifecycle.note_progress(connection, job_id, agent.agent_id, said, lease_seconds)
     is_daemon = job is not None and job.owner == OWNER_DAEMON
     return ProgressAnswer(cancel=cancel, questions=questions.take(connection, agent) if is_daemon else ())
 
@@ -75,10 +80,24 @@ def note_progress(
 def claim(connection: sqlite3.Connection, agent: AgentIdentity, lease_seconds: float) -> Wanted:
     """Claim the host's next due job, if any, and hand its questions out."""
     job = jobs.claim_for_host(connection, agent.agent_id, clock.now() + timedelta(seconds=lease_seconds))
+    if job is not None and job.kind is Kind.UPDATE:
+        jobs.renew_lease(connection, job.id, clock.now() + timedelta(seconds=lease_of(job, lease_seconds)))
     return Wanted(assignment=assignment_of(job) if job else None, questions=questions.take(connection, agent))
 
 
 def assignment_of(job: Job) -> Assignment:
     """Return a claimed host job as its host hears it."""
     order = msgspec.json.decode(job.order_json, type=HostOrder)
-    return Assignment(job_id=job.id, kind=job.kind, attempt=job.attempts, backup=order.backup, restore=order.restore)
+    return Assignment(
+        job_id=job.id,
+        kind=job.kind,
+        attempt=job.attempts,
+        backup=order.backup,
+        restore=order.restore,
+        update=order.update,
+    )
+
+
+def lease_of(job: Job, lease_seconds: float) -> float:
+    """Return how long a job may be silent: an update starts the agent anew, and perhaps the former one after that."""
+    return max(lease_seconds, UPDATE_LEASE_SECONDS) if job.kind is Kind.UPDATE else lease_seconds

@@ -40,6 +40,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     next_backup_at: datetime | None
     last_backup_at: datetime | None = None  # of its newest snapshot
     snapshots_count: int = 0
+    build: str = ""  # SHA-256 of its executable without the stamp; "": from source, or an agent too old to say
 
     def is_online_at(self, now: datetime) -> bool:
         """Return whether it was heard of lately."""

@@ -76,7 +76,7 @@ def record_heartbeat(
     """Note that an agent lives and what it says of itself."""
     connection.execute(
         "UPDATE agents SET seen_at = ?, agent_version = ?, system = ?, time_zone = ?, address = ?,"
-        " clock_skew_seconds = ? WHERE id = ?",
+        " clock_skew_seconds = ?, build = ? WHERE id = ?",
         (
             clock.to_text(clock.now()),
             heartbeat.agent_version,
@@ -84,6 +84,7 @@ def record_heartbeat(
             heartbeat.time_zone,
             address,
             skew_seconds,
+            heartbeat.build,
             agent.agent_id,
         ),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -18,6 +19,8 @@ from saveos.agents.model import Agent, AgentIdentity, Statistics
 from saveos.api.problems import documented
 from saveos.identity.principals import Permission, Principal
 from saveos.identity.sessions import Visitor
+from saveos.installers import updates
+from saveos.installers.updates import Offer, has_update
 from saveos.parts import Parts
 from saveos.protocol import (
     Enrolment,
@@ -29,6 +32,7 @@ from saveos.protocol import (
     OwnJobRequest,
     OwnSnapshot,
     OwnStatus,
+    Platform,
     Renewal,
     RenewRequest,
 )
@@ -45,6 +49,7 @@ class AgentView(Agent, frozen=True, kw_only=True):
     """An agent as it is shown."""
 
     is_online: bool
+    has_update: bool  # there is another executable for it: POST /api/v1/agents/{agent_id}/update
 
 
 class AgentList(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,9 +65,13 @@ class OwnSnapshotList(msgspec.Struct, frozen=True, kw_only=True):
     items: list[OwnSnapshot]
 
 
-def view(agent: Agent) -> AgentView:
-    """Return the agent as it is shown."""
-    return AgentView(**msgspec.structs.asdict(agent), is_online=agent.is_online_at(clock.now()))
+def view(agent: Agent, offered: Mapping[Platform, Offer]) -> AgentView:
+    """Return the agent as it is shown. `offered`: what there is for hosts."""
+    return AgentView(
+        **msgspec.structs.asdict(agent),
+        is_online=agent.is_online_at(clock.now()),
+        has_update=has_update(agent, offered),
+    )
 
 
 async def _hung_up(request: Request[Any, Any, Any]) -> None:
@@ -88,8 +97,9 @@ class PeopleOnAgents(Controller):
     ) -> AgentList:
         """List agents in the order of enrolment."""
         found = enrolment.find(parts.database, principal, search=search, after=after, limit=limit)
+        offered = updates.offers(parts.settings)
         return AgentList(
-            items=[view(agent) for agent in found], next_after=found[-1].id if len(found) == limit else None
+            items=[view(agent, offered) for agent in found], next_after=found[-1].id if len(found) == limit else None
         )
 
     @get("/stats", summary="Count the fleet", sync_to_thread=True, responses=documented())
@@ -101,12 +111,12 @@ class PeopleOnAgents(Controller):
     @get("/{agent_id:str}", summary="Show an agent", sync_to_thread=True, responses=documented())
     def get_one(self, agent_id: AgentIdPath, principal: Principal, parts: Parts) -> AgentView:
         """Show an agent."""
-        return view(enrolment.get(parts.database, principal, agent_id))
+        return view(enrolment.get(parts.database, principal, agent_id), updates.offers(parts.settings))
 
     @delete("/{agent_id:str}", summary="Revoke an agent", status_code=200, sync_to_thread=True, responses=documented())
     def revoke(self, agent_id: AgentIdPath, principal: Principal, parts: Parts) -> AgentView:
         """Revoke an agent: its certificate is refused from the next request on. Its snapshots stay."""
-        return view(enrolment.revoke(parts.database, principal, agent_id))
+        return view(enrolment.revoke(parts.database, principal, agent_id), updates.offers(parts.settings))
 
 
 class AgentsThemselves(Controller):

@@ -33,6 +33,7 @@ from saveos.api.recovery_kit import recovery_kit
 from saveos.api.session import Session
 from saveos.api.settings import ApplianceSettings
 from saveos.api.snapshots import Snapshots
+from saveos.api.updates import Updates
 from saveos.parts import Parts
 
 BODY_LIMIT = 4 * 1024 * 1024
@@ -46,6 +47,7 @@ def build(parts: Parts) -> Litestar:
             Provisionings,
             PeopleOnAgents,
             AgentsThemselves,
+            Updates,
             Jobs,
             Measurements,
             Snapshots,
@@ -78,7 +80,9 @@ def build(parts: Parts) -> Litestar:
         request_max_body_size=BODY_LIMIT,
         openapi_config=_documentation(),
         plugins=[Lists()],
-        compression_config=CompressionConfig(backend="gzip", minimum_size=2048, exclude=["/download/"]),
+        compression_config=CompressionConfig(
+            backend="gzip", minimum_size=2048, exclude=["/download/", "/self/executable"]
+        ),
         logging_config=None,
         debug=False,
     )

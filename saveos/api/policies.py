@@ -14,6 +14,7 @@ from saveos.api.agents import view as agent_view
 from saveos.api.problems import documented
 from saveos.errors import Conflict
 from saveos.identity.principals import Principal
+from saveos.installers import updates
 from saveos.parts import Parts
 from saveos.policies import editing
 from saveos.policies.model import Policy, Terms, Use
@@ -117,4 +118,4 @@ class Policies(Controller):
         if not backup.assign_policy(parts.database, principal, [agent_id], data.policy_id):
             message = f"{hostname} has been revoked: no policy holds for it."
             raise Conflict(message)
-        return agent_view(enrolment.get(parts.database, principal, agent_id))
+        return agent_view(enrolment.get(parts.database, principal, agent_id), updates.offers(parts.settings))

@@ -262,6 +262,10 @@ def m010_restores(db: UtilsDatabase) -> None:
     """Keep what each restore found and made."""
     _execute(db, RESTORES)
 
+def m008_the_builds(db: UtilsDatabase) -> None:
+    """Keep which executable each host runs."""
+    _execute(db, "ALTER TABLE agents ADD COLUMN build TEXT NOT NULL DEFAULT ''")
+
 
 def _execute(db: UtilsDatabase, statements: str) -> None:
     for statement in statements.split(";"):

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,18 @@ def find(settings: Settings, platform: Platform) -> Path | None:
         return path if path.is_file() else None
     ready = [path for folder in (READY_MADE, settings.bases) for path in _newest_first(folder, platform)]
     return ready[0] if ready else None
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of an executable; of an unchanged file it is read once."""
+    facts = path.stat()
+    return _digest(path, facts.st_size, facts.st_mtime_ns, facts.st_ino)
+
+
+@lru_cache(maxsize=16)
+def _digest(path: Path, _size: int, _modified: int, _inode: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_available(settings: Settings, platform: Platform) -> bool:

@@ -84,6 +84,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     attempts_limit: int = 3
     due_key: str | None = None
+    not_before: datetime | None = None  # None: now
 
 
 class JobChoice(msgspec.Struct, frozen=True, kw_only=True):

@@ -50,7 +50,7 @@ def insert(connection: sqlite3.Connection, job: NewJob) -> bool:
                 job.priority,
                 msgspec.json.encode(job.order).decode(),
                 job.attempts_limit,
-                now,
+                clock.to_text(job.not_before) if job.not_before else now,
                 job.due_key,
                 job.requested_by,
                 now,
@@ -73,6 +73,19 @@ def waiting_of(connection: sqlite3.Connection, agent_id: AgentId, kind: str) -> 
         " AND j.cancel_requested_at IS NULL ORDER BY j.state DESC, j.id"
     )
     return [to_job(row) for row in many(connection, statement, (agent_id, kind))]
+
+
+def queued_of_kind(connection: sqlite3.Connection, kind: str) -> list[Job]:
+    """Return the jobs of this kind that wait, of every tenant."""
+    return [to_job(row) for row in many(connection, f"{JOB} WHERE j.kind = ? AND j.state = 'queued'", (kind,))]
+
+
+def set_order(connection: sqlite3.Connection, job_id: JobId, order: dict[str, Any], not_before: datetime) -> None:
+    """Say what a waiting job is to do, and from when on."""
+    connection.execute(
+        "UPDATE jobs SET order_json = ?, not_before = ? WHERE id = ? AND state = 'queued'",
+        (msgspec.json.encode(order).decode(), clock.to_text(not_before), job_id),
+    )
 
 
 def waiting_on_appliance(connection: sqlite3.Connection, kind: str) -> Job | None:

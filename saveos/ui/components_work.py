@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 RUNNING = {
     Kind.BACKUP: "job.backing_up",
     Kind.RESTORE: "job.restoring",
+    Kind.UPDATE: "update.running",
     Kind.BUILD_AGENT: "job.building",
     Kind.PROTECT_APPLIANCE: "job.protecting",
 }
 NAMES = {
     Kind.BACKUP: "job.backup",
     Kind.RESTORE: "job.restore",
+    Kind.UPDATE: "update.name",
     Kind.BUILD_AGENT: "job.build",
     Kind.PROTECT_APPLIANCE: "job.protect",
 }
@@ -31,6 +33,9 @@ PHASES = {
     "starting": "job.starting",
     "waiting for its turn": "job.waiting_turn",
     "reconnecting": "job.reconnecting",
+    "downloading": "update.downloading",
+    "trying": "update.trying",
+    "restarting": "update.restarting",
 }
 STATES = {
     State.QUEUED: "job.queued",

@@ -36,7 +36,7 @@ NOTHING = "\N{EN DASH}"
 BACK_UP, CANCEL = "back-up", "cancel"
 
 
-def row(words: Words, host: Host, *, may_back_up: bool) -> Row:
+def row(words: Words, host: Host, *, may_back_up: bool, has_update: bool = False) -> Row:
     """Return a host as a row: host, state, when, size, acts."""
     name, newest = host.agent.hostname, host.newest
     count = host.agent.snapshots_count
@@ -49,7 +49,7 @@ def row(words: Words, host: Host, *, may_back_up: bool) -> Row:
         cells={
             "host": Cell(
                 text=name,
-                sub=facts(words, host),
+                sub=facts(words, host, has_update=has_update),
                 dot="online" if host.is_online else "offline",
                 href=f"/agents/{host.agent.id}",
             ),
@@ -113,7 +113,7 @@ def short(system: str) -> str:
     return re.sub(r" \(.*\)$", "", system).replace(" GNU/Linux", "")
 
 
-def facts(words: Words, host: Host) -> str:
+def facts(words: Words, host: Host, *, has_update: bool = False) -> str:
     """Say whether the host is there, and what it is."""
     agent = host.agent
     if host.need is Need.REVOKED:
@@ -124,4 +124,5 @@ def facts(words: Words, host: Host) -> str:
         presence = words.say("agent.unheard")
     else:
         presence = words.say("agent.offline", when=words.ago(agent.seen_at))
-    return words.listing([presence, short(agent.system) or PLATFORMS[agent.platform], agent.agent_version])
+    newer = words.say("update.available") if has_update else ""
+    return words.listing([presence, short(agent.system) or PLATFORMS[agent.platform], agent.agent_version, newer])

@@ -11,6 +11,7 @@ from saveos.installers import stamp
 from tests.components.clean_host import CleanHost, clean_host
 from tests.support import odd_tree, trees
 from tests.support.appliance import Appliance, wait_until
+from tests.support.frozen import another, offer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,9 +68,42 @@ def test_install_on_a_clean_host_protects_it_until_uninstall(appliance: Applianc
     assert _left_behind(host) == []
 
 
-def _agent(appliance: Appliance):
+@pytest.mark.slow
+def test_update_of_a_service_keeps_its_process_and_leaves_nothing_when_it_goes(
+    appliance: Appliance, host: CleanHost, tmp_path
+):
+    executable = tmp_path / "saveos-agent"
+    words = ("agent", "provision", "clean-2", "--output", str(executable), "--port", str(appliance.port))
+    assert appliance.cli(*words).returncode == 0
+    host.copy_in(executable, AGENT)
+    host.run([AGENT, "install"])
+    agent = wait_until(lambda: _agent(appliance, "clean-2"), 30, "the host to be listed")
+    former = host.run(["systemctl", "show", "-P", "MainPID", UNIT]).stdout
+    sha256 = offer(appliance, another(b"newer"))
+    wait_until(lambda: _agent(appliance, "clean-2")["has_update"], 300, "the host to have an update")
+
+    asked = appliance.call("POST", "/api/v1/agents/update", {"agent_ids": [agent["id"]]}).expect(202)
+
+    assert asked["asked_count"] == 1
+    jobs = appliance.call("GET", f"/api/v1/jobs?agent_id={agent['id']}&kind=update").expect(200)["items"]
+    job = appliance.wait_for_job(jobs[0]["id"], 600)  # after its first backup
+    assert (job["state"], job["error_code"]) == ("done", ""), job
+    assert host.run(["systemctl", "show", "-P", "MainPID", UNIT]).stdout == former
+    assert host.run(["systemctl", "show", "-P", "NRestarts", UNIT]).stdout.strip() == "0"
+    wait_until(lambda: _agent(appliance, "clean-2")["build"] == sha256, 30, "the host to say what it is")
+    host.run([AGENT, "backup", "--wait", "/etc"], seconds=180)
+    host.run(["systemctl", "restart", UNIT])
+    wait_until(lambda: host.run(["ls", "/var/lib/saveos-agent"]).stdout.count("_MEI") == 1, 30, "one unpacked folder")
+    assert _journal_complaints(host) == []
+
+    host.run([AGENT, "uninstall", "--purge"])
+
+    assert _left_behind(host) == []
+
+
+def _agent(appliance: Appliance, hostname: str = HOSTNAME):
     items = appliance.call("GET", "/api/v1/agents").expect(200)["items"]
-    return next((agent for agent in items if agent["hostname"] == HOSTNAME), None)
+    return next((agent for agent in items if agent["hostname"] == hostname), None)
 
 
 def _first_backup_comes_by_itself(appliance: Appliance, agent_id: str) -> None:

@@ -11,6 +11,7 @@ from saveos.agents import enrolment
 from saveos.agents.model import AgentCertificate
 from saveos.errors import NotFound
 from saveos.identity.principals import Permission
+from saveos.installers import updates
 from saveos.jobs import lifecycle
 from saveos.jobs.model import JobChoice, JobPage
 from saveos.policies import defaults
@@ -41,6 +42,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     certificate: AgentCertificate | None
     snapshots: list[ListedSnapshot]
     jobs: JobPage
+    has_update: bool
 
 
 def register(board: Board) -> None:
@@ -83,6 +85,7 @@ class AgentPage(frame.Page):
             certificate=enrolment.certificate(database, principal, self._id),
             snapshots=listing.look(database, principal, SnapshotChoice(agent_id=self._id), limit=DRAWN).snapshots,
             jobs=lifecycle.look(database, principal, JobChoice(agent_id=self._id), limit=JOBS),
+            has_update=updates.has_update(host.agent, updates.offers(self.visit.parts.settings)),
         )
 
     def draw(self) -> None:
@@ -108,7 +111,11 @@ class AgentPage(frame.Page):
                     components.text("h1", name)
                 self._presence = components.text("p", "", "muted")
                 self._due = components.text("p", "", "muted")
-            self._button = components.button(say("action.back_up_now"), visit.doing(self._back_up), "primary hidden")
+            with components.element("div", "lead-actions"):
+                self._update = components.button(say("update.one"), visit.doing(self._become_newer), "hidden")
+                self._button = components.button(
+                    say("action.back_up_now"), visit.doing(self._back_up), "primary hidden"
+                )
         with components.element("div", "standing", aria_live="polite"):
             self._state = components.text("p", "", "state")
             self._why = components.text("p", "", "sub why")
@@ -141,7 +148,7 @@ class AgentPage(frame.Page):
         words, host, principal = self.visit.words, look.host, self.visit.principal
         agent = host.agent
         components.dress(self._dot, "dot online" if host.is_online else "dot")
-        self._presence.show(host_cells.facts(words, host))
+        self._presence.show(host_cells.facts(words, host, has_update=look.has_update))
         self._due.show(words.say("agent.next", when=words.exact(agent.next_backup_at)) if agent.next_backup_at else "")
         self._state.show(words.say(host_cells.NEEDS[host.need]))
         components.dress(self._state, f"state {host_cells.MOODS[host.need]}")
@@ -150,6 +157,8 @@ class AgentPage(frame.Page):
         is_live = host.need is not Need.REVOKED
         can_start = is_live and host.job is None and principal.may(Permission.BACK_UP)
         components.dress(self._button, "button primary" if can_start else "button primary hidden")
+        can_update = look.has_update and host.job is None and principal.may(Permission.PROVISION)
+        components.dress(self._update, "button" if can_update else "button hidden")
         self._show_lists(look, may_restore=is_live and principal.may(Permission.RESTORE))
         self._history.show(look.snapshots)
         self._facts.show(self._described(look), {"agents.policy": f"/policies/{agent.policy_id}"})
@@ -186,6 +195,11 @@ class AgentPage(frame.Page):
 
     async def _back_up(self) -> None:
         await self.visit.change(backup.request, self._id)
+        await self.refresh()
+
+    async def _become_newer(self) -> None:
+        settings = self.visit.parts.settings
+        await self.visit.change(lambda database, who: updates.request(database, settings, who, self._id))
         await self.refresh()
 
     async def _act_on_snapshot(self, snapshot_id: str, act: str) -> None:

@@ -9,10 +9,12 @@ from nicegui import Client, ui
 
 from saveos.agents import enrolment
 from saveos.identity.principals import Permission
+from saveos.installers import updates
+from saveos.installers.updates import has_update
 from saveos.policies import defaults
 from saveos.snapshots import backup, fleet
 from saveos.snapshots.fleet import Choice
-from saveos.ui import components, frame, host_acts, host_cells
+from saveos.ui import bulk_update, components, frame, host_acts, host_cells
 from saveos.ui.grid import Column, Grid
 from saveos.ui.pager import Pager
 
@@ -54,6 +56,7 @@ class AgentsPage(frame.Page):
         self._sort, self._is_descending = "", False
         self._policies: dict[str, str] = {}
         self._asked_policy = asked.get("policy", "")
+        self._updatable: set[str] = set()
 
     async def prepare(self) -> None:
         """Read the names of the policies."""
@@ -116,6 +119,7 @@ class AgentsPage(frame.Page):
                     self.visit.doing(self._change_policy),
                     is_label_hidden=True,
                 )
+            self._update = bulk_update.Button(self.visit, self._end_bulk)
             if principal.may(Permission.REVOKE):
                 components.button(say("agent.revoke"), self.visit.doing(self._ask_revoke), "small danger")
 
@@ -126,7 +130,10 @@ class AgentsPage(frame.Page):
         self._pager.show(len(hosts))
         shown = hosts[self._pager.offset : self._pager.offset + self._pager.size]
         may = self.visit.principal.may(Permission.BACK_UP)
-        rows = [host_cells.row(words, host, may_back_up=may) for host in shown]
+        self._updatable = {host.agent.id for host in hosts if has_update(host.agent, self._offered)}
+        rows = [
+            host_cells.row(words, host, may_back_up=may, has_update=host.agent.id in self._updatable) for host in shown
+        ]
         self._grid.show(rows, sort=self._sort, is_descending=self._is_descending)
         self._count.show(words.count("agents.count", len(hosts)))
         components.dress(self._none, "muted" if not hosts else "muted hidden")
@@ -134,6 +141,7 @@ class AgentsPage(frame.Page):
 
     def _look(self, database: Database, principal: Principal) -> list[Host]:
         hosts = self.visit.board.hosts(database, principal)
+        self._offered = updates.offers(self.visit.parts.settings)
         return fleet.chosen(hosts, self._choice, sort=self._sort, is_descending=self._is_descending)
 
     async def _look_anew(self) -> None:
@@ -157,12 +165,16 @@ class AgentsPage(frame.Page):
         count = len(self._grid.selected)
         components.dress(self._bulk, "bulk" if count else "bulk hidden")
         self._selected.show(self.visit.words.count("agents.selected", count))
+        self._update.show([agent_id for agent_id in self._grid.selected if agent_id in self._updatable], count)
+
+    async def _end_bulk(self) -> None:
+        self._grid.unselect()
+        await self.refresh()
 
     async def _back_up_selected(self) -> None:
         asked = await self.visit.change(backup.request_many, self._grid.selected)
         self.visit.notify(self.visit.words.count("agents.backups_asked", asked))
-        self._grid.unselect()
-        await self.refresh()
+        await self._end_bulk()
 
     async def _change_policy(self) -> None:
         policy_id = self._new_policy.value
@@ -170,8 +182,7 @@ class AgentsPage(frame.Page):
             changed = await self.visit.change(backup.assign_policy, self._grid.selected, policy_id)
             name = self._policies[policy_id]
             self.visit.notify(self.visit.words.count("agents.policy_changed", changed, name=name))
-            self._grid.unselect()
-            await self.refresh()
+            await self._end_bulk()
 
     async def _ask_revoke(self) -> None:
         say, ids = self.visit.say, list(self._grid.selected)
@@ -191,8 +202,7 @@ class AgentsPage(frame.Page):
                 for agent_id in ids:
                     await self.visit.change(enrolment.revoke, agent_id)
                 self._confirm.close()
-                self._grid.unselect()
-                await self.refresh()
+                await self._end_bulk()
 
         typed.on_change(lambda: components.put(go, "disabled", None if typed.value.strip() == word else True))
         go.on("click", self.visit.doing(revoke), [])

@@ -1,0 +1,132 @@
+"""One executable takes the place of another: whole at every instant, whoever kills it and whenever."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from saveos.agent import succession
+from saveos.agent.succession import Mark
+from saveos.protocol import JobId
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OLD, NEW = "#!/bin/sh\necho old\n", "#!/bin/sh\necho new\n"
+# Every file that is opened, linked or renamed is an event of the interpreter: at the one of this number it dies.
+DIE = """
+import os, signal, sys
+from pathlib import Path
+from saveos.agent import succession
+from saveos.agent.succession import Mark
+folder, last = Path(sys.argv[1]), int(sys.argv[2])
+mark = Mark(job_id="job_1", executable="", old_build="0" * 64, new_build="1" * 64, version="1.0")
+count = 0
+def hook(event, arguments):
+    global count
+    if event in ("open", "os.link", "os.rename", "os.remove") and str(folder) in str(arguments[:2]):
+        count += 1
+        if count == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hook)
+if sys.argv[3] == "replace":
+    succession.replace(folder / "agent", folder / ".agent.1.new", mark, folder / "state" / "update.json")
+else:
+    succession.put_back(folder / "agent")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return prepared(tmp_path / "bin")
+
+
+def prepared(folder: Path) -> Path:
+    """Make a folder with an executable and the one that is to come."""
+    folder.mkdir()
+    for name, text in (("agent", OLD), (".agent.1.new", NEW)):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o700)
+    return folder
+
+
+def mark() -> Mark:
+    return Mark(job_id=JobId("job_1"), executable="", old_build="0" * 64, new_build="1" * 64, version="1.0")
+
+
+def run(path: Path) -> str:
+    return subprocess.run([path], capture_output=True, text=True, check=True).stdout
+
+
+def die(folder: Path, number: int, what: str) -> bool:
+    """Do it in a process that kills itself at an event; return whether it lived that long."""
+    done = subprocess.run([sys.executable, "-c", DIE, folder, str(number), what], check=False, capture_output=True)
+    assert done.returncode in (0, -9), done.stderr
+    return done.returncode == -9
+
+
+def test_replace_puts_the_new_one_there_and_keeps_the_former(folder: Path) -> None:
+    succession.replace(folder / "agent", folder / ".agent.1.new", mark(), folder / "update.json")
+
+    assert ("new\n", "old\n") == (run(folder / "agent"), run(folder / "agent.previous"))
+    assert {"agent", "agent.previous", "update.json"} == {path.name for path in folder.iterdir()}
+    assert mark() == msgspec.json.decode((folder / "update.json").read_bytes(), type=Mark)
+
+
+def test_replace_that_fails_changes_nothing(folder: Path) -> None:
+    with pytest.raises(OSError, match="missing"):
+        succession.replace(folder / "agent", folder / "missing", mark(), folder / "update.json")
+
+    assert "old\n" == run(folder / "agent")
+    assert not (folder / "update.json").exists()
+
+
+def test_replace_killed_at_any_instant_leaves_a_whole_executable_and_can_be_done_again(tmp_path: Path) -> None:
+    for number in range(1, 40):
+        place = prepared(tmp_path / str(number))
+
+        was_killed = die(place, number, "replace")
+
+        assert run(place / "agent") in ("old\n", "new\n")
+        if run(place / "agent") == "new\n":
+            assert (place / "state" / "update.json").exists()  # it knows that it is on probation
+            assert "old\n" == run(place / "agent.previous")
+        else:
+            succession.replace(place / "agent", place / ".agent.1.new", mark(), place / "state" / "update.json")
+            assert "new\n" == run(place / "agent")
+        if not was_killed:
+            assert number > 5
+            return
+    message = "it never ended"
+    raise AssertionError(message)
+
+
+def test_put_back_killed_at_any_instant_leaves_a_whole_executable(tmp_path: Path) -> None:
+    for number in range(1, 10):
+        place = prepared(tmp_path / str(number))
+        succession.replace(place / "agent", place / ".agent.1.new", mark(), place / "update.json")
+
+        was_killed = die(place, number, "put-back")
+
+        assert run(place / "agent") in ("old\n", "new\n")
+        if not was_killed:
+            assert number > 1
+            assert "old\n" == run(place / "agent")
+            return
+    message = "it never ended"
+    raise AssertionError(message)
+
+
+def test_remove_takes_everything_that_updates_left(folder: Path) -> None:
+    succession.replace(folder / "agent", folder / ".agent.1.new", mark(), folder / "update.json")
+    (folder / ".agent.2.new").touch()
+    (folder / ".agent.previous.new").touch()
+    (folder / "update.json").unlink()
+
+    succession.remove(folder / "agent")
+
+    assert [] == list(folder.iterdir())
