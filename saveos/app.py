@@ -72,10 +72,6 @@ class Appliance(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...]
 
 
-# What else happens, in the same transaction, when a job of a kind ends.
-ENDINGS = {Kind.BACKUP: backup.record_end, Kind.RESTORE: restore.record_end}
-
-
 @contextlib.contextmanager
 def open_stores(settings: Settings) -> Iterator[Stores]:
     """Open (and on the first start make) database and authority; close them at the end."""
@@ -128,7 +124,11 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
     standing.on_certificate = contexts.load
     waiting = Waiting(database)
     # What else happens, in the same transaction, when a job of a kind ends.
-    endings = {Kind.BACKUP: backup.record_end, Kind.BUILD_AGENT: updates.after_build(settings)}
+    endings = {
+        Kind.BACKUP: backup.record_end,
+        Kind.RESTORE: restore.record_end,
+        Kind.BUILD_AGENT: updates.after_build(settings),
+    }
     handlers = {
         Kind.BUILD_AGENT: build_agent(settings),
         Kind.PROTECT_APPLIANCE: protect_appliance(settings, database, authority, standing),
@@ -143,7 +143,6 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
         waiting=waiting,
         pulse=Pulse(),
         streams=Streams(),
-        endings=ENDINGS,
         endings=endings,
         standing=standing,
         unlocks=Unlocks(settings, database),

@@ -6,10 +6,9 @@ SaveOSError                     code, message for a person, context for the log
 ├─ NotAllowed          403      ├─ QuotaExceeded · MethodRefused
 ├─ NotFound            404      ├─ PathNotFound
 ├─ Conflict            409      ├─ AlreadyEnrolled · IllegalTransition · RepositoryLocked · AlreadyRunning
-│                               └─ PlatformUnavailable · HostOffline · OfflineAndSealed · NotAFile
+│                               ├─ PlatformUnavailable · HostOffline · OfflineAndSealed · Locked
+│                               └─ NotAFile · AlreadyCurrent · NotUpdatable
 ├─ RangeWrong          416      the file does not have these bytes
-│                               └─ PlatformUnavailable · HostOffline · Locked
-│                               └─ PlatformUnavailable · HostOffline · AlreadyCurrent · NotUpdatable
 ├─ TooMany             429      slow down; says for how many seconds
 ├─ EngineError         502      borg: rc, msgid, last lines  ├─ SnapshotDamaged
 ├─ StorageError        502      S3
@@ -153,6 +152,7 @@ class RangeWrong(SaveOSError):
     code = "range-not-satisfiable"
     status = 416
 
+
 class Locked(Conflict):
     """The host's key is sealed, and nobody has unlocked it."""
 
@@ -163,6 +163,7 @@ class WrongCode(InvalidRequest):
     """A recovery code that opens nothing of what was asked for."""
 
     code = "wrong-recovery-code"
+
 
 class AlreadyCurrent(Conflict):
     """There is no other executable for this host."""

@@ -16,8 +16,8 @@ from saveos.config import Settings
 from saveos.database.connection import Database
 from saveos.installers import bases, requests
 from saveos.protocol import Kind, Platform, Stamp
-from saveos.snapshots.tickets import Tickets
 from saveos.repositories.unlocks import Unlocks
+from saveos.snapshots.tickets import Tickets
 from saveos.standing import Standing
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     standing: Standing
     unlocks: Unlocks
     sessions: Any = None  # the tunnel's registry, for the metrics
-    unlocks: Any = None  # the registry of opened keys
     tickets: Tickets = msgspec.field(default_factory=Tickets)
 
     @property

@@ -21,7 +21,7 @@ EXIT_CODES = (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one for each program that we are
     """Run a command and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if os.environ.get("SAVEOS_PRIVATE"):  # started with a key that was unlocked for a while

@@ -196,7 +196,6 @@ class Client:
         headers = self._headers()
         if payload is not None:
             headers["content-type"] = "application/json"
-        headers = self._headers() | ({"content-type": "application/json"} if payload is not None else {})
         was_open = self._connection is not None
         try:
             status, raw = self._exchange(method, path, payload, headers, seconds)
@@ -215,8 +214,6 @@ class Client:
     def _headers(self) -> dict[str, str]:
         headers = {"accept": "application/json", "user-agent": f"saveos-agent/{__version__}"}
         return headers | ({"authorization": f"Bearer {self._token}"} if self._token else {})
-        said = {"accept": "application/json", "user-agent": f"saveos-agent/{__version__}"}
-        return said | ({"authorization": f"Bearer {self._token}"} if self._token else {})
 
     def _exchange(
         self, method: str, path: str, payload: bytes | None, headers: dict[str, str], seconds: float

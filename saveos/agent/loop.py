@@ -15,7 +15,6 @@ from saveos.agent.answers import Answers
 from saveos.agent.client import Client
 from saveos.agent.failures import Failure, Refused
 from saveos.agent.listing_starter import ListingSender
-from saveos.agent.reports import send_kept
 from saveos.agent.reports import send_kept, send_or_keep
 from saveos.agent.succession import Succession
 from saveos.agent.work import Work
@@ -113,7 +112,7 @@ class Daemon:
         finally:
             client.close()
 
-    def _follow(self, answer: HeartbeatAnswer) -> bool:
+    def _follow(self, answer: HeartbeatAnswer) -> bool:  # noqa: PLR0911 - one for each thing that it may want
         """Do what the appliance wants; return whether the connection is to be opened anew."""
         self._answers.take(answer.questions)
         if answer.listing_wanted:
@@ -139,10 +138,9 @@ class Daemon:
         if self._stopping.is_set():
             return True
         report = self._work.perform()
-        self._work = None
+        work, self._work = self._work, None
         if report.archive is not None:
             self._listings.start()
-        work, self._work = self._work, None
         if work.successor is not None:
             self._hand_over(work.successor, answer.assignment.job_id)
             return True

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from saveos.agent import archives, restores
-from saveos.agent import archives, update
+from saveos.agent import archives, restores, update
 from saveos.agent.borg import WAITING, Run
 from saveos.agent.borg_log import printable
 from saveos.agent.client import Client
@@ -140,7 +139,6 @@ class Work:
             return archives.back_up(self, self.assignment.backup)
         if self.assignment.kind is Kind.RESTORE and self.assignment.restore is not None:
             return restores.restore(self, self.assignment.restore)
-            return archives.restore(self, self.assignment.restore)
         if self.assignment.kind is Kind.UPDATE and self.assignment.update is not None:
             self.successor = update.prepare(self, self.assignment.update)
             return JobReport(outcome=Outcome.DONE, message="This is the ordered version already.")

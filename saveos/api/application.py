@@ -21,8 +21,8 @@ from saveos.api.entrance import ENTRANCE
 from saveos.api.guards import provide_agent, provide_principal, provide_visitor
 from saveos.api.health import health, prometheus
 from saveos.api.jobs import Jobs
-from saveos.api.listings import Listings
 from saveos.api.keys import Keys
+from saveos.api.listings import Listings
 from saveos.api.measurements import Measurements
 from saveos.api.policies import Policies
 from saveos.api.problems import HANDLERS

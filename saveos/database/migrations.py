@@ -198,6 +198,9 @@ CREATE TABLE listings (
 ) STRICT;
 CREATE INDEX listings_by_agent ON listings(agent_id, snapshot_id);
 CREATE INDEX listings_waiting ON listings(snapshot_id) WHERE state = 'waiting';
+"""
+
+
 KEYS = """
 CREATE TABLE seals (
     agent_id TEXT NOT NULL REFERENCES agents(id), public_key BLOB NOT NULL, purpose TEXT NOT NULL,
@@ -254,17 +257,23 @@ def m006_the_catalogue(db: UtilsDatabase) -> None:
     """Which snapshots the catalogues hold, which hosts are to send listings, and whether names may be read here."""
     _execute(db, CATALOGUES)
 
+
+@migrations()
 def m007_keys(db: UtilsDatabase) -> None:
     """Seal a host's key to more than one public key; tell who made the recovery key, and whether it is at hand."""
     _execute(db, KEYS)
 
-def m010_restores(db: UtilsDatabase) -> None:
-    """Keep what each restore found and made."""
-    _execute(db, RESTORES)
 
+@migrations()
 def m008_the_builds(db: UtilsDatabase) -> None:
     """Keep which executable each host runs."""
     _execute(db, "ALTER TABLE agents ADD COLUMN build TEXT NOT NULL DEFAULT ''")
+
+
+@migrations()
+def m010_restores(db: UtilsDatabase) -> None:
+    """Keep what each restore found and made."""
+    _execute(db, RESTORES)
 
 
 def _execute(db: UtilsDatabase, statements: str) -> None:
