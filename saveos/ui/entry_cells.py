@@ -47,7 +47,7 @@ def row(words: Words, entry: Entry, *, may_restore: bool, within: str = "") -> R
     return Row(
         id=entry.path,
         name=name if can_tick else "",
-        classes=f"entry {entry.kind.value}{' gone' if is_gone else ''}",
+        classes=f"entry is-{entry.kind.value}{' gone' if is_gone else ''}",
         cells={
             "name": Cell(
                 text=name,

@@ -18,7 +18,7 @@ def columns(words: Words) -> list[Column]:
     """Return the columns of what was found."""
     return [
         Column("name", words.say("entry.name"), "name-cell"),
-        Column("host", words.say("overview.host")),
+        Column("host", words.say("overview.host"), "host-name"),
         Column("size", words.say("entry.size"), "num"),
         Column("modified", words.say("entry.modified"), "num"),
         Column("held", words.say("search.held"), "num"),
@@ -37,7 +37,7 @@ def row(words: Words, hit: Hit, *, may_restore: bool, may_tick: bool) -> Row:
     return Row(
         id=key(hit),
         name=f"{name}, {hit.hostname}" if may_tick else "",
-        classes=f"entry {hit.kind.value}",
+        classes=f"entry is-{hit.kind.value}",
         cells={
             "name": Cell(text=name, sub=f"/{names.short(names.folder_of(hit.path))}", act=FOLDER),
             "host": Cell(text=hit.hostname, href=f"/agents/{hit.agent_id}"),

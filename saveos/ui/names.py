@@ -5,14 +5,13 @@ Source: Unicode TR 36 § 3 and TR 55, on characters that turn the direction of t
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from urllib.parse import urlencode
 
 from saveos.ui.host_paths import Crumb
 
-_UNSEEN = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
-)
+_UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp"})  # controls, marks of direction, breaks of line and paragraph
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")  # letters that are drawn as nothing
 _LONGEST = 255
 
 
@@ -21,7 +20,10 @@ def shown(name: str) -> str:
 
     What is shown is not what is asked for: the entry path stays as it is.
     """
-    return _UNSEEN.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", name)
+    if name.isascii() and name.isprintable():
+        return name
+    hidden = lambda sign: sign in _BLANK or unicodedata.category(sign) in _UNSEEN  # noqa: E731 - one line of this
+    return "".join(f"\\u{{{ord(sign):x}}}" if hidden(sign) else sign for sign in name)
 
 
 def short(name: str) -> str:

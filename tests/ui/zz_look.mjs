@@ -23,5 +23,11 @@ await look(`/snapshots/${info.snap}/files?path=tmp/ui/stand/srv/data/documents&c
 await look(`/agents/${info.agent}/versions?path=tmp/ui/stand/srv/data/documents/2026/new plan.odt`, "versions");
 await look(`/snapshots/${info.snap}`, "snapshot");
 await look(`/snapshots`, "snapshots");
+await look(`/search?q=plan`, "search", async () => { await page.locator("tbody input[type=checkbox]").nth(1).check(); });
+await look(`/snapshots/${info.snap}/changes`, "changes");
+await look(`/agents/${info.agent}`, "agent");
+await look(`/`, "overview");
+await look(`/agents`, "agents");
+
 console.log(complaints);
 await browser.close();

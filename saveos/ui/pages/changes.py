@@ -57,13 +57,14 @@ class ChangesPage(frame.Page):
         when = words.exact(self._snapshot.started_at)
         visit.rename(f"{self._snapshot.hostname}, {when}")
         components.link(f"← {self._snapshot.hostname}, {when}", f"/snapshots/{self._id}", "back")
-        components.text("h1", say("changes.title"))
+        with components.element("div", "lead"):
+            components.text("h1", say("changes.title"))
         if self._others:
-            with components.element("div", "filters"):
+            with components.element("div", "filters narrow"):
                 moments = {other_id: words.exact(other.started_at) for other_id, other in self._others.items()}
                 again = visit.doing(self._compare)
                 self._choice = components.Select(say("changes.older"), moments, self._older, again)
-        self._said = components.text("p", "", "muted", role="status")
+        self._said = components.text("p", "", "muted found", role="status")
         columns = [
             Column("path", say("changes.path"), "name-cell"),
             Column("change", say("entry.change")),
@@ -119,7 +120,7 @@ class ChangesPage(frame.Page):
         ]
         return Row(
             id=changed.path,
-            classes=f"entry {changed.kind.value}{' gone' if changed.change is Change.GONE else ''}",
+            classes=f"entry is-{changed.kind.value}{' gone' if changed.change is Change.GONE else ''}",
             cells={
                 "path": Cell(text=name, sub=f"/{names.short(names.folder_of(changed.path))}", act=entry_cells.OPEN),
                 "change": entry_cells.change(words, changed.change),

@@ -57,7 +57,7 @@ class FindPage(frame.Page):
             components.text("p", say("search.more"), "muted")
         self._filters.draw()
         self._basket = basket.Basket(visit, self._restore, self._show_rows)
-        self._said = components.text("p", "", "muted", role="status")
+        self._said = components.text("p", "", "muted found", role="status")
         columns = hit_cells.columns(visit.words)
         self._grid = Grid(say("search.found"), columns, kind="entries", on_act=visit.doing(self._act))
         if visit.principal.may(Permission.RESTORE):
