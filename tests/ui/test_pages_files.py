@@ -182,7 +182,8 @@ def test_browse_of_what_is_not_indexed_says_so(parts, world):
     visit(parts, journey)
 
 
-def test_search_by_part_of_a_name_finds_all_hosts_and_what_is_deleted(parts, snapshots):
+@pytest.mark.usefixtures("snapshots")
+def test_search_by_part_of_a_name_finds_all_hosts_and_what_is_deleted(parts):
     async def journey(user: User) -> None:
         await user.open("/search?q=plan")
         hands = Hands(user)
@@ -200,7 +201,8 @@ def test_search_by_part_of_a_name_finds_all_hosts_and_what_is_deleted(parts, sna
     visit(parts, journey)
 
 
-def test_search_with_a_size_that_is_none_says_how_to_write_one(parts, snapshots):
+@pytest.mark.usefixtures("snapshots")
+def test_search_with_a_size_that_is_none_says_how_to_write_one(parts):
     async def journey(user: User) -> None:
         await user.open("/search?q=plan")
         hands = Hands(user)
@@ -213,7 +215,8 @@ def test_search_with_a_size_that_is_none_says_how_to_write_one(parts, snapshots)
     visit(parts, journey)
 
 
-def test_search_ticked_on_two_hosts_makes_a_line_for_each(parts, snapshots):
+@pytest.mark.usefixtures("snapshots")
+def test_search_ticked_on_two_hosts_makes_a_line_for_each(parts):
     async def journey(user: User) -> None:
         await user.open("/search?q=plan")
         hands = Hands(user)
@@ -225,7 +228,8 @@ def test_search_ticked_on_two_hosts_makes_a_line_for_each(parts, snapshots):
     visit(parts, journey)
 
 
-def test_versions_of_a_file_tell_which_snapshots_hold_them(parts, snapshots):
+@pytest.mark.usefixtures("snapshots")
+def test_versions_of_a_file_tell_which_snapshots_hold_them(parts):
     async def journey(user: User) -> None:
         await user.open("/agents/agt_web-01/versions?path=srv/docs/plan.odt")
         hands = Hands(user)
