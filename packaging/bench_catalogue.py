@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-WORDS = (
+WORDS = (  # noqa: SIM905 - easier to read
     "report invoice photo backup config index main test data user mail draft final copy image video music letter plan"
     " budget contract meeting notes archive client order price stock photo scan summer winter paris lyon berlin project"
     " module server cache build output input log error access session token key public private old new temp share"
 ).split()
-ENDINGS = "txt pdf jpg png py js json xml html docx xlsx csv log gz conf so h c md odt".split()
+ENDINGS = ("txt", "pdf", "jpg", "png", "py", "js", "json", "xml", "html", "docx", "csv", "log", "gz", "conf", "so", "h")
 FOLDER_FILES = 14
 ROUNDS = 200
 RARE = "zq7unique"  # one file of each host has it in its name
