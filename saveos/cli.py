@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from saveos import __version__, app, config, logging
+from saveos import __version__, app, cli_catalogue, config, logging
 from saveos.agents import enrolment, handout, provisioning
+from saveos.cli_catalogue import Shown
 from saveos.errors import AlreadyRunning, BuildError, InvalidRequest, SaveOSError
 from saveos.identity import sessions
 from saveos.identity.principals import Principal, system
@@ -105,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     export = verb(group("key", "keys"), "export", "open a host's key with the recovery code", _export_key)
     export.add_argument("agent", help="id or hostname")
     export.add_argument("--output", type=Path, help="write Borg's key export to this file (0600)")
+    cli_catalogue.add(commands, verb)
     return parser
 
 
@@ -253,7 +255,9 @@ class _Named(msgspec.Struct):
 
 def _show(result: Any, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(result, ensure_ascii=False))
+        print(json.dumps(result.result if isinstance(result, Shown) else result, ensure_ascii=False))
+    elif isinstance(result, Shown):
+        print("\n".join(result.lines))
     elif isinstance(result, list):
         for row in result:
             seen = row["seen_at"] or "never"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from saveos.agent import enrol as enrolment
-from saveos.agent import locks, service
+from saveos.agent import listing_sender, locks, service
 from saveos.agent.borg_log import printable
 from saveos.agent.client import Client
 from saveos.agent.failures import EXIT_CODES, Failure
@@ -200,6 +200,8 @@ def _run(home: Home, config: Config, assignment: Assignment, what: str) -> Answe
         bar.close()
         for number, handler in former.items():
             signal.signal(number, handler)
+    if report.archive is not None and not _is_served(home):
+        _send_listings(home, config)
     result = {"job_id": assignment.job_id, **{k: v for k, v in msgspec.to_builtins(report).items() if k != "log"}}
     lines = [f"{what}: {report.outcome.value}. {report.message}".strip()]
     if report.archive is not None:
@@ -211,6 +213,12 @@ def _run(home: Home, config: Config, assignment: Assignment, what: str) -> Answe
     if report.outcome is Outcome.FAILED:
         code = int(EXIT_CODES.get(report.error_code, ExitCode.ERROR))
     return code, result, lines
+
+
+def _send_listings(home: Home, config: Config) -> None:
+    """Tell the catalogue what was backed up, as no daemon will; the backup is done whether or not this succeeds."""
+    with contextlib.suppress(Failure, OSError, msgspec.MsgspecError, KeyboardInterrupt):
+        listing_sender.send(home, config)
 
 
 def _find(found: list[OwnSnapshot], name: str) -> OwnSnapshot:

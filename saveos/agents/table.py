@@ -95,6 +95,11 @@ def touch(connection: sqlite3.Connection, agent_id: AgentId) -> None:
     connection.execute("UPDATE agents SET seen_at = ? WHERE id = ?", (clock.to_text(clock.now()), agent_id))
 
 
+def wanting_listings(connection: sqlite3.Connection) -> set[str]:
+    """Return the agents of which the catalogue wants listings."""
+    return {row["id"] for row in many(connection, "SELECT id FROM agents WHERE listings_wanted > 0")}
+
+
 def due(connection: sqlite3.Connection) -> list[Agent]:
     """Return the ready agents whose next backup has come, or is not known yet."""
     rows = many(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from saveos.agents import questions
+from saveos.agents import questions, table
 from saveos.jobs import table as jobs
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class Waiting:
         """Watch the database once `watch` runs."""
         self._database = database
         self._events: dict[str, set[asyncio.Event]] = {}
+        self._told: set[str] = set()  # agents that know that their listings are wanted
         self._is_closing = False
 
     async def watch(self) -> None:
@@ -38,19 +39,23 @@ class Waiting:
             if self._events and (version != seen or since >= DUE_SECONDS):
                 since = 0.0
                 wanted = jobs.agents_with_work(connection) | questions.waiting_agents(connection)
+                wanted |= table.wanting_listings(connection) - self._told
                 for agent_id in wanted & self._events.keys():
                     for event in self._events[agent_id]:
                         event.set()
             seen = version
             await asyncio.sleep(WATCH_SECONDS)
 
-    async def wait(self, agent_id: str, seconds: float, gone: asyncio.Future[None]) -> bool:
+    async def wait(self, agent_id: str, seconds: float, gone: asyncio.Future[None], *, is_told: bool = False) -> bool:
         """Return True when there may be work for the agent, False when the time is over or we are closing.
+
+        `is_told`: that its listings are wanted; it is not woken for these again.
 
         False too once the host has `gone`: what a dead connection takes, the next one would not hear of.
         """
         if self._is_closing or seconds <= 0:
             return False
+        (self._told.add if is_told else self._told.discard)(agent_id)
         event = asyncio.Event()
         self._events.setdefault(agent_id, set()).add(event)
         woken = asyncio.ensure_future(event.wait())

@@ -158,12 +158,17 @@ class AgentsThemselves(Controller):
             lambda connection: heartbeat.beat(connection, agent, data, visitor.address, lease)
         )
         deadline = time.monotonic() + data.wait_seconds
+        is_listing_wanted = agent.is_listing_wanted
         gone = asyncio.ensure_future(_hung_up(request))
         try:
             while not wanted and data.running_job is None and not agent.is_renewal_due:
-                if not await parts.waiting.wait(agent.agent_id, deadline - time.monotonic(), gone):
+                left = deadline - time.monotonic()
+                if not await parts.waiting.wait(agent.agent_id, left, gone, is_told=agent.is_listing_wanted):
                     break
+                is_listing_wanted = agent.agent_id in agents_table.wanting_listings(parts.database.read)
                 wanted = await parts.database.write_async(lambda connection: heartbeat.claim(connection, agent, lease))
+                if is_listing_wanted and not agent.is_listing_wanted:
+                    break
         finally:
             gone.cancel()
         return HeartbeatAnswer(
@@ -172,7 +177,7 @@ class AgentsThemselves(Controller):
             renew=agent.is_renewal_due,
             escrow_wanted=agent.state == "enrolled",
             questions=wanted.questions,
-            listing_wanted=agent.is_listing_wanted,
+            listing_wanted=is_listing_wanted,
             seals=keys.wanted(parts.database.read, parts.settings, agent),
         )
 

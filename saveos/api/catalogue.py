@@ -73,7 +73,9 @@ def provide_query(  # noqa: PLR0913, PLR0917 - each is a filter of the address
     modified_since: datetime | None = None,
     modified_until: datetime | None = None,
     snapshot_id: Annotated[str, Parameter(max_length=64, description="Only what this snapshot holds")] = "",
-    scope: Scope = Scope.ALL,
+    among: Annotated[
+        Scope, Parameter(query="scope", description="Also what is deleted, only that, or none of it")
+    ] = Scope.ALL,
 ) -> SearchQuery:
     """Return what a request looks for."""
     return SearchQuery(
@@ -85,7 +87,7 @@ def provide_query(  # noqa: PLR0913, PLR0917 - each is a filter of the address
         modified_since=aware(modified_since),
         modified_until=aware(modified_until),
         at_snapshot_id=snapshot_id,
-        scope=scope,
+        scope=among,
     )
 
 

@@ -196,6 +196,7 @@ CREATE TABLE listings (
     base TEXT NOT NULL, received_at TEXT NOT NULL, indexed_at TEXT, entries_count INTEGER NOT NULL DEFAULT 0,
     message TEXT NOT NULL DEFAULT ''
 ) STRICT;
+CREATE INDEX agents_wanted ON agents(id) WHERE listings_wanted > 0;
 CREATE INDEX listings_by_agent ON listings(agent_id, snapshot_id);
 CREATE INDEX listings_waiting ON listings(snapshot_id) WHERE state = 'waiting';
 """

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 
     from saveos.config import Settings
 
+    Indexed = tuple[RealAgent, str, str, dict[str, tuple[int, int]]]
+
 
 class Looker:
     """Looks into the catalogue as the dashboard does: by the verbs, in another process than the appliance's."""
@@ -33,12 +39,11 @@ class Looker:
         self.database = Database(self.settings.database)
         self.principal: Principal = system(users.default_tenant(self.database))
 
-    def wait_indexed(self, snapshot_id: str) -> None:
-        def is_indexed() -> bool:
-            told = catalogue.state(self.database, self.settings, self.principal, snapshot_id=snapshot_id)
-            return told.state is CatalogueState.INDEXED
+    def state(self, snapshot_id: str) -> str:
+        return catalogue.state(self.database, self.settings, self.principal, snapshot_id=snapshot_id).state.value
 
-        wait_until(is_indexed, 60, f"{snapshot_id} to be indexed")
+    def wait_indexed(self, snapshot_id: str) -> None:
+        wait_until(lambda: self.state(snapshot_id) == "indexed", 60, f"{snapshot_id} to be indexed")
 
     def walk(self, snapshot_id: str, path: str = "", **how: Any) -> dict[str, Entry]:
         """Return every entry below a path, by path, page by page."""
@@ -82,7 +87,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def snapshots(
     appliance: Appliance, tree: Path, tmp_path_factory: pytest.TempPathFactory, looker: Looker
-) -> tuple[RealAgent, str, str, dict[str, tuple[int, int]]]:
+) -> Iterator[Indexed]:
     """A host with two indexed snapshots, before and after a day of work, and what its disk held at the first."""
     back_up_only(appliance, tree)
     agent = RealAgent.enrolled(appliance, tmp_path_factory.mktemp("served"), hostname="served")
@@ -113,9 +118,7 @@ def _on_disk(tree: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def test_folders_of_both_snapshots_are_what_the_disk_held(
-    looker: Looker, tree: Path, snapshots: tuple[RealAgent, str, str, dict[str, tuple[int, int]]]
-) -> None:
+def test_folders_of_both_snapshots_are_what_the_disk_held(looker: Looker, tree: Path, snapshots: Indexed) -> None:
     _agent, first, second, before = snapshots
     top = entry_path(os.fsencode(tree.relative_to("/")))
 
@@ -123,3 +126,113 @@ def test_folders_of_both_snapshots_are_what_the_disk_held(
         found = looker.walk(snapshot, top)
         shown = {path: (0 if entry.kind == "folder" else entry.size_bytes, entry.mode) for path, entry in found.items()}
         assert expected == shown
+
+
+def test_search_finds_names_of_any_bytes_and_what_is_gone(appliance: Appliance, tree: Path, snapshots: Indexed) -> None:
+    agent, first, second, _before = snapshots
+    top = entry_path(os.fsencode(tree.relative_to("/")))
+    asked = {"日本語": (f"{top}/ünïcödé/日本語", first), "UTF8": (f"{top}/not-utf8-\\xff\\xfe", second), "down": None}
+
+    for text, expected in asked.items():
+        page = appliance.call("GET", f"/api/v1/search?{urlencode({'text': text})}").expect(200)
+        found = [(hit["path"], hit["newest_snapshot_id"]) for hit in page["hits"]]
+        assert ([expected] if expected else []) == found
+    gone = appliance.call("GET", f"/api/v1/search?{urlencode({'text': '日本', 'scope': 'deleted'})}").expect(200)
+    assert [(agent.id, False)] == [(hit["agent_id"], hit["is_in_latest"]) for hit in gone["hits"]]
+    assert [] == appliance.call("GET", f"/api/v1/search?{urlencode({'text': '日本', 'scope': 'latest'})}").body["hits"]
+
+
+def test_day_of_work_is_shown_as_changes_versions_and_timeline(
+    appliance: Appliance, tree: Path, snapshots: Indexed, looker: Looker
+) -> None:
+    agent, first, second, _before = snapshots
+    top = entry_path(os.fsencode(tree.relative_to("/")))
+    expected = {
+        (f"{top}/plain.txt", "changed"),
+        (f"{top}/added", "new"),
+        (f"{top}/ünïcödé/日本語", "gone"),
+        (f"{top}/ünïcödé", "changed"),
+        (f"{top}/modes/0644", "changed"),
+        (top, "changed"),
+    }
+
+    page = appliance.call("GET", f"/api/v1/snapshots/{second}/changes?since={first}").expect(200)
+    compared = looker.walk(second, top, compare=first)
+    path = urlencode({"path": f"{top}/plain.txt"})
+    versions = appliance.call("GET", f"/api/v1/agents/{agent.id}/versions?{path}").expect(200)["items"]
+    timeline = appliance.call("GET", f"/api/v1/agents/{agent.id}/timeline?{urlencode({'path': top})}").expect(200)
+
+    assert expected == {(changed["path"], changed["change"]) for changed in page["changes"]}
+    shown = {(entry.path, entry.change.value) for entry in compared.values() if entry.change}
+    assert expected - {(top, "changed")} | {(f"{top}/modes", "changed")} == shown
+    assert [(second, True, 8), (first, False, 6)] == [
+        (version["last_snapshot_id"], version["is_present"], version["size_bytes"]) for version in versions
+    ]
+    assert [first, second] == [moment["snapshot_id"] for moment in timeline["items"]]
+
+
+def test_place_is_where_the_archive_has_the_entry(snapshots: Indexed, looker: Looker, tree: Path) -> None:
+    _agent, first, _second, _before = snapshots
+    top = entry_path(os.fsencode(tree.relative_to("/")))
+
+    places = {entry.place for entry in looker.walk(first, top).values()}
+
+    assert {0} == places  # sixty entries are in the first metadata chunk
+
+
+def test_rebuilt_catalogue_is_the_one_that_was_made_while_backing_up(
+    appliance: Appliance, snapshots: Indexed, looker: Looker
+) -> None:
+    agent, first, second, _before = snapshots
+    before = [looker.walk(snapshot) for snapshot in (first, second)]
+
+    asked = appliance.call("POST", f"/api/v1/agents/{agent.id}/catalogue").expect(202)
+    waiting = appliance.call("GET", f"/api/v1/snapshots/{second}/files").expect(200)
+    looker.wait_indexed(second)
+
+    assert 2 == asked["wanted_count"]
+    assert ([], "waiting") == (waiting["entries"], waiting["state"])
+    assert before == [looker.walk(snapshot) for snapshot in (first, second)]
+
+
+def test_command_lines_show_what_the_catalogue_knows(appliance: Appliance, tree: Path, snapshots: Indexed) -> None:
+    agent, _first, second, _before = snapshots
+
+    found = json.loads(appliance.cli("search", "plain", "--json").stdout)
+    listed = json.loads(appliance.cli("ls", agent.hostname, f"{tree}/modes", "--json").stdout)
+    words = [sys.executable, "-m", "saveos", "ls", "--data", str(appliance.data), second, str(tree)]
+    for_people = subprocess.run(words, capture_output=True, text=True, check=True)
+
+    assert [f"{tree}/plain.txt".lstrip("/")] == [hit["path"] for hit in found["hits"]]
+    assert ["0000", "0400", "0644", "0755", "1777", "2755", "4755"] == [entry["name"] for entry in listed["entries"]]
+    assert "new\\x0aline" in for_people.stdout
+
+
+def test_backup_by_a_command_is_indexed_without_a_daemon(
+    appliance: Appliance, tree: Path, tmp_path: Path, looker: Looker
+) -> None:
+    agent = RealAgent.enrolled(appliance, tmp_path / "alone", hostname="alone")
+
+    agent.succeed("backup", "--wait", str(tree / "modes"))
+
+    snapshot = appliance.snapshots(agent.id)[0]["id"]
+    looker.wait_indexed(snapshot)
+    assert 7 == sum(entry.kind == "file" for entry in looker.walk(snapshot).values())
+
+
+def test_sealed_names_stay_on_the_host_until_they_may_be_read_again(
+    appliance: Appliance, snapshots: Indexed, looker: Looker
+) -> None:
+    agent, _first, second, _before = snapshots
+    before = looker.walk(second)
+
+    appliance.call("PUT", "/api/v1/names", {"names": "sealed"}).expect(200)
+    wait_until(lambda: looker.state(second) == "sealed", 60, "the names to be sealed")
+    page = appliance.call("GET", f"/api/v1/search?text=plain&agent_id={agent.id}").expect(200)
+    files = [path.read_bytes() for path in looker.settings.catalogues.rglob("*") if path.is_file()]
+    appliance.call("PUT", "/api/v1/names", {"names": "readable"}).expect(200)
+    looker.wait_indexed(second)
+
+    assert ([], 1) == (page["hits"], page["skipped_hosts"])
+    assert [] == [data for data in files if b"plain.txt" in data]
+    assert before == looker.walk(second)
