@@ -20,6 +20,13 @@ class AgentState(StrEnum):
     REVOKED = "revoked"
 
 
+class KeyMode(StrEnum):
+    """Who can open a host's key."""
+
+    SEALED = "sealed"  # whoever has the recovery code
+    MANAGED = "managed"  # the appliance too, at any time
+
+
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
     """Our program enrolled on one host."""
 
@@ -40,6 +47,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     next_backup_at: datetime | None
     last_backup_at: datetime | None = None  # of its newest snapshot
     snapshots_count: int = 0
+    key_mode: KeyMode = KeyMode.SEALED
 
     def is_online_at(self, now: datetime) -> bool:
         """Return whether it was heard of lately."""
