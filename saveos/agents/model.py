@@ -20,6 +20,13 @@ class AgentState(StrEnum):
     REVOKED = "revoked"
 
 
+class KeyMode(StrEnum):
+    """Who can open a host's key."""
+
+    SEALED = "sealed"  # whoever has the recovery code
+    MANAGED = "managed"  # the appliance too, at any time
+
+
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
     """Our program enrolled on one host."""
 
@@ -41,6 +48,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     last_backup_at: datetime | None = None  # of its newest snapshot
     snapshots_count: int = 0
     build: str = ""  # SHA-256 of its executable without the stamp; "": from source, or an agent too old to say
+    key_mode: KeyMode = KeyMode.SEALED
 
     def is_online_at(self, now: datetime) -> bool:
         """Return whether it was heard of lately."""

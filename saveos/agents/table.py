@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 _AGENT = (
     "SELECT a.*, (SELECT max(s.started_at) FROM snapshots s WHERE s.agent_id = a.id) AS last_backup_at,"
-    " (SELECT count(*) FROM snapshots s WHERE s.agent_id = a.id) AS snapshots_count FROM agents a"
+    " (SELECT count(*) FROM snapshots s WHERE s.agent_id = a.id) AS snapshots_count,"
+    " coalesce((SELECT r.key_mode FROM repositories r WHERE r.agent_id = a.id), 'sealed') AS key_mode FROM agents a"
 )
 _PROVISIONING = (
     "SELECT id, tenant_id, hostname, platform, policy_id, prefix, created_by, created_at, expires_at, downloaded_at,"

@@ -9,13 +9,13 @@ from litestar import Controller, delete, get, post, put
 from litestar.params import Parameter
 from msgspec import Meta
 
+from saveos.agents.model import KeyMode
 from saveos.api.agents import AgentIdPath
 from saveos.api.problems import documented
 from saveos.identity.principals import Principal
 from saveos.parts import Parts
-from saveos.protocol import AgentId
 from saveos.repositories import keys, table_keys
-from saveos.repositories.model import KeyMode, Offer, Unlock
+from saveos.repositories.model import HostKey, Offer, Unlock
 from saveos.repositories.table_keys import Resealing
 from saveos.tenants import kits
 from saveos.tenants.model import Check, Kit
@@ -64,13 +64,6 @@ class UnlockList(msgspec.Struct, frozen=True, kw_only=True):
     """What is unlocked, the first to end first."""
 
     items: list[Unlock]
-
-
-class KeyModeView(msgspec.Struct, frozen=True, kw_only=True):
-    """Who holds a host's key."""
-
-    agent_id: AgentId
-    mode: KeyMode
 
 
 class KeyModeChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,9 +138,9 @@ class Keys(Controller):
     @get(
         "/agents/{agent_id:str}/key", summary="Show who holds a host's key", sync_to_thread=True, responses=documented()
     )
-    def mode(self, agent_id: AgentIdPath, principal: Principal, parts: Parts) -> KeyModeView:
+    def mode(self, agent_id: AgentIdPath, principal: Principal, parts: Parts) -> HostKey:
         """Show who holds a host's key."""
-        return KeyModeView(agent_id=AgentId(agent_id), mode=keys.mode(parts.database, principal, agent_id))
+        return keys.held(parts.database, principal, agent_id)
 
     @put(
         "/agents/{agent_id:str}/key",
@@ -155,11 +148,10 @@ class Keys(Controller):
         sync_to_thread=True,
         responses=documented(),
     )
-    def set_mode(self, agent_id: AgentIdPath, data: KeyModeChange, principal: Principal, parts: Parts) -> KeyModeView:
+    def set_mode(self, agent_id: AgentIdPath, data: KeyModeChange, principal: Principal, parts: Parts) -> HostKey:
         """Decide whether the appliance may open a host's key by itself."""
-        return KeyModeView(
-            agent_id=AgentId(agent_id), mode=keys.set_mode(parts.database, principal, agent_id, data.mode)
-        )
+        keys.set_mode(parts.database, principal, agent_id, data.mode)
+        return keys.held(parts.database, principal, agent_id)
 
 
 def _view(kit: Kit, principal: Principal, parts: Parts) -> KitView:

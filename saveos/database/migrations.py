@@ -213,6 +213,7 @@ INSERT INTO seals (agent_id, public_key, purpose, sealed, sealed_at)
     WHERE r.sealed_key <> '' AND r.sealed_at IS NOT NULL AND t.recovery_public_key IS NOT NULL;
 ALTER TABLE repositories DROP COLUMN sealed_key;
 ALTER TABLE repositories ADD COLUMN key_mode TEXT NOT NULL DEFAULT 'sealed';
+ALTER TABLE repositories ADD COLUMN managed_since TEXT;
 ALTER TABLE tenants ADD COLUMN recovery_made_at TEXT;
 ALTER TABLE tenants ADD COLUMN recovery_made_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE tenants ADD COLUMN recovery_check_json TEXT NOT NULL DEFAULT '';

@@ -13,12 +13,13 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 
 from saveos.agents import table as agents
+from saveos.agents.model import KeyMode
 from saveos.audit.record import record
 from saveos.errors import Conflict, InvalidRequest, NotFound
 from saveos.identity.principals import Permission, Principal
 from saveos.protocol import SealWanted
 from saveos.repositories import managed, sealing, table, table_keys
-from saveos.repositories.model import KeyMode, Purpose, RepositoryState
+from saveos.repositories.model import HostKey, Purpose, RepositoryState
 from saveos.tenants import recovery, users
 
 if TYPE_CHECKING:
@@ -79,11 +80,11 @@ def keep(connection: sqlite3.Connection, settings: Settings, agent: AgentIdentit
     return is_first
 
 
-def set_mode(database: Database, principal: Principal, agent_id: str, mode: KeyMode) -> KeyMode:
+def set_mode(database: Database, principal: Principal, agent_id: str, mode: KeyMode) -> None:
     """Decide who holds a host's key. Back to sealed, the appliance's copy is deleted at once. Raises NotFound."""
     principal.require(Permission.KEYS)
 
-    def write(connection: sqlite3.Connection) -> KeyMode:
+    def write(connection: sqlite3.Connection) -> None:
         agent = agents.get(connection, agent_id, principal.tenant_id)
         if agent is None:
             raise _no_agent()
@@ -99,24 +100,22 @@ def set_mode(database: Database, principal: Principal, agent_id: str, mode: KeyM
                 target=agent.id,
                 mode=mode.value,
             )
-        return mode
 
-    return database.write(write)
+    database.write(write)
 
 
-def mode(database: Database, principal: Principal, agent_id: str) -> KeyMode:
+def held(database: Database, principal: Principal, agent_id: str) -> HostKey:
     """Return who holds a host's key. Raises NotFound."""
     principal.require(Permission.READ)
-    found = table_keys.mode(database.read, agent_id, principal.tenant_id)
-    if found is None:
+    connection = database.read
+    agent = agents.get(connection, agent_id, principal.tenant_id)
+    if agent is None:
         raise _no_agent()
-    return found
-
-
-def modes(database: Database, principal: Principal) -> dict[AgentId, KeyMode]:
-    """Return who holds the key of each of the tenant's hosts."""
-    principal.require(Permission.READ)
-    return table_keys.modes(database.read, principal.tenant_id)
+    return HostKey(
+        mode=agent.key_mode,
+        is_held=Purpose.MANAGED in table_keys.purposes(connection, agent_id).values(),
+        was_managed=table_keys.was_managed(connection, agent_id),
+    )
 
 
 def export(

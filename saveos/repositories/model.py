@@ -7,6 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
+from saveos.agents.model import KeyMode
 from saveos.protocol import AgentId, TenantId
 
 
@@ -15,13 +16,6 @@ class RepositoryState(StrEnum):
 
     NEW = "new"  # the host may create it and save its key
     READY = "ready"  # the sealed key is here; the key in the repository can no longer be changed
-
-
-class KeyMode(StrEnum):
-    """Who can open a host's key."""
-
-    SEALED = "sealed"  # whoever has the recovery code
-    MANAGED = "managed"  # the appliance too, at any time
 
 
 class Purpose(StrEnum):
@@ -42,6 +36,14 @@ class Repository(msgspec.Struct, frozen=True, kw_only=True):
     sealed_at: datetime | None
     stored_bytes: int = 0  # on disk, when it was measured last
     measured_at: datetime | None = None  # None: never yet
+
+
+class HostKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Who holds a host's key. `is_held`: the appliance can open it; `was_managed`: it could once."""
+
+    mode: KeyMode
+    is_held: bool
+    was_managed: bool
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from saveos import clock
+from saveos.agents.model import KeyMode
 from saveos.database.connection import many, one
 from saveos.repositories.keyholding import Seal, SealedHost
-from saveos.repositories.model import KeyMode, Purpose
+from saveos.repositories.model import Purpose
 from saveos.repositories.sealing import as_text
 from saveos.repositories.table import repository_path
 
@@ -83,13 +84,17 @@ def mode(connection: sqlite3.Connection, agent_id: str, tenant_id: TenantId) -> 
 
 def set_mode(connection: sqlite3.Connection, agent_id: AgentId, key_mode: KeyMode) -> None:
     """Keep who holds a host's key."""
-    connection.execute("UPDATE repositories SET key_mode = ? WHERE agent_id = ?", (key_mode, agent_id))
+    since = clock.to_text(clock.now()) if key_mode is KeyMode.MANAGED else None
+    connection.execute(
+        "UPDATE repositories SET key_mode = ?, managed_since = coalesce(?, managed_since) WHERE agent_id = ?",
+        (key_mode, since, agent_id),
+    )
 
 
-def modes(connection: sqlite3.Connection, tenant_id: TenantId) -> dict[AgentId, KeyMode]:
-    """Return who holds the key of each of a tenant's hosts."""
-    rows = many(connection, "SELECT agent_id, key_mode FROM repositories WHERE tenant_id = ?", (tenant_id,))
-    return {row["agent_id"]: KeyMode(row["key_mode"]) for row in rows}
+def was_managed(connection: sqlite3.Connection, agent_id: str) -> bool:
+    """Return whether the appliance was ever to hold a host's key."""
+    row = one(connection, "SELECT managed_since FROM repositories WHERE agent_id = ?", (agent_id,))
+    return row is not None and row["managed_since"] is not None
 
 
 def resealing(connection: sqlite3.Connection, tenant_id: TenantId) -> Resealing:

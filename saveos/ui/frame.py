@@ -19,6 +19,8 @@ from saveos.identity.sessions import COOKIE
 from saveos.locale import preferred
 from saveos.snapshots import fleet
 from saveos.ui import account, components, search_box, sections
+from saveos.ui import account, components, sections
+from saveos.ui.unlock import Banner
 from saveos.ui.words import Words
 
 if TYPE_CHECKING:
@@ -106,13 +108,20 @@ class Visit:
         """Run a feature's verb in a thread, as whoever holds the session at this moment. Raises SaveOSError."""
 
         def work() -> T:
-            principal = sessions.by_session(self.parts.database, self._cookie)
-            if (principal.role, principal.tenant_id) != (self.principal.role, self.principal.tenant_id):
-                message = "Your rights have changed."
-                raise RoleChanged(message)
-            return verb(self.parts.database, principal, *args, **kwargs)
+            return verb(self.parts.database, self._present(), *args, **kwargs)
 
         return cast("T", await run.io_bound(work))
+
+    async def who(self) -> Principal:
+        """Return whoever holds the session at this moment, for a verb that waits. Raises SaveOSError."""
+        return cast("Principal", await run.io_bound(self._present))
+
+    def _present(self) -> Principal:
+        principal = sessions.by_session(self.parts.database, self._cookie)
+        if (principal.role, principal.tenant_id) != (self.principal.role, self.principal.tenant_id):
+            message = "Your rights have changed."
+            raise RoleChanged(message)
+        return principal
 
     async def change(
         self, verb: Callable[Concatenate[Database, Principal, P], T], *args: P.args, **kwargs: P.kwargs
@@ -240,7 +249,12 @@ class Frame:
         with self._sections:
             sections.menu(visit.say, self._page.section)
         with self._main:
+            self._banner = Banner(visit)
             self._page.draw()
+
+    async def refresh(self) -> None:
+        """Show whether something is unlocked."""
+        await self._banner.refresh()
 
     def wear(self, theme: str) -> None:
         """Look light, dark, or as the system does."""
@@ -271,9 +285,11 @@ async def open_page(board: Board, client: Client, make: Callable[[Visit], Page])
     except NotFound as error:
         client.status_code = error.status
         page = Missing(visit, page.missing)
-    Frame(visit, page)
+    shown = Frame(visit, page)
+    await shown.refresh()
     await visit.doing(page.refresh)()
     visit.every(page.refresh)
+    visit.every(shown.refresh)
     client.on_connect(visit.learn_zone)  # a timer here would send the page before it is filled
 
 

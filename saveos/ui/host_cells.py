@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from saveos.agents.model import KeyMode
 from saveos.jobs.model import State
 from saveos.protocol import Platform
 from saveos.snapshots.fleet import NEEDY, Host, Need
@@ -126,3 +127,5 @@ def facts(words: Words, host: Host, *, has_update: bool = False) -> str:
         presence = words.say("agent.offline", when=words.ago(agent.seen_at))
     newer = words.say("update.available") if has_update else ""
     return words.listing([presence, short(agent.system) or PLATFORMS[agent.platform], agent.agent_version, newer])
+    key = words.say("key.managed_short" if agent.key_mode is KeyMode.MANAGED else "key.sealed_short")
+    return words.listing([presence, short(agent.system) or PLATFORMS[agent.platform], agent.agent_version, key])

@@ -108,6 +108,36 @@ const journeys = {
     tell("kit", { code });
   },
 
+  async unlock({ page, context, watch }) {
+    const sent = [];
+    page.on("request", (request) => sent.push(request.postData() ?? ""));
+    page.on("websocket", (socket) => socket.on("framesent", (frame) => sent.push(String(frame.payload))));
+    await page.goto(`${address}/agents/${options.agent}`);
+    await page.click("button:has-text('Unlock')");
+    await page.waitForSelector(".unlock input");
+    await judge(page, "unlock");
+    await shot(page, "unlock");
+    await page.fill(".unlock input", "AAAA-BBBB");
+    await page.click(".unlock button[type=submit]");
+    await page.waitForSelector(".unlock [role=alert]:has-text('mistyped')");
+    await page.fill(".unlock input", options.code.toLowerCase());
+    await page.keyboard.press("Enter");
+    await page.waitForSelector(".unlocked:has-text('A host is unlocked for 15 minutes more.')");
+    await page.waitForSelector(".unlock input", { state: "hidden" });
+    await judge(page, "unlocked");
+    await shot(page, "unlocked");
+    const code = options.code.toLowerCase();
+    const parts = code.split("-");
+    expect(sent.some((text) => text.includes("sealed_code")), "what was sent was seen");
+    expect(!sent.some((text) => parts.some((part) => text.toLowerCase().includes(part))), "the code left the page");
+    const beside = await context.newPage();
+    watch(beside);
+    await beside.goto(`${address}/policies`);
+    await beside.waitForSelector(".unlocked:not(.hidden)");
+    await beside.click(".unlocked button");
+    await page.waitForSelector(".unlocked", { state: "hidden" });
+  },
+
   async session({ page, context, watch }) {
     await page.goto(`${address}/agents/agt_none`);
     expect(page.url() === `${address}/login?next=/agents/agt_none`, `sent to ${page.url()}`);

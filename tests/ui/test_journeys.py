@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from saveos import clock, config
@@ -17,7 +18,8 @@ from saveos.database.identifiers import new_id
 from saveos.installers import stamp
 from saveos.jobs import lifecycle, table
 from saveos.jobs.model import NewJob, RunsOn
-from saveos.protocol import JobId, JobReport, Kind, LogLine, Outcome, Progress
+from saveos.protocol import ESCROW_INFO, AgentId, EscrowContents, JobId, JobReport, Kind, LogLine, Outcome, Progress
+from saveos.repositories import sealing
 from saveos.tenants import recovery, users
 from tests.support.agent import RealAgent, back_up_only, database
 from tests.support.host import WireHost
@@ -82,6 +84,25 @@ def test_recovery_kit_is_confirmed_and_replaced_in_the_browser(dashboard: Dashbo
     public = recovery.private_key(dashboard.recovery_code).public_key().public_bytes_raw()
     assert base64.b64encode(public).decode() == kit["public_key"] != old
     assert kit["confirmed_at"] is not None
+
+
+def test_host_is_unlocked_by_a_code_that_never_leaves_the_page(dashboard: Dashboard) -> None:
+    appliance = dashboard.appliance
+    host = dashboard.fleet.add("sealed-01")
+    private = recovery.private_key(dashboard.recovery_code)
+    contents = EscrowContents(
+        passphrase="secret", key_export="", repository_id="", agent_id=AgentId(host.id), hostname="sealed-01"
+    )
+    sealed = sealing.SUITE.encrypt(msgspec.json.encode(contents), private.public_key(), ESCROW_INFO + host.id.encode())
+    with database(appliance) as connection:
+        connection.execute(
+            "UPDATE seals SET sealed = ? WHERE agent_id = ?", (base64.b64encode(sealed).decode(), host.id)
+        )
+
+    dashboard.journey("unlock", agent=host.id, code=dashboard.recovery_code).end()
+
+    assert [] == appliance.call("GET", "/api/v1/keys/unlocks").expect(200)["items"]
+    appliance.call("DELETE", f"/api/v1/agents/{host.id}").expect(200)
 
 
 def test_sign_in_and_out_stays_on_this_site_and_closes_other_tabs(dashboard: Dashboard) -> None:

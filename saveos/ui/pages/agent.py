@@ -15,6 +15,8 @@ from saveos.installers import updates
 from saveos.jobs import lifecycle
 from saveos.jobs.model import JobChoice, JobPage
 from saveos.policies import defaults
+from saveos.repositories import keys
+from saveos.repositories.model import HostKey
 from saveos.snapshots import again, backup, listing
 from saveos.snapshots.fleet import Host, Need
 from saveos.snapshots.model import ListedSnapshot, SnapshotChoice
@@ -25,6 +27,7 @@ from saveos.ui.grid import Column, Grid
 from saveos.ui.history import History
 from saveos.ui.pages import restore
 from saveos.ui.pages.agent_danger import Danger
+from saveos.ui.pages.agent_key import Key
 
 if TYPE_CHECKING:
     from saveos.database.connection import Database
@@ -43,6 +46,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: list[ListedSnapshot]
     jobs: JobPage
     has_update: bool
+    key: HostKey
 
 
 def register(board: Board) -> None:
@@ -86,6 +90,7 @@ class AgentPage(frame.Page):
             snapshots=listing.look(database, principal, SnapshotChoice(agent_id=self._id), limit=DRAWN).snapshots,
             jobs=lifecycle.look(database, principal, JobChoice(agent_id=self._id), limit=JOBS),
             has_update=updates.has_update(host.agent, updates.offers(self.visit.parts.settings)),
+            key=keys.held(database, principal, self._id),
         )
 
     def draw(self) -> None:
@@ -100,6 +105,7 @@ class AgentPage(frame.Page):
         self._draw_jobs(name)
         components.text("h2", say("agent.facts"))
         self._facts = Facts(self.visit)
+        self._key = Key(self.visit, self._id, self.refresh)
         self._danger = Danger(self.visit, self._id, name)
 
     def _draw_lead(self, name: str) -> None:
@@ -162,6 +168,7 @@ class AgentPage(frame.Page):
         self._show_lists(look, may_restore=is_live and principal.may(Permission.RESTORE))
         self._history.show(look.snapshots)
         self._facts.show(self._described(look), {"agents.policy": f"/policies/{agent.policy_id}"})
+        self._key.show(look.key, is_live=is_live)
         self._danger.show(is_live=is_live)
 
     def _show_lists(self, look: Look, *, may_restore: bool) -> None:

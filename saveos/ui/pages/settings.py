@@ -13,7 +13,7 @@ from saveos.errors import InvalidRequest
 from saveos.identity.principals import Permission
 from saveos.locale import LANGUAGES
 from saveos.standing import Names
-from saveos.ui import account, components, frame
+from saveos.ui import account, components, frame, kit_reminder
 from saveos.ui.grid import Cell, Column, Grid, Row
 from saveos.ui.pages import settings_facts
 
@@ -71,6 +71,8 @@ class SettingsPage(frame.Page):
             with components.element("section"):
                 components.text("h2", say("settings.certificate"))
                 self._certificate = components.element("div", "certificate")
+            if self.visit.principal.may(Permission.KEYS):
+                kit_reminder.draw(self.visit)
             self._draw_language()
             if self._may:
                 self._draw_storage()

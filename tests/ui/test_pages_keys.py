@@ -1,0 +1,137 @@
+"""Keys on the pages: who holds a host's, the unlock dialog, the banner, and the reminder of the recovery kit."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import sqlite3
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+
+from saveos.protocol import ESCROW_INFO, AgentId, EscrowContents
+from saveos.repositories import sealing, table_keys
+from saveos.repositories.keyholding import CODE_SUITE
+from saveos.repositories.model import Purpose
+from saveos.tenants import kits, recovery
+from saveos.ui import unlock
+from tests.support.big_fleet import plant
+from tests.ui import board
+from tests.ui.hands import Hands
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from saveos.parts import Parts
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    with board.appliance(tmp_path_factory.mktemp("keys")) as made:
+        plant(made.settings.database, 3, 1)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def agent_id(parts: Parts) -> str:
+    with sqlite3.connect(parts.settings.database) as connection:
+        found: tuple[str] = connection.execute("SELECT id FROM agents WHERE state = 'ready' LIMIT 1").fetchone()
+        row = "INSERT OR IGNORE INTO repositories (id, tenant_id, agent_id, state, created_at)"
+        connection.execute(f"{row} SELECT 'rep_1', tenant_id, id, 'ready', enrolled_at FROM agents WHERE id = ?", found)
+        return found[0]
+
+
+@pytest.fixture(scope="module")
+def code(parts: Parts, agent_id: str) -> str:
+    """The code of a kit to which a host has sealed its key."""
+    made, public_key = recovery.create()
+    principal, _cookie = board.sign_in(parts)
+    kits.rotate(parts.database, principal, sealing.as_text(public_key), recovery.check_of(made))
+    contents = EscrowContents(
+        passphrase="secret", key_export="", repository_id="", agent_id=AgentId(agent_id), hostname="host"
+    )
+    public = X25519PublicKey.from_public_bytes(public_key)
+    raw = sealing.SUITE.encrypt(msgspec.json.encode(contents), public, ESCROW_INFO + agent_id.encode())
+    sealed = base64.b64encode(raw).decode()
+    parts.database.write(
+        lambda connection: table_keys.put(connection, AgentId(agent_id), public_key, Purpose.RECOVERY, sealed)
+    )
+    return made
+
+
+def visit(parts: Parts, path: str, journey: Callable[[Hands], Awaitable[None]]) -> None:
+    async def go() -> None:
+        _principal, cookie = board.sign_in(parts)
+        async with board.visitor(parts, cookie) as user:
+            await user.open(path)
+            try:
+                await journey(Hands(user))
+            finally:
+                await parts.unlocks.stop()
+
+    asyncio.run(go())
+
+
+def test_key_is_given_to_the_appliance_and_taken_back(parts: Parts, agent_id: str) -> None:
+    async def journey(hands: Hands) -> None:
+        await hands.read("Sealed: only the recovery code")
+        hands.press("Let the appliance manage the key")
+        await hands.read("From then on, the appliance and whoever")
+        hands.press("Let the appliance manage the key")
+        await hands.read("Managed: the appliance", "has not handed its key over yet")
+        hands.press("Seal the key again")
+        await hands.read("deletes its copy")
+        hands.press("Seal the key again")
+        await hands.read("Sealed: only the recovery code", "This key was managed once")
+
+    visit(parts, f"/agents/{agent_id}", journey)
+
+
+def test_sealed_code_unlocks_and_every_page_says_so_until_it_is_locked(parts: Parts, agent_id: str, code: str) -> None:
+    principal, _cookie = board.sign_in(parts)
+
+    async def journey(hands: Hands) -> None:
+        hands.press("Unlock")
+        offer = await parts.unlocks.offer(principal)
+        public = X25519PublicKey.from_public_bytes(base64.b64decode(offer.public_key))
+        sealed = base64.b64encode(CODE_SUITE.encrypt(code.encode(), public, offer.info.encode())).decode()
+        form = next(element for element in hands.elements if isinstance(element, unlock._Form))
+        hands._emit(form, "sealed", {"unlock_id": offer.unlock_id, "sealed_code": sealed, "minutes": 15})
+        await hands.read("A host is unlocked for 15 minutes more.")
+        assert [agent_id] == [each for found in parts.unlocks.current(principal) for each in found.agent_ids]
+        assert "Unlock" not in hands.texts
+        hands.press("Lock now")
+        await hands.until(lambda: "Lock now" not in hands.texts, "the banner to go")
+        assert [] == parts.unlocks.current(principal)
+
+    visit(parts, f"/agents/{agent_id}", journey)
+
+
+def test_viewer_sees_who_holds_the_key_and_cannot_change_it(parts: Parts, agent_id: str) -> None:
+    async def journey(hands: Hands) -> None:
+        await hands.read("Sealed: only the recovery code")
+        assert not {"Unlock", "Let the appliance manage the key"} & set(hands.texts)
+
+    with sqlite3.connect(parts.settings.database) as connection:
+        connection.execute("UPDATE users SET role = 'viewer'")
+    try:
+        visit(parts, f"/agents/{agent_id}", journey)
+    finally:
+        with sqlite3.connect(parts.settings.database) as connection:
+            connection.execute("UPDATE users SET role = 'administrator'")
+
+
+def test_overview_asks_for_the_kit_until_it_is_confirmed(parts: Parts, code: str) -> None:
+    principal, _cookie = board.sign_in(parts)
+
+    async def journey(hands: Hands) -> None:
+        await hands.read("Nobody has confirmed that the recovery kit is at hand")
+        link = next(element for element in hands.elements if getattr(element, "text", "") == "Confirm the kit")
+        assert link.props["href"] == "/recovery-kit"
+        parts.database.write(lambda connection: kits.note_proof(connection, principal))
+        await hands.until(lambda: "Confirm the kit" not in hands.texts, "the reminder to go")
+
+    kits.rotate(parts.database, principal, base64.b64encode(b"k" * 32).decode(), recovery.check_of(code))
+    visit(parts, "/", journey)
