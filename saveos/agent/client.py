@@ -18,6 +18,7 @@ from saveos.protocol import (
     ENROL_SERVER_NAME,
     ESCROW_PATH,
     HEARTBEAT_PATH,
+    LENT_KEY_PATH,
     OWN_JOBS_PATH,
     OWN_SNAPSHOTS_PATH,
     OWN_STATUS_PATH,
@@ -32,6 +33,7 @@ from saveos.protocol import (
     EscrowRequest,
     Heartbeat,
     HeartbeatAnswer,
+    LentKeyRequest,
     OwnJob,
     OwnJobRequest,
     OwnSnapshot,
@@ -40,6 +42,7 @@ from saveos.protocol import (
     ProgressAnswer,
     Renewal,
     RenewRequest,
+    SealedKey,
 )
 
 if TYPE_CHECKING:
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
+LENT_SECONDS = 60.0
 
 
 class _Problem(msgspec.Struct):
@@ -127,6 +131,11 @@ class Client:
     def answer(self, question_id: str, answer: Answer) -> AnswerReceipt:
         """Answer a question, or say how far the answer is."""
         return self._call("POST", ANSWER_PATH.format(question_id=question_id), answer, AnswerReceipt)
+
+    def lent_key(self, job_id: str, certificate: str) -> SealedKey:
+        """Ask for the key of another host's repository, for the restore in hand."""
+        path, request = LENT_KEY_PATH.format(job_id=job_id), LentKeyRequest(certificate=certificate)
+        return self._call("POST", path, request, SealedKey, LENT_SECONDS)
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""

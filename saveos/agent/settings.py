@@ -31,6 +31,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     credentials: str = "1"
     is_sealed: bool = False
     heartbeat_seconds: float = 30.0
+    keeps_key: bool = False  # never lent, not even sealed to another host: see `lending`
 
 
 class Home:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from saveos.agent import borg_log
+    from saveos.agent.borg import Lent
     from saveos.agent.settings import Config, Home
     from saveos.protocol import Assignment, Question
 
@@ -54,6 +55,7 @@ class Work:
         self._lines: deque[LogLine] = deque(maxlen=LINES_KEPT)
         self._run: Run | None = None
         self._ended = threading.Event()
+        self.lent: Lent | None = None  # another host's repository, instead of our own
         self.is_cancelled = threading.Event()
         self.is_abandoned = threading.Event()  # we are told to end: the appliance gives the job out again
 
@@ -116,6 +118,7 @@ class Work:
             mode=mode,
             job_id=self.assignment.job_id,
             told=told,
+            lent=self.lent,
             on_event=self._hear,
             cancelled=self.is_cancelled,
         )

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     OnEnd = Callable[[sqlite3.Connection, Job, State, JobReport], None]
 
 BACK_OFF = (timedelta(seconds=5), timedelta(seconds=30))  # of three attempts
-PERMANENT = frozenset({"no-sources", "path-not-found", "passphrase-wrong", "snapshot-missing", "build-failed"})
+PERMANENT = frozenset(
+    {"no-sources", "path-not-found", "passphrase-wrong", "key-not-lent", "snapshot-missing", "build-failed"}
+)
 
 
 def request(connection: sqlite3.Connection, job: NewJob) -> Job:
