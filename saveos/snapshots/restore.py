@@ -103,6 +103,14 @@ def report(database: Database, principal: Principal, job_id: str) -> RestoreFact
     return found
 
 
+def find_report(database: Database, principal: Principal, job: Job) -> RestoreFacts | None:
+    """Return what a job found and made, if it is a restore that ended."""
+    principal.require(Permission.READ)
+    if job.kind is not Kind.RESTORE or job.ended_at is None:
+        return None
+    return table_restores.get(database.read, job.id, principal.tenant_id)
+
+
 def record_end(connection: sqlite3.Connection, job: Job, _state: State, said: JobReport) -> None:
     """Keep what a restore found and made. Called in the transaction that ends the job."""
     if said.restore is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -15,6 +15,9 @@ from saveos.certificates import issuance
 from saveos.certificates.authority import Authority, open_authority
 from saveos.protocol import AgentId, JobId, SealKey
 from tests.support.host import certificate_request
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LENDER, BORROWER, JOB = AgentId("agt_lender"), AgentId("agt_borrower"), JobId("job_one")
 
