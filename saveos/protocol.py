@@ -38,9 +38,12 @@ LISTINGS_PATH = "/api/v1/agents/self/listings"
 
 LISTING_PART_BYTES = 2 * 1024 * 1024
 STREAM_PATH = "/api/v1/agents/self/streams/{question_id}"
+LENT_KEY_PATH = "/api/v1/agents/self/jobs/{job_id}/key"
 
 STAMP_MAGIC = b"SAVEOSP1"  # ends a stamped executable: payload, its length as 8 bytes big-endian, this
 ESCROW_INFO = b"saveos repository key v1"  # HPKE info; the agent id follows it
+LENT_INFO = b"saveos lent key v1"  # HPKE info; the lender's agent id and the job id follow it
+AGENT_URI = "urn:saveos:agent:"  # in an agent's certificate; its id follows
 
 TenantId = NewType("TenantId", str)
 UserId = NewType("UserId", str)
@@ -265,6 +268,13 @@ class OnConflict(StrEnum):
     RENAME = "rename"  # what is restored gets another name
 
 
+class Lender(Wire, frozen=True, kw_only=True):
+    """The host whose repository is read; its key is asked for when the restore begins: `LENT_KEY_PATH`."""
+
+    agent_id: AgentId
+    hostname: ShortText = ""
+
+
 class RestoreOrder(Wire, frozen=True, kw_only=True):
     """What to take out of which archive. No `paths` and no `selected`: all; no `target`: to the original place.
 
@@ -280,6 +290,7 @@ class RestoreOrder(Wire, frozen=True, kw_only=True):
     conflict: OnConflict = OnConflict.OVERWRITE
     dry_run: bool = False
     asked_at: datetime | None = None
+    lender: Lender | None = None  # another host; None: our own repository
 
 
 class UpdateOrder(Wire, frozen=True, kw_only=True):
@@ -411,6 +422,25 @@ class ReadHead(Wire, frozen=True, kw_only=True):
 
 READ_HEAD_LIMIT = 32 * 1024  # bytes of that line
 
+class SealKey(Wire, frozen=True, kw_only=True):
+    """Seal your repository's passphrase to the key of another host's certificate, for one restore there."""
+
+    job_id: JobId
+    certificate: Pem  # leaf, then intermediate
+
+
+class SealedKey(Wire, frozen=True, kw_only=True):
+    """The passphrase, sealed by HPKE (P-256) to a certificate's key. `error`: empty or why not, in words."""
+
+    sealed: Annotated[str, Meta(max_length=4096)] = ""  # base64
+    error: LongText = ""
+
+
+class LentKeyRequest(Wire, frozen=True, kw_only=True):
+    """A host that restores another's snapshot wants the key, for the certificate that it speaks with."""
+
+    certificate: Pem  # leaf, then intermediate
+
 
 class Question(Wire, frozen=True, kw_only=True):
     """What a person who waits wants of this host; exactly one is set. `read` is answered by a stream."""
@@ -419,6 +449,7 @@ class Question(Wire, frozen=True, kw_only=True):
     list_folder: ListFolder | None = None
     try_excludes: TryExcludes | None = None
     read: ReadOrder | None = None
+    seal_key: SealKey | None = None
 
 
 class Answer(Wire, frozen=True, kw_only=True):
@@ -426,6 +457,7 @@ class Answer(Wire, frozen=True, kw_only=True):
 
     folder: FolderListing | None = None
     excludes: ExcludesTried | None = None
+    sealed_key: SealedKey | None = None
 
 
 class AnswerReceipt(Wire, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from saveos.agent.engine_excludes import Trial
 from saveos.agent.failures import Failure
 from saveos.agent.folders import list_folder
 from saveos.agent.reading import Readings
+from saveos.agent.lending import seal
 from saveos.agent.settings import own_command
 from saveos.protocol import Answer, ExcludesTried, FolderListing
 
@@ -90,6 +91,9 @@ class Answers:
             with contextlib.closing(self._try(question.try_excludes)) as counts:
                 for tried in counts:
                     yield Answer(excludes=tried)
+        elif question.seal_key is not None:
+            log.info("The key is asked for by a restore on another host (job %s).", question.seal_key.job_id)
+            yield Answer(sealed_key=seal(self._home, self._config(), question.seal_key))
 
     def _list(self, asked: ListFolder) -> FolderListing:
         try:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,7 +27,6 @@ from saveos.protocol import TunnelRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from saveos.agent.settings import Config, Home
     from saveos.protocol import JobId, TunnelMode
@@ -37,6 +37,20 @@ TURN_SECONDS = 0.2
 WAITING = "waiting_for_turn"  # an event of ours among Borg's
 AGAIN_SECONDS = 5.0
 KILL_SECONDS = 20.0
+
+
+class Lent(msgspec.Struct, frozen=True):
+    """Another host's repository: its passphrase, and a folder for what Borg keeps about it meanwhile."""
+
+    passphrase: bytes
+    folder: Path
+
+    def environment(self) -> dict[str, str]:
+        """Return what is other for Borg."""
+        return {"BORG_BASE_DIR": str(self.folder)}
+
+    def __repr__(self) -> str:
+        return "Lent(***)"
 
 
 class Run:
@@ -51,12 +65,13 @@ class Run:
         mode: TunnelMode,
         job_id: JobId | None = None,
         told: bytes | None = None,
+        lent: Lent | None = None,
         on_event: Callable[[dict[str, Any]], None] | None = None,
         cancelled: threading.Event | None = None,
     ) -> None:
         """Start it when no other runs on this host. Raises Failure `cancelled` when that is not worth waiting for.
 
-        `told`: what it reads on stdin.
+        `told`: what it reads on stdin. `lent`: another host's repository instead of our own.
         `on_event` hears each line of its JSON log, in the thread of `wait`; before that WAITING, if it has to wait.
         """
         self._settings = home.state / f"tunnel-{secrets.token_hex(8)}.json"
@@ -67,7 +82,7 @@ class Run:
         reading, writing = os.pipe()
         try:
             write_private(self._settings, msgspec.json.encode(tunnel_settings(home, config, mode, job_id)))
-            os.write(writing, home.passphrase.read_bytes())
+            os.write(writing, lent.passphrase if lent else home.passphrase.read_bytes())
             os.close(writing)
             with tempfile.TemporaryFile(dir=home.state) as plan:
                 plan.write(told or b"")
@@ -78,7 +93,7 @@ class Run:
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     pass_fds=[reading, turn],
-                    env=environment(home, self._settings, reading),
+                    env=environment(home, self._settings, reading) | (lent.environment() if lent else {}),
                     start_new_session=True,
                 )
         except BaseException:

@@ -21,6 +21,7 @@ from saveos.protocol import (
     HEARTBEAT_PATH,
     LISTINGS_PATH,
     OWN_EXECUTABLE_PATH,
+    LENT_KEY_PATH,
     OWN_JOBS_PATH,
     OWN_SNAPSHOTS_PATH,
     OWN_STATUS_PATH,
@@ -38,6 +39,7 @@ from saveos.protocol import (
     HeartbeatAnswer,
     ListingPart,
     ListingsWanted,
+    LentKeyRequest,
     OwnJob,
     OwnJobRequest,
     OwnSnapshot,
@@ -46,6 +48,7 @@ from saveos.protocol import (
     ProgressAnswer,
     Renewal,
     RenewRequest,
+    SealedKey,
 )
 
 if TYPE_CHECKING:
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
+LENT_SECONDS = 60.0
 
 
 class _Problem(msgspec.Struct):
@@ -176,6 +180,11 @@ class Client:
                 yield offset if response.status == http.client.PARTIAL_CONTENT else 0, response
         except (TimeoutError, ConnectionError, ssl.SSLError, http.client.HTTPException) as error:
             raise _unreachable(error) from error
+
+    def lent_key(self, job_id: str, certificate: str) -> SealedKey:
+        """Ask for the key of another host's repository, for the restore in hand."""
+        path, request = LENT_KEY_PATH.format(job_id=job_id), LentKeyRequest(certificate=certificate)
+        return self._call("POST", path, request, SealedKey, LENT_SECONDS)
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import random
+import shutil
 import signal
 import threading
 from typing import TYPE_CHECKING
@@ -62,6 +63,8 @@ class Daemon:
         lifeline.sweep()
         for leftover in self._home.state.glob("tunnel-*.json"):
             leftover.unlink(missing_ok=True)
+        for leftover in self._home.state.glob("lent-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
         log.info("Serving %s as %s.", self._config.hostname, self._config.agent_id)
         with contextlib.suppress(_StopListeningError), self._succession.guarding():
             while not self._stopping.is_set():

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from saveos.agent.archives import COMMON, failed
+from saveos.agent.borg import Lent
 from saveos.agent.borg_log import printable
+from saveos.agent.client import Client
 from saveos.agent.engine import RESTORE
 from saveos.agent.engine_extract import Extracted, Plan
 from saveos.agent.failures import Failure
+from saveos.agent.lending import unseal
 from saveos.protocol import Fate, JobReport, Outcome, TunnelMode, entry_bytes, entry_path
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from saveos.agent import borg_log
     from saveos.agent.work import Work
-    from saveos.protocol import RestoreOrder
+    from saveos.protocol import Lender, RestoreOrder
 
 LINES_SAID = 50
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -31,12 +39,35 @@ def restore(work: Work, order: RestoreOrder) -> JobReport:
     work.note(phase="comparing" if order.dry_run else "restoring")
     work.note(total_files_count=order.expected_files_count, total_bytes=order.expected_bytes)
     arguments = [RESTORE, *COMMON, f"::{order.archive}"]
-    outcome = work.run(arguments, TunnelMode.READ, msgspec.json.encode(plan))
+    with _lent(work, order.lender):
+        outcome = work.run(arguments, TunnelMode.READ, msgspec.json.encode(plan))
     extracted = _extracted(outcome)
     if extracted is None:
         return failed(work, outcome)
     _say_what_differs(work, extracted)
     return _report(work, plan, extracted)
+
+
+@contextlib.contextmanager
+def _lent(work: Work, lender: Lender | None) -> Iterator[None]:
+    """Work with another host's key for so long; nothing of it stays."""
+    if lender is None:
+        yield
+        return
+    home, config = work.home, work.config
+    certificate = (home.credentials(config.credentials) / "agent.pem").read_text()
+    client = Client.for_host(home, config)
+    with contextlib.closing(client):
+        answer = client.lent_key(work.assignment.job_id, certificate)
+    if answer.error or not answer.sealed:
+        raise Failure("key-not-lent", f"{lender.hostname}: {answer.error or 'no key came.'}")
+    passphrase = unseal(home, config, lender.agent_id, work.assignment.job_id, answer.sealed)
+    with tempfile.TemporaryDirectory(prefix="lent-", dir=home.state) as folder:
+        work.lent = Lent(passphrase, Path(folder))
+        try:
+            yield
+        finally:
+            work.lent = None
 
 
 def inside(path: str) -> str:
@@ -54,6 +85,7 @@ def _plan(order: RestoreOrder) -> Plan:
         target=entry_path(os.fsencode(order.target)) if order.target else None,
         conflict=order.conflict,
         is_dry_run=order.dry_run,
+        is_foreign=order.lender is not None,
         stamp=f"{asked_at.astimezone():%Y-%m-%d %H-%M}",
     )
 

@@ -36,6 +36,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     is_sealed: bool = False
     heartbeat_seconds: float = 30.0
     takes_updates: bool = True  # an administrator of the host may say no
+    keeps_key: bool = False  # never lent, not even sealed to another host: see `lending`
 
 
 class Home:

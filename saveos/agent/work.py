@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from saveos.agent import borg_log
+    from saveos.agent.borg import Lent
     from saveos.agent.settings import Config, Home
     from saveos.agent.update import Successor
     from saveos.protocol import Assignment, Question
@@ -56,6 +57,7 @@ class Work:
         self._run: Run | None = None
         self.successor: Successor | None = None  # of this executable; then the report is the successor's to make
         self._ended = threading.Event()
+        self.lent: Lent | None = None  # another host's repository, instead of our own
         self.is_cancelled = threading.Event()
         self.is_abandoned = threading.Event()  # we are told to end: the appliance gives the job out again
 
@@ -123,6 +125,7 @@ class Work:
             mode=mode,
             job_id=self.assignment.job_id,
             told=told,
+            lent=self.lent,
             on_event=self._hear,
             cancelled=self.is_cancelled,
         )

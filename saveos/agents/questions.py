@@ -51,11 +51,9 @@ def ask(
     question_id = question_id or new_question()
 
     def write(connection: sqlite3.Connection) -> QuestionId:
-        agent = _reachable(table.get(connection, agent_id, principal.tenant_id))
-        _require_room(questions.of_agent(connection, agent.id))
-        questions.keep_newest(connection, agent.id, KEPT_LIMIT - 1)
+        agent = reachable(table.get(connection, agent_id, principal.tenant_id))
         asked = Question(
-            question_id=question_id,
+            question_id=QuestionId(new_id("qst")),
             list_folder=question if isinstance(question, ListFolder) else None,
             try_excludes=question if isinstance(question, TryExcludes) else None,
             read=question if isinstance(question, ReadOrder) else None,
@@ -81,6 +79,16 @@ def ask(
                 **({"path": question.path} if isinstance(question, ListFolder) else {}),
             )
         return question_id
+        put(connection, agent, asked, principal.label)
+        record(
+            connection,
+            tenant_id=agent.tenant_id,
+            actor=principal.label,
+            action="folder-listed" if isinstance(question, ListFolder) else "excludes-tried",
+            target=agent.id,
+            **({"path": question.path} if isinstance(question, ListFolder) else {}),
+        )
+        return asked.question_id
 
     return database.write(write)
 
@@ -88,6 +96,22 @@ def ask(
 def new_question() -> QuestionId:
     """Return an id that nobody can guess."""
     return QuestionId(new_id("qst"))
+
+def put(connection: sqlite3.Connection, agent: Agent, asked: Question, asked_by: str) -> None:
+    """Let a question wait for its host, inside the caller's transaction. Raises TooMany."""
+    _require_room(questions.of_agent(connection, agent.id))
+    questions.keep_newest(connection, agent.id, KEPT_LIMIT - 1)
+    questions.insert(
+        connection,
+        {
+            "id": asked.question_id,
+            "tenant_id": agent.tenant_id,
+            "agent_id": agent.id,
+            "question_json": msgspec.json.encode(asked).decode(),
+            "asked_by": asked_by,
+            "asked_at": clock.to_text(clock.now()),
+        },
+    )
 
 
 def answer_of(database: Database, principal: Principal, question_id: str) -> Asked:
@@ -189,6 +213,12 @@ def _require_fitting(question: Question, answer: Answer) -> bool:
         or (answer.folder is None) is not (question.list_folder is None)
         or (answer.excludes is None) is not (question.try_excludes is None)
     ):
+    pairs = (
+        (question.list_folder, answer.folder),
+        (question.try_excludes, answer.excludes),
+        (question.seal_key, answer.sealed_key),
+    )
+    if any((asked is None) is not (said is None) for asked, said in pairs):
         message = "This answers another question."
         raise InvalidRequest(message)
     if len(msgspec.json.encode(answer)) > ANSWER_LIMIT_BYTES:
@@ -197,7 +227,8 @@ def _require_fitting(question: Question, answer: Answer) -> bool:
     return answer.excludes is None or answer.excludes.is_final
 
 
-def _reachable(agent: Agent | None) -> Agent:
+def reachable(agent: Agent | None) -> Agent:
+    """Return a host that can answer now. Raises NotFound, Conflict (revoked), HostOffline."""
     if agent is None:
         message = "There is no such agent."
         raise NotFound(message)

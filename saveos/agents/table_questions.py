@@ -78,6 +78,11 @@ def withdraw(connection: sqlite3.Connection, question_id: str) -> None:
     )
 
 
+def delete(connection: sqlite3.Connection, question_id: str) -> None:
+    """Forget a question and its answer."""
+    connection.execute("DELETE FROM questions WHERE id = ?", (question_id,))
+
+
 def keep_newest(connection: sqlite3.Connection, agent_id: AgentId, count: int) -> None:
     """Delete all but an agent's newest questions."""
     connection.execute(

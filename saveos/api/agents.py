@@ -28,6 +28,8 @@ from saveos.protocol import (
     EscrowRequest,
     Heartbeat,
     HeartbeatAnswer,
+    JobId,
+    LentKeyRequest,
     OwnJob,
     OwnJobRequest,
     OwnSnapshot,
@@ -35,10 +37,11 @@ from saveos.protocol import (
     Platform,
     Renewal,
     RenewRequest,
+    SealedKey,
 )
 from saveos.repositories import keys, sealing
 from saveos.repositories import table as repositories
-from saveos.snapshots import backup, own
+from saveos.snapshots import backup, lending, own
 from saveos.tenants import users
 
 AgentIdPath = Annotated[str, Parameter(max_length=64, description="Id of an agent")]
@@ -208,3 +211,19 @@ class AgentsThemselves(Controller):
     def own_job(self, data: OwnJobRequest, agent: AgentIdentity, parts: Parts) -> OwnJob:
         """Make a job that the host asks for."""
         return own.request(parts.database, agent, data, parts.settings.lease_seconds)
+
+    @post(
+        "/self/jobs/{job_id:str}/key",
+        summary="Borrow another host's key",
+        status_code=200,
+        responses=documented(409),
+    )
+    async def lent_key(
+        self,
+        job_id: Annotated[str, Parameter(max_length=64, description="Id of a job")],
+        data: LentKeyRequest,
+        agent: AgentIdentity,
+        parts: Parts,
+    ) -> SealedKey:
+        """Ask the host whose snapshot is restored here for its key, sealed to our certificate."""
+        return await lending.key_for(parts.database, agent, JobId(job_id), data)

@@ -33,6 +33,8 @@ class BackupRequest(msgspec.Struct, frozen=True, kw_only=True):
 class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Restore a snapshot on its host: all of it or some entries, to its original place or a `target` folder.
 
+    `onto_agent_id`: on that other host instead; the snapshot's own host has to be online to lend its key.
+
     `paths` and `selected` name entries with all below them, none is a pattern. In `selected` a backslash is doubled,
     and a byte that is no UTF-8 is a backslash, x and two hexadecimal digits. `conflict`: what happens where something
     else stands. `dry_run`: count what would happen, write nothing. `expected_*`: how much that is, if you know it.
@@ -44,6 +46,7 @@ class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True):
     selected: Annotated[list[EntryPath], Meta(max_length=10000)] = []
     conflict: OnConflict = OnConflict.OVERWRITE
     dry_run: bool = False
+    onto_agent_id: Annotated[AgentId, Meta(max_length=64)] = AgentId("")
     expected_files_count: Count = 0
     expected_bytes: Count = 0
 
@@ -134,6 +137,7 @@ class Snapshots(Controller):
             selected=data.selected,
             conflict=data.conflict,
             dry_run=data.dry_run,
+            onto_agent_id=data.onto_agent_id,
             expected_files_count=data.expected_files_count,
             expected_bytes=data.expected_bytes,
         )

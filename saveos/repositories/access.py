@@ -5,17 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from saveos.agents import credentials
+from saveos.agents import table as agents
 from saveos.agents.enrolment import note_refusal
-from saveos.errors import NotFound, SaveOSError
+from saveos.errors import NotAllowed, NotFound, SaveOSError
+from saveos.jobs import table as jobs
+from saveos.jobs.model import State
+from saveos.protocol import AgentId, JobId, Kind, TunnelMode
 from saveos.repositories import table
 from saveos.repositories.model import RepositoryState
 from saveos.repositories.sessions import Grant
 from saveos.repositories.table import repository_path
 
 if TYPE_CHECKING:
+    import sqlite3
+
+    from saveos.agents.model import AgentIdentity
     from saveos.config import Settings
     from saveos.database.connection import Database
-    from saveos.protocol import TunnelMode
+    from saveos.jobs.model import Job
 
 
 class Access:
@@ -32,19 +39,40 @@ class Access:
         It may be created and its key saved only until the sealed key is here. Raises NotAuthenticated, NotFound;
         refusals go to the audit log.
         """
-        del mode, job_id
         peer = credentials.Peer(serial=serial, thumbprint=thumbprint)
         try:
             agent = credentials.authenticate(self._database, peer, token)
         except SaveOSError as error:
             note_refusal(self._database, "tunnel-refused", error.code, "", serial)
             raise
-        repository = table.of_agent(self._database.read, agent.agent_id)
+        owner = _lent(self._database.read, agent, mode, job_id) or agent.agent_id
+        repository = table.of_agent(self._database.read, owner)
         if repository is None:
             message = "This agent has no repository."
             raise NotFound(message)
         return Grant(
-            agent_id=agent.agent_id,
-            path=repository_path(self._settings, agent.tenant_id, agent.agent_id),
-            may_create=repository.state is RepositoryState.NEW,
+            agent_id=owner,
+            path=repository_path(self._settings, agent.tenant_id, owner),
+            may_create=repository.state is RepositoryState.NEW and owner == agent.agent_id,
         )
+
+
+def lender_of(job: Job | None, borrower: AgentId) -> AgentId | None:
+    """Return whose repository a host's job reads when that is another host's."""
+    if job is None or job.agent_id != borrower or job.kind is not Kind.RESTORE:
+        return None
+    lender = job.order["restore"].get("lender")
+    return AgentId(lender["agent_id"]) if lender else None
+
+
+def _lent(connection: sqlite3.Connection, agent: AgentIdentity, mode: TunnelMode, job_id: str | None) -> AgentId | None:
+    """Return whose repository a restore from another host reads. Raises NotAllowed once it does not run any more."""
+    job = jobs.get(connection, JobId(job_id), agent.tenant_id) if job_id else None
+    owner = lender_of(job, agent.agent_id)
+    if job is None or owner is None:
+        return None
+    lender = agents.get(connection, owner, agent.tenant_id)
+    if mode is not TunnelMode.READ or job.state is not State.RUNNING or lender is None:
+        message = "Another host's repository is lent for reading, while the restore runs."
+        raise NotAllowed(message)
+    return owner

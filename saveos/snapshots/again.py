@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from saveos.identity.principals import Principal
 
 NEEDS = {Kind.BACKUP: Permission.BACK_UP, Kind.RESTORE: Permission.RESTORE}
+SEEN = frozenset({State.DONE, State.WARNED})
 AGAIN = frozenset({State.FAILED, State.CANCELLED, State.WARNED})
 
 
@@ -52,6 +53,40 @@ def retry(database: Database, principal: Principal, job_id: str) -> Job:
         agent = _live_agent(connection, job)
         made = (_back_up if job.kind is Kind.BACKUP else _restore)(connection, agent, job, principal.label)
         record(connection, tenant_id=job.tenant_id, actor=principal.label, action="job-retried", target=job.id)
+        return made
+
+    return database.write(write)
+
+
+def may_carry_out(principal: Principal, job: Job) -> bool:
+    """Return whether this is a dry run that ended, which the principal can have done."""
+    is_dry = bool(job.kind is Kind.RESTORE and job.order["restore"].get("dry_run"))
+    return is_dry and job.state in SEEN and principal.may(Permission.RESTORE)
+
+
+def carry_out(database: Database, principal: Principal, job_id: str) -> Job:
+    """Ask for what a dry run looked at, as a new job. Raises NotFound, IllegalTransition, Conflict (revoked host)."""
+    principal.require(Permission.RESTORE)
+
+    def write(connection: sqlite3.Connection) -> Job:
+        job = jobs.get(connection, job_id, principal.tenant_id)
+        if job is None or job.kind is not Kind.RESTORE:
+            message = "There is no such dry run."
+            raise NotFound(message)
+        if not may_carry_out(principal, job):
+            message = "Only a dry run that ended can be carried out."
+            raise IllegalTransition(message)
+        agent = _live_agent(connection, job)
+        order = msgspec.structs.replace(msgspec.convert(job.order["restore"], RestoreOrder), dry_run=False)
+        made = restore.queue_order(connection, agent, order, principal.label)
+        record(
+            connection,
+            tenant_id=job.tenant_id,
+            actor=principal.label,
+            action="restore-requested",
+            target=job.id,
+            to=order.target or "original place",
+        )
         return made
 
     return database.write(write)

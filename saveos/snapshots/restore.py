@@ -16,7 +16,7 @@ from saveos.identity.principals import Permission, Principal
 from saveos.jobs import lifecycle, table_listing
 from saveos.jobs.model import Job, NewJob, RunsOn
 from saveos.protocol import JobId, Kind, OnConflict, RestoreFacts, RestoreOrder, entry_bytes
-from saveos.snapshots import table, table_restores
+from saveos.snapshots import lending, table, table_restores
 from saveos.snapshots.backup import require_clean
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from saveos.database.connection import Database
     from saveos.jobs.model import State
-    from saveos.protocol import Difference, JobReport
+    from saveos.protocol import Difference, JobReport, Lender
     from saveos.snapshots.model import Snapshot
 
 RESTORE_PRIORITY = 20  # somebody waits for their files
@@ -43,6 +43,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     selected: tuple[str, ...] = ()
     conflict: OnConflict = OnConflict.OVERWRITE
     dry_run: bool = False
+    onto_agent_id: str = ""  # empty: the snapshot's own host
     expected_files_count: int = 0
     expected_bytes: int = 0
 
@@ -63,13 +64,15 @@ def request(  # noqa: PLR0913 - what a person chooses
     selected: Sequence[str] = (),
     conflict: OnConflict = OnConflict.OVERWRITE,
     dry_run: bool = False,
+    onto_agent_id: str = "",
     expected_files_count: int = 0,
     expected_bytes: int = 0,
 ) -> Job:
     """Ask the snapshot's host to restore it, or with `dry_run` to say what that would change.
 
     `selected`: entries as `protocol.entry_path` writes them, each with all below; `expected_*`: how much they are, if
-    that is known. Raises NotFound, Conflict (revoked host), InvalidRequest.
+    that is known. `onto_agent_id`: another host of the tenant; the snapshot's own host lends it the key, and has to be
+    online. Raises NotFound, Conflict (revoked host), HostOffline, InvalidRequest.
     """
     principal.require(Permission.RESTORE)
     terms = Terms(
@@ -78,6 +81,7 @@ def request(  # noqa: PLR0913 - what a person chooses
         selected=tuple(selected),
         conflict=conflict,
         dry_run=dry_run,
+        onto_agent_id=onto_agent_id,
         expected_files_count=expected_files_count,
         expected_bytes=expected_bytes,
     )
@@ -97,6 +101,14 @@ def report(database: Database, principal: Principal, job_id: str) -> RestoreFact
         message = "There is no report of such a restore: it has not ended, or never began."
         raise NotFound(message)
     return found
+
+
+def find_report(database: Database, principal: Principal, job: Job) -> RestoreFacts | None:
+    """Return what a job found and made, if it is a restore that ended."""
+    principal.require(Permission.READ)
+    if job.kind is not Kind.RESTORE or job.ended_at is None:
+        return None
+    return table_restores.get(database.read, job.id, principal.tenant_id)
 
 
 def record_end(connection: sqlite3.Connection, job: Job, _state: State, said: JobReport) -> None:
@@ -126,10 +138,7 @@ def last_proven_at(database: Database, principal: Principal) -> datetime | None:
 def queue(connection: sqlite3.Connection, snapshot: Snapshot, requested_by: str, terms: Terms) -> Job:
     """Queue a restore inside the caller's transaction. An interrupted one is done again from its beginning."""
     _require_sound(terms)
-    agent = agents.get(connection, snapshot.agent_id)
-    if agent is None or agent.state is AgentState.REVOKED:
-        message = "The snapshot's host has been revoked: enrol a host again, or use the exported key with Borg."
-        raise Conflict(message)
+    agent, lender = _host(connection, snapshot, terms.onto_agent_id)
     is_whole = not terms.paths and not terms.selected
     order = RestoreOrder(
         archive=snapshot.archive,
@@ -139,6 +148,7 @@ def queue(connection: sqlite3.Connection, snapshot: Snapshot, requested_by: str,
         conflict=terms.conflict,
         dry_run=terms.dry_run,
         asked_at=clock.now(),
+        lender=lender,
         expected_files_count=snapshot.files_count if is_whole else terms.expected_files_count,
         expected_bytes=snapshot.original_bytes if is_whole else terms.expected_bytes,
     )
@@ -151,6 +161,7 @@ def queue(connection: sqlite3.Connection, snapshot: Snapshot, requested_by: str,
         target=snapshot.id,
         paths=[*terms.paths, *terms.selected][:100],
         to=terms.target or "original place",
+        onto=agent.id,
         conflict=terms.conflict.value,
     )
     return job
@@ -171,6 +182,17 @@ def queue_order(connection: sqlite3.Connection, agent: Agent, order: RestoreOrde
             priority=RESTORE_PRIORITY,
         ),
     )
+
+
+def _host(connection: sqlite3.Connection, snapshot: Snapshot, onto_agent_id: str) -> tuple[Agent, Lender | None]:
+    """Return the host that restores, and the one that lends its key if that is another."""
+    if onto_agent_id and onto_agent_id != snapshot.agent_id:
+        return lending.lend(connection, snapshot, onto_agent_id)
+    agent = agents.get(connection, snapshot.agent_id)
+    if agent is None or agent.state is AgentState.REVOKED:
+        message = "The snapshot's host has been revoked: enrol a host again, or use the exported key with Borg."
+        raise Conflict(message)
+    return agent, None
 
 
 def _require_sound(terms: Terms) -> None:

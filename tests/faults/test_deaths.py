@@ -120,7 +120,7 @@ def test_borg_in_the_middle_of_a_restore(patient: Patient, tmp_path: Path) -> No
     newest = appliance.snapshots(agent.id)[0]
     asked = {"snapshot_id": newest["id"], "target": str(tmp_path / "taken")}
     job_id = appliance.call("POST", "/api/v1/restore", asked).expect(202)["id"]
-    killed = wait_until(lambda: agent.borgs("extract"), 30, "Borg to extract")
+    killed = wait_until(lambda: agent.borgs("restore"), 30, "Borg to extract")
     kill(*killed)
 
     job = appliance.wait_for_job(job_id)

@@ -10,11 +10,13 @@ from nicegui import Client, ui
 from saveos.identity.principals import Permission
 from saveos.jobs import lifecycle
 from saveos.jobs.model import ENDED, Job, JobProgress, State
-from saveos.snapshots import again
+from saveos.protocol import RestoreFacts
+from saveos.snapshots import again, restore
 from saveos.snapshots.fleet import Host
 from saveos.ui import components, frame, job_cells
 from saveos.ui.components_work import NAMES, STATES, Work
 from saveos.ui.log import Log
+from saveos.ui.restored import Restored
 
 if TYPE_CHECKING:
     from saveos.database.connection import Database
@@ -28,6 +30,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     job: Job
     progress: JobProgress | None
     host: Host | None
+    restored: RestoreFacts | None = None
 
 
 def register(board: Board) -> None:
@@ -68,11 +71,14 @@ class JobPage(frame.Page):
             with components.element("div", "row"):
                 if job.agent_id:
                     components.link(say("jobs.to_host"), f"/agents/{job.agent_id}", "button")
+                carry = self.visit.doing(self._carry_out)
+                self._carry = components.button(say("restored.carry_out"), carry, "primary hidden")
                 self._retry = components.button(say("jobs.retry"), self.visit.doing(self._do_again), "primary hidden")
         with components.element("div", "standing", aria_live="polite"):
             self._state = components.text("p", "", "state")
             self._why = components.text("p", "", "why")
         self._work = Work(self.visit, whose, may_cancel=self.visit.principal.may(Permission.BACK_UP))
+        self._restored = Restored(self.visit)
         components.text("h2", say("job.log"))
         self._log = Log(self.visit, self._id)
         self._silent = components.text("p", say("job.log_empty"), "muted")
@@ -91,6 +97,7 @@ class JobPage(frame.Page):
         return Look(
             job=job,
             progress=lifecycle.progress(database, principal, job.id) if job.state is State.RUNNING else None,
+            restored=restore.find_report(database, principal, job),
             host=next((host for host in hosts if host.agent.id == job.agent_id), None),
         )
 
@@ -111,9 +118,16 @@ class JobPage(frame.Page):
         ended = words.say("jobs.took", span=job_cells.took(words, job)) if job.started_at and job.ended_at else ""
         tries = words.say("jobs.attempt", number=job.attempts, limit=job.attempts_limit) if job.attempts > 1 else ""
         self._times.show(words.listing([begun, ended, tries]))
+        self._restored.show(look.restored)
+        may_carry = again.may_carry_out(self.visit.principal, job)
+        components.dress(self._carry, "button primary" if may_carry else "button primary hidden")
         may_retry = again.may_retry(self.visit.principal, job)
         components.dress(self._retry, "button primary" if may_retry else "button primary hidden")
         components.dress(self._silent, "muted" if self._log.is_empty else "muted hidden")
+
+    async def _carry_out(self) -> None:
+        made = await self.visit.change(again.carry_out, self._id)
+        ui.navigate.to(f"/jobs/{made.id}")
 
     async def _do_again(self) -> None:
         made = await self.visit.change(again.retry, self._id)
