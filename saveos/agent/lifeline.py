@@ -28,10 +28,30 @@ def hold_to_parent() -> None:
 
 
 def sweep() -> None:
-    """Remove what one-file executables of ours that were killed left unpacked beside this one."""
+    """Remove what one-file executables of ours that were killed, or replaced, left unpacked beside this one.
+
+    The loader of a replaced one waits for us to end and removes its folder then: that stays for it, empty.
+    """
     here = getattr(sys, "_MEIPASS", None)
     if here is None or "TMPDIR" not in os.environ:
         return  # only a service has an unpacking folder of its own
     for leftover in Path(here).parent.glob("_MEI*"):
-        if leftover != Path(here):
+        if leftover == Path(here):
+            continue
+        with contextlib.suppress(OSError):
+            for unpacked in leftover.iterdir():
+                if unpacked.is_dir() and not unpacked.is_symlink():
+                    shutil.rmtree(unpacked, ignore_errors=True)
+                else:
+                    unpacked.unlink()
+        if not _is_awaited(leftover):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _is_awaited(folder: Path) -> bool:
+    """Return whether the loader that unpacked this folder lives: PyInstaller names it by the loader's process id."""
+    try:
+        os.kill(int(folder.name[len("_MEI") :][:8], 16), 0)
+    except (ValueError, OSError):
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import threading
 from collections import deque
@@ -76,6 +77,8 @@ class Work:
         finally:
             self._ended.set()
             reporter.join()
+        if self.successor is not None:
+            self._say_last()
         report = msgspec.structs.replace(report, log=tuple(self._lines)[-LINES_AT_ONCE:] + report.log)
         if not self.is_abandoned.is_set() and self.successor is None:
             send_or_keep(self.home, self.config, self.assignment.job_id, report)
@@ -191,3 +194,16 @@ class Work:
                 self.cancel()
         self._show(self.progress)
         client.close()
+
+    def _say_last(self) -> None:
+        """Pass on what was said since the last progress: a successor reports the end, and knows none of it."""
+        client = Client.for_host(self.home, self.config)
+        with contextlib.closing(client), contextlib.suppress(Failure):
+            lines = tuple(self._lines)[-LINES_AT_ONCE:]
+            client.progress(self.assignment.job_id, msgspec.structs.replace(self.progress, log=lines))
+
+    def _measure(self) -> None:
+        """Say how much a restore has written: Borg itself tells only what a backup has read."""
+        run = self._run
+        if run is not None and self.assignment.kind is Kind.RESTORE and (written := run.written_bytes()) is not None:
+            self.note(original_bytes=max(written, self.progress.original_bytes))

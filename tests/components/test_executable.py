@@ -92,6 +92,7 @@ def test_update_of_a_service_keeps_its_process_and_leaves_nothing_when_it_goes(
     assert host.run(["systemctl", "show", "-P", "NRestarts", UNIT]).stdout.strip() == "0"
     wait_until(lambda: _agent(appliance, "clean-2")["build"] == sha256, 30, "the host to say what it is")
     host.run([AGENT, "backup", "--wait", "/etc"], seconds=180)
+    assert len(_unpacked(host)) == 1  # what the former one had unpacked is gone already
     host.run(["systemctl", "restart", UNIT])
     wait_until(lambda: host.run(["ls", "/var/lib/saveos-agent"]).stdout.count("_MEI") == 1, 30, "one unpacked folder")
     assert _journal_complaints(host) == []
@@ -99,6 +100,11 @@ def test_update_of_a_service_keeps_its_process_and_leaves_nothing_when_it_goes(
     host.run([AGENT, "uninstall", "--purge"])
 
     assert _left_behind(host) == []
+
+
+def _unpacked(host: CleanHost) -> list[str]:
+    """Return the folders that hold an unpacked executable."""
+    return host.run(["find", "/var/lib/saveos-agent", "-mindepth", "2", "-name", "base_library.zip"]).stdout.split()
 
 
 def _agent(appliance: Appliance, hostname: str = HOSTNAME):

@@ -82,6 +82,8 @@ def test_update_replaces_the_executable_and_the_host_goes_on(
     assert ("done", "") == (job["state"], job["error_code"]), (job, host.log)
     assert newer + former[ready_base().stat().st_size :] == host.executable.read_bytes()  # with this host's stamp
     assert former == host.previous.read_bytes()
+    said = [line["line"] for line in appliance.call("GET", f"/api/v1/jobs/{job['id']}/log").expect(200)["items"]]
+    assert any("reaches the appliance" in line for line in said), said
     assert {"saveos-agent", "saveos-agent.previous"} == host.beside()
     assert not host.mark.exists()
     assert host.process is not None
@@ -94,6 +96,7 @@ def test_update_replaces_the_executable_and_the_host_goes_on(
     assert "done" == backup["state"], backup
     host.restore("latest", tmp_path / "restored")
     assert 0 == host.stop()
+    assert "Failed to remove" not in host.log
 
 
 def test_download_that_is_not_what_was_ordered_is_refused(appliance: Appliance, host: FrozenAgent) -> None:
