@@ -422,6 +422,7 @@ class ReadHead(Wire, frozen=True, kw_only=True):
 
 READ_HEAD_LIMIT = 32 * 1024  # bytes of that line
 
+
 class SealKey(Wire, frozen=True, kw_only=True):
     """Seal your repository's passphrase to the key of another host's certificate, for one restore there."""
 

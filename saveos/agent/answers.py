@@ -21,8 +21,8 @@ from saveos.agent.client import Client
 from saveos.agent.engine_excludes import Trial
 from saveos.agent.failures import Failure
 from saveos.agent.folders import list_folder
-from saveos.agent.reading import Readings
 from saveos.agent.lending import seal
+from saveos.agent.reading import Readings
 from saveos.agent.settings import own_command
 from saveos.protocol import Answer, ExcludesTried, FolderListing
 

@@ -201,9 +201,3 @@ class Work:
         with contextlib.closing(client), contextlib.suppress(Failure):
             lines = tuple(self._lines)[-LINES_AT_ONCE:]
             client.progress(self.assignment.job_id, msgspec.structs.replace(self.progress, log=lines))
-
-    def _measure(self) -> None:
-        """Say how much a restore has written: Borg itself tells only what a backup has read."""
-        run = self._run
-        if run is not None and self.assignment.kind is Kind.RESTORE and (written := run.written_bytes()) is not None:
-            self.note(original_bytes=max(written, self.progress.original_bytes))

@@ -53,22 +53,12 @@ def ask(
     def write(connection: sqlite3.Connection) -> QuestionId:
         agent = reachable(table.get(connection, agent_id, principal.tenant_id))
         asked = Question(
-            question_id=QuestionId(new_id("qst")),
+            question_id=question_id,
             list_folder=question if isinstance(question, ListFolder) else None,
             try_excludes=question if isinstance(question, TryExcludes) else None,
             read=question if isinstance(question, ReadOrder) else None,
         )
-        questions.insert(
-            connection,
-            {
-                "id": question_id,
-                "tenant_id": agent.tenant_id,
-                "agent_id": agent.id,
-                "question_json": msgspec.json.encode(asked).decode(),
-                "asked_by": principal.label,
-                "asked_at": clock.to_text(clock.now()),
-            },
-        )
+        put(connection, agent, asked, principal.label)
         if not isinstance(question, ReadOrder):  # who orders that has said what comes of it
             record(
                 connection,
@@ -79,16 +69,6 @@ def ask(
                 **({"path": question.path} if isinstance(question, ListFolder) else {}),
             )
         return question_id
-        put(connection, agent, asked, principal.label)
-        record(
-            connection,
-            tenant_id=agent.tenant_id,
-            actor=principal.label,
-            action="folder-listed" if isinstance(question, ListFolder) else "excludes-tried",
-            target=agent.id,
-            **({"path": question.path} if isinstance(question, ListFolder) else {}),
-        )
-        return asked.question_id
 
     return database.write(write)
 
@@ -96,6 +76,7 @@ def ask(
 def new_question() -> QuestionId:
     """Return an id that nobody can guess."""
     return QuestionId(new_id("qst"))
+
 
 def put(connection: sqlite3.Connection, agent: Agent, asked: Question, asked_by: str) -> None:
     """Let a question wait for its host, inside the caller's transaction. Raises TooMany."""
@@ -208,17 +189,12 @@ def _require_room(asked: list[AskedRow]) -> None:
 
 def _require_fitting(question: Question, answer: Answer) -> bool:
     """Return whether an answer is the last one."""
-    if (
-        question.read is not None
-        or (answer.folder is None) is not (question.list_folder is None)
-        or (answer.excludes is None) is not (question.try_excludes is None)
-    ):
     pairs = (
         (question.list_folder, answer.folder),
         (question.try_excludes, answer.excludes),
         (question.seal_key, answer.sealed_key),
     )
-    if any((asked is None) is not (said is None) for asked, said in pairs):
+    if question.read is not None or any((asked is None) is not (said is None) for asked, said in pairs):
         message = "This answers another question."
         raise InvalidRequest(message)
     if len(msgspec.json.encode(answer)) > ANSWER_LIMIT_BYTES:

@@ -40,11 +40,10 @@ if TYPE_CHECKING:
 BACK_OFF = (timedelta(seconds=5), timedelta(seconds=30))  # of three attempts
 PERMANENT = frozenset(
     {
-        *("no-sources", "path-not-found", "passphrase-wrong", "snapshot-missing", "build-failed"),
+        *("no-sources", "path-not-found", "passphrase-wrong", "key-not-lent", "snapshot-missing", "build-failed"),
         *("update-damaged", "update-downgrade", "update-impossible", "update-rolled-back", "update-superseded"),
         *("update-refused", "update-trial-failed"),
     }
-    {"no-sources", "path-not-found", "passphrase-wrong", "key-not-lent", "snapshot-missing", "build-failed"}
 )
 
 

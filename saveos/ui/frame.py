@@ -19,7 +19,6 @@ from saveos.identity.sessions import COOKIE
 from saveos.locale import preferred
 from saveos.snapshots import fleet
 from saveos.ui import account, components, search_box, sections
-from saveos.ui import account, components, sections
 from saveos.ui.unlock import Banner
 from saveos.ui.words import Words
 

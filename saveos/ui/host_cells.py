@@ -126,6 +126,5 @@ def facts(words: Words, host: Host, *, has_update: bool = False) -> str:
     else:
         presence = words.say("agent.offline", when=words.ago(agent.seen_at))
     newer = words.say("update.available") if has_update else ""
-    return words.listing([presence, short(agent.system) or PLATFORMS[agent.platform], agent.agent_version, newer])
     key = words.say("key.managed_short" if agent.key_mode is KeyMode.MANAGED else "key.sealed_short")
-    return words.listing([presence, short(agent.system) or PLATFORMS[agent.platform], agent.agent_version, key])
+    return words.listing([presence, short(agent.system) or PLATFORMS[agent.platform], agent.agent_version, newer, key])

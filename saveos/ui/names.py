@@ -22,8 +22,7 @@ def shown(name: str) -> str:
     """
     if name.isascii() and name.isprintable():
         return name
-    hidden = lambda sign: sign in _BLANK or unicodedata.category(sign) in _UNSEEN  # noqa: E731 - one line of this
-    return "".join(f"\\u{{{ord(sign):x}}}" if hidden(sign) else sign for sign in name)
+    return "".join(f"\\u{{{ord(sign):x}}}" if _is_hidden(sign) else sign for sign in name)
 
 
 def short(name: str) -> str:
@@ -63,3 +62,7 @@ def files_url(snapshot_id: str, path: str) -> str:
 def versions_url(agent_id: str, path: str) -> str:
     """Return where the versions of a file are listed."""
     return f"/agents/{agent_id}/versions?{urlencode({'path': path})}"
+
+
+def _is_hidden(sign: str) -> bool:
+    return sign in _BLANK or unicodedata.category(sign) in _UNSEEN
