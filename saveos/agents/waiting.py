@@ -39,7 +39,9 @@ class Waiting:
             if self._events and (version != seen or since >= DUE_SECONDS):
                 since = 0.0
                 wanted = jobs.agents_with_work(connection) | questions.waiting_agents(connection)
-                wanted |= table.wanting_listings(connection) - self._told
+                listing = table.wanting_listings(connection)
+                wanted |= listing - self._told
+                self._told &= listing
                 for agent_id in wanted & self._events.keys():
                     for event in self._events[agent_id]:
                         event.set()

@@ -170,7 +170,7 @@ class AgentsThemselves(Controller):
                     break
                 is_listing_wanted = agent.agent_id in agents_table.wanting_listings(parts.database.read)
                 wanted = await parts.database.write_async(lambda connection: heartbeat.claim(connection, agent, lease))
-                if is_listing_wanted and not agent.is_listing_wanted:
+                if is_listing_wanted:  # it was woken, and nothing else may be the reason
                     break
         finally:
             gone.cancel()
