@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from saveos import __version__, app, cli_catalogue, config, logging
+from saveos import __version__, app, cli_catalogue, cli_keys, config, logging
 from saveos.agents import enrolment, handout, provisioning
 from saveos.cli_catalogue import Shown
 from saveos.errors import AlreadyRunning, BuildError, InvalidRequest, SaveOSError
@@ -23,8 +23,6 @@ from saveos.jobs import table as jobs
 from saveos.jobs.model import ENDED, GOOD
 from saveos.policies import defaults
 from saveos.protocol import ExitCode, Hostname, Platform, Stamp
-from saveos.repositories import keys
-from saveos.repositories import table as repositories
 from saveos.standing import addresses
 from saveos.tenants import facts, users
 
@@ -103,9 +101,15 @@ def _parser() -> argparse.ArgumentParser:
     whom.add_argument("--all", action="store_true", help="every agent that has an update")
     revoke = verb(agent, "revoke", "take an agent's identity back", _revoke)
     revoke.add_argument("agent", help="id or hostname")
-    export = verb(group("key", "keys"), "export", "open a host's key with the recovery code", _export_key)
+    export = verb(
+        group("key", "keys"), "export", "open a host's key with the recovery code", _by_default(cli_keys.export)
+    )
     export.add_argument("agent", help="id or hostname")
     export.add_argument("--output", type=Path, help="write Borg's key export to this file (0600)")
+    kit = group("recovery", "the recovery kit")
+    verb(kit, "status", "show whether the kit is confirmed, and how many hosts use it", _by_default(cli_keys.status))
+    verb(kit, "confirm", "confirm that the kit is at hand", _by_default(cli_keys.confirm))
+    verb(kit, "rotate", "make a new recovery code; hosts seal their keys to it", _by_default(cli_keys.rotate))
     cli_catalogue.add(commands, verb)
     return parser
 
@@ -141,6 +145,13 @@ def _announce(*, as_json: bool) -> Callable[[Appliance], None]:
 
 def _default_principal(stores: Stores) -> Principal:
     return system(users.default_tenant(stores.database), "command line")
+
+
+def _by_default(
+    run: Callable[[Stores, Principal, argparse.Namespace], dict[str, Any]],
+) -> Callable[[Stores, argparse.Namespace], dict[str, Any]]:
+    """Let a command act as whoever has a shell on the appliance."""
+    return lambda stores, parsed: run(stores, _default_principal(stores), parsed)
 
 
 def _create_administrator(stores: Stores, parsed: argparse.Namespace) -> dict[str, Any]:
@@ -225,27 +236,6 @@ def _revoke(stores: Stores, parsed: argparse.Namespace) -> dict[str, Any]:
     principal = _default_principal(stores)
     agent = enrolment.by_name(stores.database, principal, parsed.agent)
     shown: dict[str, Any] = msgspec.to_builtins(enrolment.revoke(stores.database, principal, agent.id))
-    return shown
-
-
-def _export_key(stores: Stores, parsed: argparse.Namespace) -> dict[str, Any]:
-    principal = _default_principal(stores)
-    agent = enrolment.by_name(stores.database, principal, parsed.agent)
-    if sys.stdin.isatty():
-        print("Recovery code: ", end="", file=sys.stderr, flush=True)
-    contents = keys.export(stores.database, stores.settings, principal, agent, sys.stdin.readline())
-    shown: dict[str, Any] = {
-        "agent": agent.id,
-        "hostname": agent.hostname,
-        "repository": str(repositories.repository_path(stores.settings, agent.tenant_id, agent.id)),
-        "passphrase": contents.passphrase,
-    }
-    if parsed.output:
-        parsed.output.touch(mode=0o600)
-        parsed.output.write_text(contents.key_export)
-        shown["key_file"] = str(parsed.output)
-    else:
-        shown["key_export"] = contents.key_export
     return shown
 
 

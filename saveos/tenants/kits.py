@@ -15,11 +15,11 @@ import msgspec
 
 from saveos import clock
 from saveos.audit.record import record
-from saveos.errors import Conflict, InvalidRequest, NotFound
+from saveos.errors import Conflict, InvalidRequest, NotFound, WrongCode
 from saveos.identity import patience
 from saveos.identity import table as identity
 from saveos.identity.principals import Permission, Principal
-from saveos.tenants import table
+from saveos.tenants import recovery, table
 from saveos.tenants.model import Check, Kit, MadeBy
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def public_key(database: Database, tenant_id: TenantId) -> bytes:
     return found
 
 
-def rotate(database: Database, principal: Principal, new_key: str, check: Check) -> Kit:
+def rotate(
+    database: Database, principal: Principal, new_key: str, check: Check, made_by: MadeBy = MadeBy.BROWSER
+) -> Kit:
     """Make another recovery key the tenant's: hosts seal their keys to it at their next heartbeats. Unconfirmed again.
 
     Raises InvalidRequest, Conflict (it is the present one).
@@ -70,7 +72,7 @@ def rotate(database: Database, principal: Principal, new_key: str, check: Check)
         if row is None or row["recovery_public_key"] == raw:
             message = "This is the recovery key already."
             raise Conflict(message)
-        keep(connection, principal.tenant_id, raw, check, MadeBy.BROWSER)
+        keep(connection, principal.tenant_id, raw, check, made_by)
         record(
             connection,
             tenant_id=principal.tenant_id,
@@ -106,6 +108,17 @@ def confirm(database: Database, principal: Principal, proof: str) -> Kit:
     if not database.write(write):
         message = "These are not those groups of the recovery code."
         raise InvalidRequest(message, field="proof")
+    return state(database, principal)
+
+
+def confirm_by_code(database: Database, principal: Principal, code: str) -> Kit:
+    """Confirm by the whole code, for whoever types it into this process. Raises InvalidRequest, WrongCode."""
+    principal.require(Permission.KEYS)
+    typed = recovery.private_key(code).public_key().public_bytes_raw()
+    if typed != public_key(database, principal.tenant_id):
+        message = "This is another kit's code."
+        raise WrongCode(message, field="recovery_code")
+    database.write(lambda connection: note_proof(connection, principal))
     return state(database, principal)
 
 

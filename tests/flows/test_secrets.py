@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -139,3 +141,20 @@ def test_appliance_that_unlocks_never_has_the_code(protected: RealAgent) -> None
     pids = {appliance.process.pid, *descendants(appliance.process.pid)}
     assert set() == set().union(*(secrets_in_process(pid, secrets) for pid in pids))
     assert set() == secrets_in_folder(appliance.data, secrets)
+
+
+@pytest.mark.parametrize("page", ["recovery.md", "recovery.fr.md"])
+def test_recipe_without_saveos_opens_the_key(protected: RealAgent, tmp_path: Path, page: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / page).read_text()
+    (recipe,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "open_key.py").write_text(recipe)
+    words = [sys.executable, str(tmp_path / "open_key.py"), str(protected.appliance.data), protected.hostname]
+
+    done = subprocess.run(
+        words, input=protected.appliance.recovery_code, capture_output=True, text=True, timeout=60, check=True
+    )
+
+    folder, passphrase, key_export = done.stdout.split("\n", 2)
+    assert str(protected.repository) == folder.split()[1]
+    assert (protected.folder / "agent" / "passphrase").read_text().strip() == passphrase.split()[1]
+    assert key_export.startswith("BORG_KEY")

@@ -323,3 +323,18 @@ def test_host_cannot_swap_the_key_that_is_there(protected: RealAgent) -> None:
 
     mine = base64.b64encode(b"k" * 32).decode()
     assert [409] * 3 == [hand_over(), hand_over(public_key=mine), hand_over(public_key=mine, purpose="managed")]
+
+
+def test_kit_is_replaced_confirmed_and_shown_by_the_command_line(protected: RealAgent) -> None:
+    appliance = protected.appliance
+    made = json.loads(appliance.cli("recovery", "rotate").stdout)
+
+    wrong = appliance.cli("recovery", "confirm", stdin=appliance.recovery_code + "\n")
+    appliance.recovery_code = made["recovery_code"]
+    right = appliance.cli("recovery", "confirm", stdin=made["recovery_code"] + "\n")
+    status = json.loads(appliance.cli("recovery", "status").stdout)
+
+    assert (2, "wrong-recovery-code") == (wrong.returncode, json.loads(wrong.stdout)["error"]["code"])
+    assert 0 == right.returncode
+    assert (made["public_key"], "appliance", 1) == (status["public_key"], status["made_by"], status["hosts_count"])
+    assert status["confirmed_at"] is not None

@@ -1,0 +1,73 @@
+"""Edge: the command line's part on keys: a host's key opened, the recovery kit shown, confirmed, replaced."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from saveos.agents import enrolment
+from saveos.repositories import keys, table_keys
+from saveos.repositories import table as repositories
+from saveos.tenants import kits, recovery
+from saveos.tenants.model import MadeBy
+
+if TYPE_CHECKING:
+    import argparse
+
+    from saveos.app import Stores
+    from saveos.identity.principals import Principal
+    from saveos.tenants.model import Kit
+
+
+def export(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> dict[str, Any]:
+    """Open a host's key. A managed host needs no code: an empty line will do."""
+    agent = enrolment.by_name(stores.database, principal, parsed.agent)
+    contents = keys.export(stores.database, stores.settings, principal, agent, _asked_code())
+    shown: dict[str, Any] = {
+        "agent": agent.id,
+        "hostname": agent.hostname,
+        "repository": str(repositories.repository_path(stores.settings, agent.tenant_id, agent.id)),
+        "passphrase": contents.passphrase,
+    }
+    if parsed.output:
+        parsed.output.touch(mode=0o600)
+        parsed.output.write_text(contents.key_export)
+        shown["key_file"] = str(parsed.output)
+    else:
+        shown["key_export"] = contents.key_export
+    return shown
+
+
+def status(stores: Stores, principal: Principal, _parsed: argparse.Namespace) -> dict[str, Any]:
+    """Show how the recovery kit stands."""
+    return _shown(stores, principal, kits.state(stores.database, principal))
+
+
+def confirm(stores: Stores, principal: Principal, _parsed: argparse.Namespace) -> dict[str, Any]:
+    """Confirm that the kit is at hand."""
+    return _shown(stores, principal, kits.confirm_by_code(stores.database, principal, _asked_code()))
+
+
+def rotate(stores: Stores, principal: Principal, _parsed: argparse.Namespace) -> dict[str, Any]:
+    """Make a new recovery code in this process, and print it this once."""
+    code, public_key = recovery.create()
+    text = base64.b64encode(public_key).decode()
+    kit = kits.rotate(stores.database, principal, text, recovery.check_of(code), MadeBy.APPLIANCE)
+    return {"recovery_code": code, **_shown(stores, principal, kit)}
+
+
+def _shown(stores: Stores, principal: Principal, kit: Kit) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.to_builtins(kit)
+    counts = table_keys.resealing(stores.database.read, principal.tenant_id)
+    kept: dict[str, Any] = {name: shown[name] for name in ("public_key", "made_at", "made_by", "confirmed_at")}
+    kept |= msgspec.to_builtins(counts)
+    return kept
+
+
+def _asked_code() -> str:
+    if sys.stdin.isatty():
+        print("Recovery code: ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline()
