@@ -121,6 +121,11 @@ def button(label: str, action: Callable[..., Any] | None = None, classes: str = 
     return made
 
 
+def on_submit(form: Element, action: Callable[..., Any]) -> None:
+    """Hear that a form is sent; once more within a second is the same press, which a slow line would bring twice."""
+    form.on("submit.prevent", action, [], throttle=1.0, trailing_events=False)
+
+
 def copy_button(label: str, source: Element, on_copied: Callable[[], Any]) -> Text:
     """Return a button that copies the text of another element, inside the browser."""
     made = text("button", label, "button small", type="button")

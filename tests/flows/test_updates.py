@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -178,8 +179,8 @@ def test_executable_that_reaches_no_appliance_is_taken_back(
     _wait_for_mark(host)
     line.cut()
     wait_until(lambda: host.executable.read_bytes()[: len(newer)] == newer, 10, "the new executable to be there")
-    for _ in range(starts - 1):
-        wait_until(lambda: "Trying again" in host.log.rpartition("Serving")[2], 60, "it to fail")
+    for number in range(1, starts):
+        wait_until(partial(_has_failed, host, starts=1 + number), 60, "it to fail")
         host.kill()
         host.start_daemon()
     wait_until(lambda: host.executable.read_bytes() == former, GRACE_SECONDS + 60, "the former one to be back")
@@ -205,6 +206,11 @@ def test_kill_in_the_middle_of_an_update_leaves_a_host_that_updates_afterwards(
     job = appliance.wait_for_job(job_id)
     assert "done" == job["state"], (job, host.log)
     wait_until(lambda: shown(host)["build"] == sha256, 20, "the host to be the new one")
+
+
+def _has_failed(host: FrozenAgent, *, starts: int) -> bool:
+    """Return whether the daemon that began to serve as the one of this number has found nobody."""
+    return host.log.count("Serving") == starts and "Trying again" in host.log.rpartition("Serving")[2]
 
 
 def _wait_for_mark(host: FrozenAgent) -> None:

@@ -70,8 +70,12 @@ class Appliance:
         log = (self.data.parent / "appliance.log").open("a")
         arguments = ["serve", "--data", str(self.data), "--port", str(self.port), "--json", *self.flags]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "saveos", *arguments], stdout=subprocess.PIPE, stderr=log, text=True
-        )
+            [sys.executable, "-m", "saveos", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
+        )  # where NiceGUI sees that variable, it compresses nothing
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, (self.data.parent / "appliance.log").read_text()[-3000:]

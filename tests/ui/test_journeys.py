@@ -23,6 +23,7 @@ from saveos.repositories import sealing
 from saveos.tenants import recovery, users
 from tests.support.agent import RealAgent, back_up_only, database
 from tests.support.host import WireHost
+from tests.support.slow_line import SlowLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 HOST = "web-07"
+SLOW_SECONDS, FIRST_SECONDS = 10, 30  # a step; what brings everything that is kept afterwards
 TOTAL = (4_000, 9_000_000_000)
 
 
@@ -223,6 +225,29 @@ def test_find_what_failed_and_ask_for_it_again(dashboard: Dashboard) -> None:
     journey.until("seen")
     fleet.done(name, job_id, 900, 3_000_000_000, 10_000)
     journey.end()
+
+
+def test_slow_line_answers_each_click_and_does_nothing_twice(dashboard: Dashboard) -> None:
+    fleet, call = dashboard.fleet, dashboard.appliance.call
+    for name in ("far-01", "near-02"):
+        fleet.protect(name, 900, 3_000_000_000)
+        fleet.beat(name, build="f" * 64, running_job="job_none")
+    line = SlowLine(dashboard.appliance.port, latency_seconds=0.2, bytes_per_second=50_000)
+    try:
+        journey = dashboard.journey("slow", address=f"https://127.0.0.1:{line.port}", host="far-01", other="near-02")
+        took = journey.until("took")["took"]
+        journey.end()
+    finally:
+        line.close()
+
+    for name, kind in (("far-01", "backup"), ("near-02", "update")):
+        found = call("GET", f"/api/v1/jobs?agent_id={fleet.hosts[name].id}&kind={kind}&state=queued").expect(200)
+        assert 1 == len(found["items"]), (name, found)
+    tokens = [token for token in call("GET", "/api/v1/tokens").expect(200)["items"] if token["name"] == "slowly"]
+    assert 1 == len(tokens)
+    first = {"first page", "/monitoring"}
+    assert {} == {what: took[what] for what in first if took[what] > FIRST_SECONDS}
+    assert {} == {what: seconds for what, seconds in took.items() if what not in first and seconds > SLOW_SECONDS}
 
 
 def test_viewer_is_offered_nothing_and_a_new_role_ends_the_page(dashboard: Dashboard) -> None:

@@ -68,7 +68,7 @@ class Form:
             span, unit = _span(choices.hours)
             self._draft = Draft(policy_id=choices.policy_id, span=span, unit=unit)
         with components.element("form", "provision", novalidate=True) as form:
-            form.on("submit.prevent", self._visit.doing(self._begin), [])
+            components.on_submit(form, self._visit.doing(self._begin))
             with components.element("div", "provision-hosts"):
                 self._draw_names(self._draft)
             with components.element("div", "provision-terms"):

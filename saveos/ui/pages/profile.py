@@ -128,7 +128,7 @@ class Password:
             components.text("h2", say("profile.password"))
             components.text("p", say("profile.password_lead"), "muted")
             with components.element("form", "fields", novalidate=True) as form:
-                form.on("submit.prevent", self._visit.doing(self._change), [])
+                components.on_submit(form, self._visit.doing(self._change))
                 how: dict[str, Any] = {"type": "password", "maxlength": passwords.LONGEST}
                 current, new, again = self._typed
                 self._current = components.Field(

@@ -30,7 +30,7 @@ class Tokens:
             components.text("h2", say("account.tokens"))
             components.text("p", say("account.tokens_lead"), "muted")
             with components.element("form", "inline-form", novalidate=True) as form:
-                form.on("submit.prevent", self._visit.doing(self._create), [])
+                components.on_submit(form, self._visit.doing(self._create))
                 self._name = components.Field(
                     say("account.token_name"), value=self._typed, maxlength=255, autocomplete="off"
                 )

@@ -111,7 +111,7 @@ class SettingsPage(frame.Page):
             self._names = components.element("ul", "plain-list")
             self._fixed = components.text("p", "", "notice hidden")
             self._adding = components.element("form", "inline-form hidden", novalidate=True)
-            self._adding.on("submit.prevent", self.visit.doing(self._add), [])
+            components.on_submit(self._adding, self.visit.doing(self._add))
             with self._adding:
                 self._name = components.Field(
                     say("settings.name"),
