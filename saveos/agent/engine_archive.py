@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,14 @@ from borg.cache import SecurityManager
 from borg.helpers import Error, Location, Manifest
 from borg.repository import Repository
 
-from saveos.agent import engine
+from saveos.agent import engine, engine_items
 from saveos.agent.engine_committed import Committed, Unsettled
+from saveos.protocol import entry_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from saveos.protocol import Chosen
 
 LOCK_SECONDS = 300
 METADATA_IN_FLIGHT = 64  # chunks of about 128 KiB
@@ -83,10 +87,42 @@ def opened(name: str) -> Iterator[Opened]:
                 raise Refused("snapshot-missing", "The repository does not hold this snapshot (any more).")
             yield Opened(Archive(repository, key, manifest, name))
     except Unsettled as error:
-        message = "The repository has been cut off in the middle of a commit: the next backup puts it right."
-        raise Refused("unavailable", message) from error
+        raise Refused("damaged", "The repository's index tells of what is not there. Check the repository.") from error
     except Error as error:
         raise Refused(*_named(error)) from error
+
+
+def chosen_bytes(chosen: Chosen) -> bytes:
+    """Return a chosen path as the archive has it. Raises Refused."""
+    try:
+        return entry_bytes(chosen.path).strip(b"/")
+    except ValueError as error:
+        raise Refused("path-not-found", "This is no path inside an archive.") from error
+
+
+def find(archive: Opened, path: bytes, place: int | None) -> dict[bytes, Any]:
+    """Return the item of a path. Raises Refused."""
+    item, is_there = engine_items.find_file(archive, path, place)
+    if item is None and is_there:
+        walked = engine_items.items(archive, (engine_items.needle(path),))
+        item = next((item for _number, item in walked if item[b"path"] == path and b"part" not in item), None)
+    if item is None:
+        raise Refused("path-not-found", "The snapshot does not hold this path.")
+    return item
+
+
+def contents(archive: Opened, item: dict[bytes, Any], place: int | None = None) -> tuple[Any, ...]:
+    """Return the chunks of a regular file; those of a hard link are where its first name is. Raises Refused."""
+    if not stat.S_ISREG(item.get(b"mode", 0)):
+        raise Refused("not-a-file", "This is not a regular file.")
+    if b"source" in item and b"chunks" not in item:
+        item = find(archive, item[b"source"], place)
+        if b"source" in item or not stat.S_ISREG(item.get(b"mode", 0)):
+            raise Refused("damaged", "The file that this hard link leads to is not there.")
+    if b"chunks_healthy" in item:
+        raise Refused("damaged", "Parts of this file were lost when the repository was repaired.")
+    chunks: tuple[Any, ...] = item.get(b"chunks", ())
+    return chunks
 
 
 def _repository() -> Any:

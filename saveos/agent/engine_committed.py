@@ -8,26 +8,30 @@ each object carries a checksum, its id and its authentication. Source: borg/repo
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from borg.crypto.file_integrity import FileIntegrityError
 from borg.helpers import IntegrityError
-from borg.repository import Repository
+from borg.repository import TAG_DELETE, TAG_PUT, Repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SETTLE_SECONDS = 15.0  # how long a commit may take between its last byte and its index
+SETTLE_SECONDS = 5.0  # a commit that is made meanwhile takes away the index that we look at
 LOOK_SECONDS = 0.1
 
 
 class Unsettled(Exception):
-    """Index and segments tell of different commits: one is being made, or was cut off."""
+    """Index and segments contradict each other: what the index tells of is not there."""
 
 
 class Committed(Repository):  # type: ignore[misc]
     """The last commit of a repository: what is written later does not show. Nothing in it can write."""
+
+    io: Any
+    index: Any
+    _number: int | None = None
 
     def __init__(self, path: Path | str, settle_seconds: float = SETTLE_SECONDS) -> None:
         """Open it. Raises Unsettled when no commit stays whole for so long, and what Borg raises."""
@@ -40,7 +44,7 @@ class Committed(Repository):  # type: ignore[misc]
                 raise Unsettled(path)
             time.sleep(LOOK_SECONDS)
 
-    def __enter__(self) -> Committed:
+    def __enter__(self) -> Self:
         """Give itself: it is open already."""
         return self
 
@@ -57,15 +61,28 @@ class Committed(Repository):  # type: ignore[misc]
 
     def _look(self) -> bool:
         """Take the index of the last commit; return whether there was a whole one."""
-        number = self.get_index_transaction_id()
         try:
-            if number != self.io.get_segments_transaction_id():
-                return False
+            number, last = self.get_index_transaction_id(), self.io.get_segments_transaction_id()
+            if number is not None and (last is None or last < number):
+                return False  # the index is newer than what we saw of the segments: look again
             self.index = self.open_index(number)
+            if last != number:
+                self._replay(-1 if number is None else number, last)
         except (OSError, ValueError, FileIntegrityError, IntegrityError):
             return False  # another commit has taken its place while we looked
-        self._number = number
+        self._number = last
         return True
+
+    def _replay(self, number: int, last: int) -> None:
+        """Bring the index, in memory, from one commit to a later one whose index is not written yet, or never was."""
+        for segment, _name in self.io.segment_iterator(number + 1):
+            if segment > last:
+                return
+            for tag, key, offset, _size in self.io.iter_objects(segment, read_data=False):
+                if tag == TAG_PUT:
+                    self.index[key] = segment, offset
+                elif tag == TAG_DELETE:
+                    self.index.pop(key, None)
 
     def open_index(self, transaction_id: int | None, auto_recover: bool = False) -> Any:  # noqa: FBT001, FBT002 - Borg's signature
         """Return the index, never repaired."""
@@ -87,7 +104,7 @@ class Committed(Repository):  # type: ignore[misc]
         """Return an object. Raises ObjectNotFound."""
         try:
             segment, offset = self.index[id]
-            return self.io.read(segment, offset, id)  # type: ignore[no-any-return]
+            return bytes(self.io.read(segment, offset, id))
         except (KeyError, FileNotFoundError):
             raise self.ObjectNotFound(id, self.path) from None
 

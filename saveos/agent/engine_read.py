@@ -18,13 +18,14 @@ import msgspec
 from saveos.agent import engine_items, lifeline
 from saveos.agent.borg_log import printable
 from saveos.agent.engine import PARENT_VARIABLE, end_with
-from saveos.agent.engine_archive import Opened, Refused, opened
-from saveos.protocol import Chosen, EntryKind, ReadForm, ReadHead, ReadOrder, entry_bytes, entry_path
+from saveos.agent.engine_archive import Opened, Refused, chosen_bytes, contents, find, opened
+from saveos.agent.engine_pack import send_packed
+from saveos.agent.engine_tar import NANOSECONDS, nanoseconds
+from saveos.protocol import EntryKind, ReadForm, ReadHead, ReadOrder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NANOSECONDS = 1_000_000_000
 KINDS = {stat.S_IFDIR: EntryKind.FOLDER, stat.S_IFREG: EntryKind.FILE, stat.S_IFLNK: EntryKind.LINK}
 MESSAGE_LENGTH = 4000
 
@@ -72,7 +73,6 @@ class Output:
 
     def refuse(self, code: str, message: str, whole_bytes: int = 0) -> None:
         """Say why there is nothing; too late for words once the body has begun."""
-        print(f"{code}: {printable(message)}", file=sys.stderr)
         if not self._has_begun:
             text = printable(message)[:MESSAGE_LENGTH]
             self.begin(ReadHead(error_code=code, message=text, whole_bytes=whole_bytes))
@@ -82,13 +82,16 @@ def _answer(order: ReadOrder, out: Output) -> None:
     with opened(order.archive) as archive:
         if order.form is ReadForm.FILE:
             _send_file(archive, order, out)
+        else:
+            send_packed(archive, order, lambda: out.begin(ReadHead(kind=EntryKind.FOLDER)), out.write)
 
 
 def _send_file(archive: Opened, order: ReadOrder, out: Output) -> None:
     if len(order.chosen) != 1:
         raise Refused("not-a-file", "One file is sent as itself; more than one has to be packed.")
-    item = find(archive, order.chosen[0])
-    chunks = contents(archive, item)
+    chosen = order.chosen[0]
+    item = find(archive, chosen_bytes(chosen), chosen.place)
+    chunks = contents(archive, item, chosen.place)
     whole = sum(entry[1] for entry in chunks)
     first = order.first_byte if order.first_byte >= 0 else max(0, whole + order.first_byte)
     end = whole if order.last_byte is None else min(whole, order.last_byte + 1)
@@ -113,44 +116,16 @@ def _head(item: dict[bytes, Any], whole: int, first: int, end: int) -> ReadHead:
 
 
 def _moment(raw: Any) -> datetime | None:
-    """Return a time of Borg's: nanoseconds, as bytes when they are very many."""
-    seconds = (int.from_bytes(raw, "little", signed=True) if isinstance(raw, bytes) else raw) / NANOSECONDS
     try:
-        return datetime.fromtimestamp(seconds, UTC)
+        return datetime.fromtimestamp(nanoseconds(raw) / NANOSECONDS, UTC)
     except (ValueError, OverflowError, OSError):
         return None
 
 
-def find(archive: Opened, chosen: Chosen) -> dict[bytes, Any]:
-    """Return the item of a path. Raises Refused."""
-    path = _bytes(chosen)
-    item, is_there = engine_items.find_file(archive, path, chosen.place)
-    if item is None and is_there:
-        marks = (engine_items.needle(path),)
-        found = (item for _number, item in engine_items.items(archive, marks) if item[b"path"] == path)
-        item = next((item for item in found if b"part" not in item), None)
-    if item is None:
-        raise Refused("path-not-found", "The snapshot does not hold this path.")
-    return item
-
-
-def contents(archive: Opened, item: dict[bytes, Any]) -> tuple[Any, ...]:
-    """Return the chunks of a regular file; those of a hard link are where its first name is. Raises Refused."""
-    if not stat.S_ISREG(item.get(b"mode", 0)):
-        raise Refused("not-a-file", "This is not a regular file.")
-    if b"source" in item and b"chunks" not in item:
-        item = find(archive, Chosen(path=entry_path(item[b"source"])))
-        if b"source" in item or not stat.S_ISREG(item.get(b"mode", 0)):
-            raise Refused("damaged", "The file that this hard link leads to is not there.")
-    if b"chunks_healthy" in item:
-        raise Refused("damaged", "Parts of this file were lost when the repository was repaired.")
-    chunks: tuple[Any, ...] = item.get(b"chunks", ())
-    return chunks
-
-
 def _range(archive: Opened, chunks: tuple[Any, ...], first: int, end: int) -> Iterator[memoryview]:
     """Give the bytes from `first` up to `end`; chunks outside are not fetched."""
-    at, wanted, begins = 0, [], 0
+    wanted: list[Any] = []
+    at = begins = 0
     for entry in chunks:
         if at < end and at + entry[1] > first:
             if not wanted:
@@ -161,13 +136,6 @@ def _range(archive: Opened, chunks: tuple[Any, ...], first: int, end: int) -> It
     for data in archive.content(wanted):
         yield memoryview(data)[max(0, first - at) : max(0, end - at)]
         at += len(data)
-
-
-def _bytes(chosen: Chosen) -> bytes:
-    try:
-        return entry_bytes(chosen.path).strip(b"/")
-    except ValueError as error:
-        raise Refused("path-not-found", str(error)) from error
 
 
 if __name__ == "__main__":

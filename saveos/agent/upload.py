@@ -1,4 +1,4 @@
-"""A stream of frames to the appliance as the body of one request: shows while it runs whether somebody still listens."""
+"""A stream of frames to the appliance as the body of one request, which shows whether somebody still listens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Upload:
     def __init__(self, connection: http.client.HTTPConnection) -> None:
         """Go on with a connection whose request's head has been sent, in chunks."""
         self._connection = connection
-        self._socket: ssl.SSLSocket = connection.sock
+        self._socket = connection.sock
         self._socket.settimeout(STALL_SECONDS)
 
     def write(self, kind: Frame, data: bytes = b"") -> None:

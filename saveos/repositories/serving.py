@@ -21,6 +21,7 @@ from borg.helpers import Error, format_file_size
 from borg.remote import BORG_VERSION, InvalidRPCMethod, PathNotAllowed
 from borg.repository import Repository
 
+from saveos.agent.engine_committed import Committed, Unsettled
 from saveos.protocol import Frame, TunnelMode
 
 if TYPE_CHECKING:
@@ -181,7 +182,10 @@ class Service:
         return bytes(self._pack((1, number, None, {"server_version": BORG_VERSION})))
 
     def _open(self, create: object = False, lock_wait: float | None = None, exclusive: object = None) -> bytes:  # noqa: FBT002 - Borg's signature
-        """Open the granted repository, whatever path the client named; always locked, never writable past the end."""
+        """Open the granted repository, whatever path the client named; never writable past the end.
+
+        Who reads sees the last commit and takes no lock: a backup of hours does not keep anybody from their files.
+        """
         if self._repository is not None:
             raise InvalidRPCMethod("open")
         path, is_new = self._grant.path, bool(create)
@@ -190,13 +194,15 @@ class Service:
                 raise PathNotAllowed(HIDDEN)
             _make_room(path)
         seconds = max(float(lock_wait or 0), self._lock_seconds)
-        # None lets Borg take the exclusive lock when reading has to replay a commit that a crash cut off.
-        is_exclusive = bool(exclusive) if self._is_writing else None
-        repository = Repository(
-            str(path), is_new, is_exclusive, seconds, append_only=not is_new,
-            storage_quota=self._grant.storage_quota_bytes or None,
-        )  # fmt: skip
-        repository.__enter__()
+        repository = None if self._is_writing else _committed(path)
+        if repository is None:
+            # None lets Borg take the exclusive lock when reading has to replay a commit that a crash cut off.
+            is_exclusive = bool(exclusive) if self._is_writing else None
+            repository = Repository(
+                str(path), is_new, is_exclusive, seconds, append_only=not is_new,
+                storage_quota=self._grant.storage_quota_bytes or None,
+            )  # fmt: skip
+            repository.__enter__()
         self._repository = repository
         self._offer_repository(repository)
         return bytes(repository.id)
@@ -262,6 +268,13 @@ def prepare_borg(wire: Wire, path: Path) -> None:
     sys.stderr = FrameStream(wire, path)
     borg_logging.setup_logging(is_serve=True, json=True, level="warning", env_var=None)
     logging.getLogger("borg.output.progress").setLevel("INFO")  # the client decides whether to show it
+
+
+def _committed(path: Path) -> Any:
+    """Return the last commit, None when it is to be replayed first: Borg does that, under its lock."""
+    with contextlib.suppress(Unsettled):
+        return Committed(path)
+    return None
 
 
 def _make_room(path: Path) -> None:

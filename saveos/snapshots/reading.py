@@ -13,20 +13,20 @@ import msgspec
 from saveos import errors
 from saveos.agents import questions
 from saveos.agents import table as agents
+from saveos.agents.streams import Streams
 from saveos.audit.record import record
+from saveos.database.connection import Database
 from saveos.errors import HostOffline, InvalidRequest, NotFound, OfflineAndSealed, SaveOSError
 from saveos.identity.principals import Permission
 from saveos.protocol import READ_HEAD_LIMIT, ReadForm, ReadHead, ReadOrder, entry_bytes
 from saveos.snapshots import table
+from saveos.snapshots.model import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from saveos.agents.streams import Streams
-    from saveos.database.connection import Database
     from saveos.identity.principals import Principal
     from saveos.protocol import AgentId, QuestionId
-    from saveos.snapshots.model import Snapshot
 
 PART_BYTES = 256 * 1024
 HEAD_SECONDS = 120.0  # a folder is found by walking through the whole archive
@@ -86,17 +86,18 @@ class Reading:
 
     async def body(self) -> AsyncIterator[bytes]:
         """Give the body. Raises SourceLost when it is not whole."""
-        count = 0
+        count, promised = 0, 0 if self.order.is_head_only else self.head.size_bytes
         part, self._ahead = self._ahead, b""
         while part or (part := await self._source.read(PART_BYTES)):
             count += len(part)
+            if promised is not None and count > promised:
+                raise SourceLost("more than was promised")
             yield part
             part = b""
         code = await self._source.finish()
         self._is_ended = True
-        promised = 0 if self.order.is_head_only else self.head.size_bytes
         if code or promised not in (None, count):
-            raise SourceLost(code)
+            raise SourceLost(f"exit code {code}, {count} bytes")
 
     async def close(self) -> None:
         """End the source if it has not ended by itself, and forget it."""

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from saveos.errors import NotFound, TooMany
 from saveos.identity.principals import Permission, Principal
-
-if TYPE_CHECKING:
-    from saveos.protocol import ReadOrder
+from saveos.protocol import ReadOrder
 
 LIFE_SECONDS = 120.0
 LIMIT = 256
