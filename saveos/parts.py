@@ -17,6 +17,7 @@ from saveos.database.connection import Database
 from saveos.installers import bases, requests
 from saveos.protocol import Kind, Platform, Stamp
 from saveos.repositories.unlocks import Unlocks
+from saveos.snapshots.reading import Means
 from saveos.snapshots.tickets import Tickets
 from saveos.standing import Standing
 
@@ -42,6 +43,11 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     unlocks: Unlocks
     sessions: Any = None  # the tunnel's registry, for the metrics
     tickets: Tickets = msgspec.field(default_factory=Tickets)
+
+    @property
+    def means(self) -> Means:
+        """What it takes to read files out of snapshots."""
+        return Means(database=self.database, streams=self.streams, unlocks=self.unlocks)
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from saveos.identity.principals import Principal
 from saveos.parts import Parts
 from saveos.protocol import AnswerReceipt, Chosen, Count, EntryPath, ReadForm, ReadOrder
 from saveos.snapshots import reading
-from saveos.snapshots.reading import Means, Reading, SourceLost
+from saveos.snapshots.reading import Reading, SourceLost
 
 log = logging.getLogger("saveos.api")
 RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{1,18})?|-(\d{1,18}))")  # one; of several the whole file is sent
@@ -226,8 +226,7 @@ async def _download(
     if wanted is not None:
         order = msgspec.structs.replace(order, first_byte=wanted[0], last_byte=wanted[1])
     order = msgspec.structs.replace(order, is_head_only=request.method == "HEAD")
-    means = Means(database=parts.database, streams=parts.streams, unlocks=parts.unlocks)
-    begun = await reading.begin(means, principal, snapshot_id, order)
+    begun = await reading.begin(parts.means, principal, snapshot_id, order)
     head = begun.head
     headers = {
         "content-type": MEDIA[order.form],

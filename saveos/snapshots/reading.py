@@ -142,6 +142,18 @@ def require_possible(order: ReadOrder) -> None:
             raise InvalidRequest("No path holds a zero byte.", field="path")
 
 
+def require_source(means: Means, principal: Principal, snapshot_id: str) -> None:
+    """Raise OfflineAndSealed when nobody could read a snapshot at this moment; NotFound."""
+    principal.require(Permission.RESTORE)
+    snapshot = _known(means.database, principal, snapshot_id).snapshot
+    if means.unlocks is not None and means.unlocks.is_open(principal, snapshot.agent_id):
+        return
+    try:
+        questions.reachable(agents.get(means.database.read, snapshot.agent_id, principal.tenant_id))
+    except errors.Conflict as error:
+        raise _nobody(error) from error
+
+
 async def begin(means: Means, principal: Principal, snapshot_id: str, order: ReadOrder) -> Reading:
     """Begin to read what is ordered of a snapshot (`order.archive` is filled in here), once the head has come.
 
@@ -197,12 +209,15 @@ def _ask(
 ) -> None:
     try:
         questions.ask(database, principal, agent_id, order, question_id)
-    except (HostOffline, errors.Conflict) as error:
-        message = (
-            f"{error.message} Its key is sealed: only the host itself, or the recovery code, opens this snapshot."
-            " Start the host, or unlock its key."
-        )
-        raise OfflineAndSealed(message) from error
+    except errors.Conflict as error:
+        raise _nobody(error) from error
+
+
+def _nobody(error: SaveOSError) -> OfflineAndSealed:
+    return OfflineAndSealed(
+        f"{error.message} Its key is sealed: only the host itself, or the recovery code, opens this snapshot."
+        " Start the host, or unlock its key."
+    )
 
 
 def _known(database: Database, principal: Principal, snapshot_id: str) -> Host:

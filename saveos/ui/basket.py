@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from saveos.protocol import ReadForm
-from saveos.ui import components, downloading, names
+from saveos.ui import components, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from saveos.snapshots.catalogue_model import Entry
     from saveos.snapshots.model import ListedSnapshot
+    from saveos.ui.downloading import Downloads
     from saveos.ui.frame import Visit
     from saveos.ui.pages.restore import Dialog
 
@@ -22,9 +23,9 @@ FORMS = {ReadForm.ZIP: "basket.zip", ReadForm.TAR_ZST: "basket.tar_zst"}
 class Basket:
     """The ticked entries of a page. What lies in a ticked folder is ticked with it."""
 
-    def __init__(self, visit: Visit, dialog: Dialog, on_clear: Callable[[], None]) -> None:
+    def __init__(self, visit: Visit, dialog: Dialog, downloads: Downloads, on_clear: Callable[[], None]) -> None:
         """Draw it empty. `on_clear` hears that the ticks of the page have to go."""
-        self._visit, self._dialog, self._on_clear = visit, dialog, on_clear
+        self._visit, self._dialog, self._downloads, self._on_clear = visit, dialog, downloads, on_clear
         self._groups: dict[str, tuple[ListedSnapshot, dict[str, Entry]]] = {}
         self._box = components.element("div", "basket", aria_live="polite")
 
@@ -75,12 +76,21 @@ class Basket:
             components.text("span", words.listing(parts), "muted num")
             entries = tuple(chosen.values())
             for form, look in ((ReadForm.ZIP, "small primary"), (ReadForm.TAR_ZST, "small")):
-                fetch = visit.doing(lambda form=form: downloading.fetch(visit, snapshot.id, entries, form))
+                fetch = visit.doing(lambda form=form: self._downloads.fetch(snapshot, entries, form))
                 components.button(say("basket.download", form=form.value.upper()), fetch, look, title=say(FORMS[form]))
-            restore = lambda: self._dialog.open(snapshot, snapshot.hostname, tuple(chosen))  # noqa: E731 - of this group
+            restore = lambda: self._restore(snapshot, entries)  # noqa: E731 - of this group
             components.button(say("basket.restore"), restore, "small")
             clear = lambda: self._forget(snapshot.id)  # noqa: E731 - of this group
             components.button(say("basket.clear"), clear, "small quiet")
+
+    def _restore(self, snapshot: ListedSnapshot, entries: tuple[Entry, ...]) -> None:
+        self._dialog.open(
+            snapshot,
+            snapshot.hostname,
+            [entry.path for entry in entries],
+            expected_files_count=sum(1 if entry.files_count is None else entry.files_count for entry in entries),
+            expected_bytes=sum(entry.size_bytes for entry in entries),
+        )
 
     def _forget(self, snapshot_id: str) -> None:
         self._groups.pop(snapshot_id, None)

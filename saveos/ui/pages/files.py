@@ -9,8 +9,9 @@ from nicegui import Client, ui
 from saveos.identity.principals import Permission
 from saveos.snapshots import backup, catalogue, listing
 from saveos.snapshots.catalogue_model import CatalogueState
-from saveos.ui import basket, components, downloading, entry_cells, frame, names, search_box
+from saveos.ui import basket, components, entry_cells, frame, names, search_box
 from saveos.ui import looking as catalogues
+from saveos.ui.downloading import Downloads
 from saveos.ui.grid import Grid
 from saveos.ui.host_paths import Crumb
 from saveos.ui.looking import look
@@ -59,7 +60,7 @@ class FilesPage(frame.Page):
     def draw(self) -> None:
         """Draw the way there, the moments and the empty list."""
         visit, say = self.visit, self.visit.say
-        self._restore = restore.Dialog(visit)
+        self._restore, self._downloads = restore.Dialog(visit), Downloads(visit)
         self._back = components.link("", f"/snapshots/{self._id}", "back")
         with components.element("div", "lead"):
             components.text("h1", say("files.of", host=self._snapshot.hostname))
@@ -72,7 +73,7 @@ class FilesPage(frame.Page):
                 box.props["checked"] = self._is_comparing
                 box.on("change", visit.doing(self._compare), [])
                 components.text("span", say("files.compare"))
-        self._basket = basket.Basket(visit, self._restore, self._show_ticks)
+        self._basket = basket.Basket(visit, self._restore, self._downloads, self._show_ticks)
         self._state = components.text("p", "", "notice hidden", role="status")
         self._grid = Grid(
             say("files.title"), entry_cells.columns(visit.words), kind="entries", on_act=visit.doing(self._act)
@@ -174,6 +175,6 @@ class FilesPage(frame.Page):
         if act == entry_cells.OPEN:
             await self._go(path)
         elif act == entry_cells.DOWNLOAD:
-            await downloading.fetch(self.visit, self._id, (entry,))
+            await self._downloads.fetch(self._snapshot, (entry,))
         elif act == entry_cells.VERSIONS:
             ui.navigate.to(names.versions_url(self._snapshot.agent_id, path))

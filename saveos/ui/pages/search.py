@@ -10,7 +10,8 @@ from saveos.identity.principals import Permission
 from saveos.snapshots import catalogue, listing
 from saveos.snapshots.catalogue_model import Entry, ItemKind
 from saveos.snapshots.catalogue_search import search
-from saveos.ui import basket, components, downloading, entry_cells, frame, hit_cells, names
+from saveos.ui import basket, components, entry_cells, frame, hit_cells, names
+from saveos.ui.downloading import Downloads
 from saveos.ui.grid import Grid
 from saveos.ui.looking import look
 from saveos.ui.pages import restore
@@ -51,12 +52,12 @@ class FindPage(frame.Page):
     def draw(self) -> None:
         """Draw the filters and the empty list."""
         visit, say = self.visit, self.visit.say
-        self._restore = restore.Dialog(visit)
+        self._restore, self._downloads = restore.Dialog(visit), Downloads(visit)
         with components.element("div", "lead"), components.element("div"):
             components.text("h1", say("search.title"))
             components.text("p", say("search.more"), "muted")
         self._filters.draw()
-        self._basket = basket.Basket(visit, self._restore, self._show_rows)
+        self._basket = basket.Basket(visit, self._restore, self._downloads, self._show_rows)
         self._said = components.text("p", "", "muted found", role="status")
         columns = hit_cells.columns(visit.words)
         self._grid = Grid(say("search.found"), columns, kind="entries", on_act=visit.doing(self._act))
@@ -134,8 +135,9 @@ class FindPage(frame.Page):
         elif act == entry_cells.VERSIONS:
             ui.navigate.to(names.versions_url(hit.agent_id, hit.path))
         elif act == entry_cells.DOWNLOAD:
-            entry = await look(self.visit, catalogue.entry, hit.newest_snapshot_id, hit.path)
-            await downloading.fetch(self.visit, hit.newest_snapshot_id, (entry,))
+            snapshot = await self.visit.ask(listing.get, hit.newest_snapshot_id)
+            entry = await look(self.visit, catalogue.entry, snapshot.id, hit.path)
+            await self._downloads.fetch(snapshot, (entry,))
 
 
 def entry_of(hit: Hit) -> Entry:

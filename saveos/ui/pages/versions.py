@@ -8,8 +8,9 @@ from nicegui import Client, ui
 
 from saveos.agents import enrolment
 from saveos.identity.principals import Permission
-from saveos.snapshots import catalogue
-from saveos.ui import components, downloading, entry_cells, frame, names
+from saveos.snapshots import catalogue, listing
+from saveos.ui import components, entry_cells, frame, names
+from saveos.ui.downloading import Downloads
 from saveos.ui.grid import Act, Cell, Column, Grid, Row
 from saveos.ui.looking import look
 
@@ -60,6 +61,7 @@ class VersionsPage(frame.Page):
             Column("acts", say("overview.actions"), "actions"),
         ]
         self._grid = Grid(say("versions.title"), columns, kind="versions", on_act=self.visit.doing(self._act))
+        self._downloads = Downloads(self.visit)
         self._none = components.text("p", say("versions.none"), "notice hidden")
         self._is_shown = False
 
@@ -96,5 +98,6 @@ class VersionsPage(frame.Page):
         if act == FOLDER:
             ui.navigate.to(names.files_url(version.last_snapshot_id, names.folder_of(self._path)))
         elif act == entry_cells.DOWNLOAD:
-            entry = await look(self.visit, catalogue.entry, version.last_snapshot_id, self._path)
-            await downloading.fetch(self.visit, version.last_snapshot_id, (entry,))
+            snapshot = await self.visit.ask(listing.get, version.last_snapshot_id)
+            entry = await look(self.visit, catalogue.entry, snapshot.id, self._path)
+            await self._downloads.fetch(snapshot, (entry,))
