@@ -25,6 +25,7 @@ from saveos.api.policies import Policies
 from saveos.api.problems import HANDLERS
 from saveos.api.provisionings import Provisionings
 from saveos.api.questions import Answers, Questions
+from saveos.api.recovery import Recoveries, rescue_executable
 from saveos.api.session import Session
 from saveos.api.settings import ApplianceSettings
 from saveos.api.snapshots import Snapshots
@@ -47,6 +48,8 @@ def build(parts: Parts) -> Litestar:
             Questions,
             Answers,
             Policies,
+            Recoveries,
+            rescue_executable,
             Session,
             ApplianceSettings,
             agent_executable,
