@@ -38,11 +38,16 @@ LISTINGS_PATH = "/api/v1/agents/self/listings"
 
 LISTING_PART_BYTES = 2 * 1024 * 1024
 STREAM_PATH = "/api/v1/agents/self/streams/{question_id}"
+RECOVERY_ROOT_PATH = "/api/v1/recovery/root"
+RECOVERY_CHALLENGE_PATH = "/api/v1/recovery/challenge"
+RECOVERY_HOSTS_PATH = "/api/v1/recovery/hosts"
+RECOVERY_HOST_PATH = "/api/v1/recovery/host"
 LENT_KEY_PATH = "/api/v1/agents/self/jobs/{job_id}/key"
 
 STAMP_MAGIC = b"SAVEOSP1"  # ends a stamped executable: payload, its length as 8 bytes big-endian, this
 ESCROW_INFO = b"saveos repository key v1"  # HPKE info; the agent id follows it
 LENT_INFO = b"saveos lent key v1"  # HPKE info; the lender's agent id and the job id follow it
+RECOVERY_INFO = b"saveos recovery challenge v1"  # HPKE info; the challenge's id follows it
 AGENT_URI = "urn:saveos:agent:"  # in an agent's certificate; its id follows
 
 TenantId = NewType("TenantId", str)
@@ -653,6 +658,59 @@ class JobReport(Wire, frozen=True, kw_only=True):
     archive: ArchiveFacts | None = None
     log: Annotated[tuple[LogLine, ...], Meta(max_length=500)] = ()
     restore: RestoreFacts | None = None
+
+
+class RecoveryRoot(Wire, frozen=True, kw_only=True):
+    """The root certificate; whoever reads it compares its fingerprint with the one on paper."""
+
+    root_certificate: Pem
+
+
+class ChallengeRequest(Wire, frozen=True, kw_only=True):
+    """Somebody says they hold the recovery code whose public key this is."""
+
+    recovery_public_key: Annotated[str, Meta(max_length=64)]  # X25519, 32 bytes, base64
+
+
+class Challenge(Wire, frozen=True, kw_only=True):
+    """A secret, sealed by HPKE to that key: who says it back holds the code. Good for minutes."""
+
+    challenge_id: ShortText
+    sealed: Annotated[str, Meta(max_length=1024)]  # base64
+
+
+class RecoveryProof(Confidential, frozen=True, kw_only=True):
+    """The secret of a challenge."""
+
+    challenge_id: ShortText
+    secret: Annotated[str, Meta(max_length=128)]  # base64
+
+
+class RecoverableHost(Wire, frozen=True, kw_only=True):
+    """A host that can come back on a new machine."""
+
+    agent_id: AgentId
+    hostname: str
+    last_backup_at: datetime | None = None
+
+
+class RecoverableHosts(Wire, frozen=True, kw_only=True):
+    """Those of the tenant that have a snapshot, the newest first."""
+
+    items: tuple[RecoverableHost, ...] = ()
+
+
+class RecoveryRequest(RecoveryProof, frozen=True, kw_only=True):
+    """A machine takes the place of a host: a certificate request made on it."""
+
+    agent_id: AgentId
+    csr: Pem
+
+
+class Recovery(Enrolment, frozen=True, kw_only=True):
+    """The host's identity anew, and its key, which the recovery code opens."""
+
+    sealed_key: str  # base64 of HPKE output: `EscrowContents`
 
 
 # The tunnel: frames of a type byte and a length (big-endian), then so many bytes. § Borg over our own TLS.

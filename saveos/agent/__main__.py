@@ -127,6 +127,12 @@ def _parser() -> argparse.ArgumentParser:
         help="what happens where something else stands; rename: what is restored gets another name",
     )
     restore.add_argument("--dry-run", action="store_true", help="only say what would change")
+    recover = command("recover", "bring a host back on this machine, from a rescue system, with the recovery code")
+    recover.add_argument("--address", required=True, metavar="HOST:PORT", help="the appliance")
+    recover.add_argument("--fingerprint", required=True, help="SHA-256 of its root certificate, as on the recovery kit")
+    recover.add_argument("--host", help="which host, by name or id; needed when there are several")
+    recover.add_argument("--snapshot", default="latest", help="a snapshot's id instead of the newest")
+    recover.add_argument("--target", required=True, help="where the new disk is mounted")
     command("snapshots", "list this host's snapshots")
     command("daemon", "serve until told to stop; the service runs this")
     command("uninstall", "remove the service").add_argument(

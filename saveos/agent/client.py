@@ -26,12 +26,18 @@ from saveos.protocol import (
     OWN_SNAPSHOTS_PATH,
     OWN_STATUS_PATH,
     PROGRESS_PATH,
+    RECOVERY_CHALLENGE_PATH,
+    RECOVERY_HOST_PATH,
+    RECOVERY_HOSTS_PATH,
+    RECOVERY_ROOT_PATH,
     REGISTER_PATH,
     RENEW_PATH,
     REPORT_PATH,
     STREAM_PATH,
     Answer,
     AnswerReceipt,
+    Challenge,
+    ChallengeRequest,
     Enrolment,
     EnrolRequest,
     EscrowRequest,
@@ -46,6 +52,12 @@ from saveos.protocol import (
     OwnStatus,
     Progress,
     ProgressAnswer,
+    RecoverableHost,
+    RecoverableHosts,
+    Recovery,
+    RecoveryProof,
+    RecoveryRequest,
+    RecoveryRoot,
     Renewal,
     RenewRequest,
     SealedKey,
@@ -98,6 +110,27 @@ class Client:
     def for_enrolment(cls, addresses: tuple[str, ...], root: Path) -> Client:
         """Return a client that has no identity yet."""
         return cls(addresses, trusting(root), ENROL_SERVER_NAME)
+
+    @classmethod
+    def unproven(cls, addresses: tuple[str, ...], context: ssl.SSLContext) -> Client:
+        """Return a client for what proves itself otherwise: the root certificate, by its fingerprint."""
+        return cls(addresses, context, ENROL_SERVER_NAME)
+
+    def recovery_root(self) -> RecoveryRoot:
+        """Read the root certificate."""
+        return self._call("GET", RECOVERY_ROOT_PATH, None, RecoveryRoot)
+
+    def recovery_challenge(self, request: ChallengeRequest) -> Challenge:
+        """Ask for something that only the recovery code opens."""
+        return self._call("POST", RECOVERY_CHALLENGE_PATH, request, Challenge)
+
+    def recovery_hosts(self, proof: RecoveryProof) -> tuple[RecoverableHost, ...]:
+        """List the hosts that can come back."""
+        return self._call("POST", RECOVERY_HOSTS_PATH, proof, RecoverableHosts).items
+
+    def recover(self, request: RecoveryRequest) -> Recovery:
+        """Take a host's place."""
+        return self._call("POST", RECOVERY_HOST_PATH, request, Recovery)
 
     def enrol(self, request: EnrolRequest) -> Enrolment:
         """Spend the one-time token."""

@@ -15,6 +15,7 @@ import msgspec
 
 from saveos.agent import enrol as enrolment
 from saveos.agent import listing_sender, locks, service
+from saveos.agent import recover as recovery
 from saveos.agent.borg_log import printable
 from saveos.agent.client import Client
 from saveos.agent.failures import EXIT_CODES, Failure
@@ -102,6 +103,24 @@ def restore(home: Home, options: argparse.Namespace) -> Answer:
         dry_run=options.dry_run,
     )
     return _perform(home, config, asked, "dry run" if options.dry_run else "restore")
+
+
+def recover(home: Home, options: argparse.Namespace) -> Answer:
+    """Bring a host back on this machine, from a rescue system."""
+    target = Path(options.target).absolute()
+    work, config = recovery.begin(options)
+    client = Client.for_host(work, config)
+    with contextlib.closing(client):
+        snapshot = _find(client.snapshots(), options.snapshot)
+    asked = OwnJobRequest(kind=Kind.RESTORE, claim=True, snapshot_id=snapshot.snapshot_id, target=str(target))
+    code, result, lines = _perform(work, config, asked, "restore")
+    if code not in (ExitCode.DONE, ExitCode.WARNINGS):
+        return code, result, [*lines, "Run the same command again: it goes on where it was, without the code."]
+    place = recovery.settle(work, config, target, home.config)
+    is_placed = service.place_into(target, home.config)
+    lines += [f"{config.hostname} is back in {target}; its identity is in {place.config}."]
+    lines += ["The agent starts with it at the next boot." if is_placed else "Its agent is to be installed there yet."]
+    return code, {**result, "hostname": config.hostname, "config": str(place.config), "service": is_placed}, lines
 
 
 def snapshots(home: Home, _options: argparse.Namespace) -> Answer:

@@ -47,7 +47,7 @@ class Systemd:
     def install(self, home: Home) -> None:
         """Write the unit and start it. Raises Failure."""
         command = _place_executable()
-        UNIT.write_text(_unit(home, command))
+        UNIT.write_text(_unit(home.config, command))
         _require("systemctl", "daemon-reload")
         _require("systemctl", "enable", "saveos-agent.service")
         _require("systemctl", "restart", "saveos-agent.service")
@@ -119,6 +119,36 @@ def of_platform() -> Service:
     return Systemd()
 
 
+def place_into(target: Path, config: Path) -> bool:
+    """Put executable and unit into a system that lies in a folder, to start at its next boot; return whether it did.
+
+    `config`: the path of config.json as that system sees it. Raises Failure when a link there leads out of the target.
+    """
+    units = target / UNIT.relative_to("/")
+    if not is_frozen() or not (target / "etc" / "systemd").is_dir():
+        return False
+    executable = target / EXECUTABLE.relative_to("/")
+    for path in (units, executable):
+        require_inside(target, path)
+    executable.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(sys.executable, executable)
+    executable.chmod(0o700)
+    units.parent.mkdir(parents=True, exist_ok=True)
+    units.write_text(_unit(config, [str(EXECUTABLE)]))
+    wants = units.parent / "multi-user.target.wants" / UNIT.name
+    wants.parent.mkdir(exist_ok=True)
+    wants.unlink(missing_ok=True)
+    wants.symlink_to(UNIT)
+    return True
+
+
+def require_inside(target: Path, path: Path) -> None:
+    """Raise Failure when the way to a path below a target leads out of it: what was restored may hold any link."""
+    if not path.resolve().is_relative_to(target.resolve()):
+        message = f"{path} is a link that leads out of {target}: nothing was written there."
+        raise Failure("link-out-of-target", message)
+
+
 def require_rights() -> None:
     """Raise Failure unless a service can be installed by this user."""
     if sys.platform != "win32" and os.geteuid() != 0:
@@ -126,8 +156,8 @@ def require_rights() -> None:
         raise Failure("not-root", message)
 
 
-def _unit(home: Home, command: Sequence[str]) -> str:
-    start = shlex.join([*command, "--config", str(home.config), "daemon"])
+def _unit(config: Path, command: Sequence[str]) -> str:
+    start = shlex.join([*command, "--config", str(config), "daemon"])
     # It reads every file of the host and restores any: what can be taken from it is little.
     return f"""[Unit]
 Description=SaveOS backup agent

@@ -29,6 +29,7 @@ from saveos.api.problems import HANDLERS
 from saveos.api.provisionings import Provisionings
 from saveos.api.questions import Answers, Questions
 from saveos.api.reading import Downloads, HostStreams
+from saveos.api.recovery import Recoveries, rescue_executable
 from saveos.api.recovery_kit import recovery_kit
 from saveos.api.session import Session
 from saveos.api.settings import ApplianceSettings
@@ -59,6 +60,8 @@ def build(parts: Parts) -> Litestar:
             Catalogue,
             Policies,
             Keys,
+            Recoveries,
+            rescue_executable,
             Session,
             ApplianceSettings,
             agent_executable,

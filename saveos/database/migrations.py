@@ -184,6 +184,10 @@ RESTORES = """
 CREATE TABLE restore_reports (
     job_id TEXT PRIMARY KEY REFERENCES jobs(id) ON DELETE CASCADE, facts_json TEXT NOT NULL
 ) STRICT;
+CREATE TABLE recovery_challenges (
+    id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL, secret_hash TEXT NOT NULL, address TEXT NOT NULL,
+    expires_at TEXT NOT NULL
+) STRICT;
 """
 
 
@@ -274,7 +278,7 @@ def m008_the_builds(db: UtilsDatabase) -> None:
 
 @migrations()
 def m010_restores(db: UtilsDatabase) -> None:
-    """Keep what each restore found and made."""
+    """Keep what each restore found and made, and for minutes what proves that somebody holds a recovery code."""
     _execute(db, RESTORES)
 
 

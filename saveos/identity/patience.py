@@ -39,3 +39,8 @@ def note_failure(connection: sqlite3.Connection, name: str) -> None:
         else timedelta()
     )
     table.set_throttle(connection, name, failures, clock.now() + wait)
+
+
+def forget(connection: sqlite3.Connection, name: str) -> None:
+    """Let a name begin anew: it was right."""
+    table.clear_throttle(connection, name)
