@@ -25,7 +25,7 @@ from saveos.protocol import (
     RecoveryRequest,
     RecoveryRoot,
 )
-from saveos.repositories import keys
+from saveos.repositories import sealing
 from saveos.snapshots import recovery
 from saveos.tenants import users
 
@@ -67,7 +67,7 @@ class Recoveries(Controller):
             tenant_name=tenant_name,
             certificate=found.certificate,
             agent_token=found.agent_token,
-            recovery_public_key=keys.as_text(public_key),
+            recovery_public_key=sealing.as_text(public_key),
             sealed_key=found.sealed_key,
         )
 

@@ -185,7 +185,7 @@ CREATE TABLE restore_reports (
     job_id TEXT PRIMARY KEY REFERENCES jobs(id) ON DELETE CASCADE, facts_json TEXT NOT NULL
 ) STRICT;
 CREATE TABLE recovery_challenges (
-    id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL, secret_hash TEXT NOT NULL, address TEXT NOT NULL,
+    id TEXT PRIMARY KEY, public_key BLOB NOT NULL, secret_hash TEXT NOT NULL, address TEXT NOT NULL,
     expires_at TEXT NOT NULL
 ) STRICT;
 """

@@ -74,6 +74,16 @@ def hosts(
     ]
 
 
+def sealed_to(connection: sqlite3.Connection, agent_id: str, public_key: bytes) -> str:
+    """Return a host's key as it is sealed to a recovery key, the present one or one before; "" when it is not."""
+    row = one(
+        connection,
+        "SELECT sealed FROM seals WHERE agent_id = ? AND public_key = ? AND purpose = 'recovery'",
+        (agent_id, public_key),
+    )
+    return str(row["sealed"]) if row else ""
+
+
 def mode(connection: sqlite3.Connection, agent_id: str, tenant_id: TenantId) -> KeyMode | None:
     """Return who holds the key of a tenant's host; None when there is no such host."""
     row = one(

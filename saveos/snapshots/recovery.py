@@ -1,7 +1,7 @@
 """A host that burnt comes back on another machine: whoever holds the recovery code takes its place.
 
-There is no account on a rescue system. The proof is a secret that we seal to the tenant's recovery key: only the code
-opens it. The same agent gets a new certificate, every older one is taken back, and its sealed key is handed out, which
+There is no account on a rescue system. The proof is a secret that we seal to the recovery key: only the code opens it.
+A code that was replaced works for the hosts that have not sealed their keys to the new one yet. The same agent gets a new certificate, every older one is taken back, and its sealed key is handed out, which
 the code opens too. The code itself never comes here.
 """
 
@@ -29,9 +29,9 @@ from saveos.database.identifiers import new_id
 from saveos.errors import Conflict, InvalidRequest, NotAuthenticated, NotFound, SaveOSError, TooMany
 from saveos.identity import patience, tokens
 from saveos.identity.tokens import TokenKind
-from saveos.protocol import RECOVERY_INFO, Challenge, RecoverableHost, TenantId
-from saveos.repositories import table as repositories
-from saveos.repositories.keys import SUITE
+from saveos.protocol import RECOVERY_INFO, Challenge, RecoverableHost
+from saveos.repositories import table_keys
+from saveos.repositories.sealing import SUITE
 from saveos.snapshots import table_recovery as table
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ def challenge(database: Database, recovery_public_key: str, address: str) -> Cha
             message = "Too many recoveries are under way. Try again in some minutes."
             raise TooMany(message, retry_seconds=int(LIFE.total_seconds()))
         patience.note_failure(connection, _name(address))  # taken back by the proof
-        tenant_id = table.tenant_of_key(connection, raw) or ""
-        table.insert(connection, challenge_id, tenant_id, _hash(secret), address, clock.now() + LIFE)
+        table.insert(connection, challenge_id, raw, _hash(secret), address, clock.now() + LIFE)
 
     database.write(write)
     try:
@@ -100,23 +99,22 @@ def take(
     bound = tokens.create(TokenKind.AGENT)
 
     def write(connection: sqlite3.Connection) -> Recovered:
-        tenant_id = _proven(connection, request)
-        agent = agents.get(connection, request.agent_id, tenant_id)
-        sealed = repositories.sealed_key(connection, request.agent_id)
+        sealed = table_keys.sealed_to(connection, request.agent_id, _proven(connection, request))
+        agent = agents.get(connection, request.agent_id) if sealed else None
         if agent is None:
             message = "There is no such host."
             raise NotFound(message)
-        if agent.state is AgentState.REVOKED or not sealed:
-            message = f"{agent.hostname} has been revoked, or never handed its key over: it cannot come back."
+        if agent.state is AgentState.REVOKED:
+            message = f"{agent.hostname} has been revoked: it cannot come back."
             raise Conflict(message)
         issued = issuance.sign_agent(authority, request.csr, agent.id, life)
         certificates.revoke_all(connection, agent.id)
-        certificates.insert_agent_certificate(connection, issued, tenant_id, agent.id, bound.secret_hash)
+        certificates.insert_agent_certificate(connection, issued, agent.tenant_id, agent.id, bound.secret_hash)
         table.spend(connection, request.challenge_id)
         patience.forget(connection, _name(address))
         record(
             connection,
-            tenant_id=tenant_id,
+            tenant_id=agent.tenant_id,
             actor="recovery-code",
             action="host-recovered",
             target=agent.id,
@@ -133,17 +131,18 @@ def take(
         raise
 
 
-def _proven(connection: sqlite3.Connection, proof: RecoveryProof) -> TenantId:
-    """Return whose recovery code is held. Raises NotAuthenticated."""
+def _proven(connection: sqlite3.Connection, proof: RecoveryProof) -> bytes:
+    """Return the public key of the recovery code that is held. Raises NotAuthenticated."""
     row = table.get(connection, proof.challenge_id)
     try:
         secret = base64.b64decode(proof.secret, validate=True)
     except (binascii.Error, ValueError):
         secret = b""
-    if row is None or not row["tenant_id"] or not hmac.compare_digest(_hash(secret), row["secret_hash"]):
+    is_answered = row is not None and hmac.compare_digest(_hash(secret), row["secret_hash"])
+    if row is None or not is_answered or not table.is_known(connection, row["public_key"]):
         message = "The recovery code belongs to no tenant here, or the proof came too late. Begin again."
         raise NotAuthenticated(message)
-    return TenantId(row["tenant_id"])
+    return bytes(row["public_key"])
 
 
 def _key_bytes(text: str) -> bytes:

@@ -159,6 +159,7 @@ class Visit:
                 timeout=0 if is_bad else 4000,
                 close_button=self.say("action.close") if is_bad else False,
                 multi_line=False,
+                group=False,
             )
 
     def leave(self, path: str) -> None:
