@@ -10,6 +10,7 @@ import re
 import struct
 from datetime import datetime
 from enum import IntEnum, StrEnum
+from functools import lru_cache
 from typing import Annotated, NewType
 
 import msgspec
@@ -111,6 +112,7 @@ def is_newer(version: str, than: str) -> bool:
     return _order(version) > _order(than)
 
 
+@lru_cache(maxsize=256)
 def _order(version: str) -> tuple[tuple[int, ...], int, int]:
     found = _VERSION.fullmatch(version)
     if found is None:

@@ -524,6 +524,8 @@ const journeys = {
       await page.click(".bulk button:has-text('Update')");
       await page.waitForSelector(".dialog >> text=Update the agent of 1 host?");
     });
+    await judge(page, "update");
+    await shot(page, "update");
     await timed("answer", async () => {
       await page.locator(".dialog-actions .primary").dblclick();
       await page.waitForSelector(".q-notification");

@@ -130,7 +130,6 @@ class AgentsPage(frame.Page):
         self._pager.show(len(hosts))
         shown = hosts[self._pager.offset : self._pager.offset + self._pager.size]
         may = self.visit.principal.may(Permission.BACK_UP)
-        self._updatable = {host.agent.id for host in hosts if has_update(host.agent, self._offered)}
         rows = [
             host_cells.row(words, host, may_back_up=may, has_update=host.agent.id in self._updatable) for host in shown
         ]
@@ -141,8 +140,10 @@ class AgentsPage(frame.Page):
 
     def _look(self, database: Database, principal: Principal) -> list[Host]:
         hosts = self.visit.board.hosts(database, principal)
-        self._offered = updates.offers(self.visit.parts.settings)
-        return fleet.chosen(hosts, self._choice, sort=self._sort, is_descending=self._is_descending)
+        offered = updates.offers(self.visit.parts.settings)
+        chosen = fleet.chosen(hosts, self._choice, sort=self._sort, is_descending=self._is_descending)
+        self._updatable = {host.agent.id for host in chosen if has_update(host.agent, offered)}
+        return chosen
 
     async def _look_anew(self) -> None:
         choice = Choice(search=self._search.value.strip(), standing=self._standing.value, policy_id=self._policy.value)
