@@ -1,14 +1,16 @@
 """The catalogue: how long folders and searches take, how large it gets, and how both grow.
 
-usage: packaging/run bench --catalogue [--hosts 10] [--paths 50000] [--snapshots 5]
+usage: packaging/run bench --catalogue [--hosts 10] [--paths 50000] [--snapshots 5] [--sizes 3]
 
-Hosts with trees that exist nowhere are brought in by the code of host and appliance, then doubled twice: in paths, in
-hosts. Of each snapshot half a percent of the paths are changed, a tenth as many are new and as many are gone.
+Hosts with trees that exist nowhere are brought in by the code of host and appliance, and copied; then there are twice
+the paths, then twice the hosts too. Of each snapshot half a percent of the paths are changed, a tenth as many are new
+and as many are gone.
 """
 
 from __future__ import annotations
 
 import random
+import shutil
 import statistics
 import time
 from typing import TYPE_CHECKING
@@ -21,7 +23,7 @@ from saveos.snapshots.catalogue_model import SearchQuery
 from tests.support.catalogues import World
 
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -33,6 +35,7 @@ WORDS = (  # noqa: SIM905 - easier to read
 ENDINGS = ("txt", "pdf", "jpg", "png", "py", "js", "json", "xml", "html", "docx", "csv", "log", "gz", "conf", "so", "h")
 FOLDER_FILES = 14
 ROUNDS = 200
+BUILT = 2
 RARE = "zq7unique"  # one file of each host has it in its name
 
 
@@ -49,27 +52,36 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     searches: dict[str, tuple[float, float]]
 
 
-def main(options: Namespace, folder: Path) -> int:
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add what can be said of the sizes."""
+    parser.add_argument("--hosts", type=int, default=10, help="of the catalogue; beyond the first two they are copies")
+    parser.add_argument("--paths", type=int, default=50_000, help="of each host")
+    parser.add_argument("--snapshots", type=int, default=5, help="of each host")
+    parser.add_argument(
+        "--sizes", type=int, default=3, help="3: also with twice the paths, and with twice the hosts too"
+    )
+
+
+def measure_and_show(folder: Path, options: Namespace) -> None:
     """Measure three sizes and print them beside each other."""
     sizes = [
         (options.hosts, options.paths),
         (options.hosts, options.paths * 2),
         (options.hosts * 2, options.paths * 2),
     ]
-    measured = [
-        measure(folder / f"size-{number}", hosts, paths, options.snapshots)
-        for number, (hosts, paths) in enumerate(sizes[: options.sizes])
-    ]
+    measured = []
+    for hosts, paths in sizes[: options.sizes]:
+        measured.append(measure(folder / "size", hosts, paths, options.snapshots))
+        shutil.rmtree(folder)
     show(measured)
-    return 0
 
 
 def measure(folder: Path, hosts: int, paths: int, snapshots: int) -> Figures:
     """Build and ask."""
     world = World.made(folder)
     chance = random.Random(1)  # noqa: S311 - no secret
-    firsts, deltas, ids = [], [], []
-    for number in range(hosts):
+    firsts, deltas, built = [], [], []
+    for number in range(min(hosts, BUILT)):
         agent = world.add_host(f"host{number:04d}")
         lines = tree(chance, paths)
         for moment in range(snapshots):
@@ -77,7 +89,10 @@ def measure(folder: Path, hosts: int, paths: int, snapshots: int) -> Figures:
             snapshot = world.back_up_lines(agent, lines)
             (deltas if moment else firsts).append(time.perf_counter() - began)
             lines = day_of_work(chance, lines, moment)
-        ids.append((agent, snapshot))
+        built.append((agent, snapshot))
+    for number in range(BUILT, hosts):
+        world.copy_host(built[number % BUILT][0], f"host{number:04d}")
+    ids = built
     sizes = [
         catalogue_files.catalogue(world.settings, world.tenant, agent).stat().st_size / paths
         for agent, _snapshot in ids

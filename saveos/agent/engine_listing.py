@@ -63,7 +63,7 @@ class Spool:
         kind, size = _KINDS.get(mode & 0o170000, b"f"), item.get("size", 0)
         if kind == b"f" and "source" in item:
             kind, size = b"h", self._masters.get(item["source"], 0)
-        elif "hardlink_master" in item and len(self._masters) < MASTERS_LIMIT:
+        elif item.get("hardlink_master") and len(self._masters) < MASTERS_LIMIT:
             self._masters[path] = size
         key = key_of(path.strip(b"/"))
         if len(key) > KEY_LIMIT_BYTES:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-LINES_LIMIT = 50_000_000
+LINES_LIMIT = 20_000_000
 STEP_BYTES = 256 * 1024
 SIZE_LIMIT = 2**62
 MODE_LIMIT = 0o10000

@@ -23,7 +23,7 @@ from saveos.snapshots import catalogue_writer as writer
 from saveos.snapshots import table_catalogue as table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 NICENESS = 10
 LIMIT_BYTES = 8 * 1024**3  # of one host's catalogue: some fifty million paths
@@ -79,6 +79,16 @@ def perform(order: Order) -> Ending:
         if error.sqlite_errorcode == sqlite3.SQLITE_FULL and _has_room(path):
             return Ending(code="too-large", message="This host's catalogue would grow beyond its limit.")
         raise
+
+
+def forget(path: Path, snapshot_ids: Iterable[str], limit_bytes: int = LIMIT_BYTES) -> None:
+    """Take snapshots that are no more out of a catalogue. Raises OSError, sqlite3.Error."""
+    if not path.exists():
+        return
+    with _alone(path), contextlib.closing(table.open_to_write(path, limit_bytes)) as connection, immediate(connection):
+        for snapshot_id in snapshot_ids:
+            if (moment := table.moment_of(connection, snapshot_id)) is not None:
+                table.forget_moment(connection, moment["k"])
 
 
 def _begin(path: Path, order: Order) -> Ending:

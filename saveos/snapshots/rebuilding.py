@@ -9,11 +9,12 @@ from saveos.audit.record import record
 from saveos.errors import NotFound
 from saveos.identity.principals import Permission, Principal
 from saveos.snapshots import catalogue_files as files
-from saveos.snapshots import table_listings
+from saveos.snapshots import indexing, table_listings
 from saveos.snapshots.table_listings import ListingState, Want
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
     from saveos.config import Settings
     from saveos.database.connection import Database
@@ -60,6 +61,11 @@ def record_end(database: Database, listing: Listing, ending: Ending) -> None:
             table_listings.set_ended(connection, listing.snapshot_id, ListingState.FAILED, message=ending.message)
 
     database.write(write)
+
+
+def forget(settings: Settings, tenant_id: str, agent_id: str, snapshot_ids: Sequence[str]) -> None:
+    """Take snapshots of a host out of its catalogue, once they are gone. Raises OSError, sqlite3.Error."""
+    indexing.forget(files.catalogue(settings, tenant_id, agent_id), snapshot_ids)
 
 
 def ask_for_lost(database: Database, settings: Settings) -> int:

@@ -24,7 +24,7 @@ VERSION = 1
 
 _SCHEMA = """
 CREATE TABLE moments (
-    k INTEGER PRIMARY KEY, snapshot_id TEXT NOT NULL UNIQUE, archive TEXT NOT NULL, at TEXT NOT NULL,
+    k INTEGER PRIMARY KEY, snapshot_id TEXT UNIQUE, archive TEXT NOT NULL, at TEXT NOT NULL,
     entries_count INTEGER NOT NULL
 );
 CREATE TABLE nodes (
@@ -79,6 +79,21 @@ def moment_of(connection: sqlite3.Connection, snapshot_id: str) -> sqlite3.Row |
 def add_moment(connection: sqlite3.Connection, values: tuple[int, str, str, str, int]) -> None:
     """Add a moment: k, snapshot id, archive, text time, entries."""
     connection.execute("INSERT INTO moments VALUES (?, ?, ?, ?, ?)", values)
+
+
+def forget_moment(connection: sqlite3.Connection, k: int) -> None:
+    """Forget a moment's snapshot, and the versions that no other one has. Moments after it keep their numbers."""
+    connection.execute("UPDATE moments SET snapshot_id = NULL WHERE k = ?", (k,))
+    before, after = connection.execute(
+        "SELECT coalesce((SELECT max(k) FROM moments WHERE k < ?1 AND snapshot_id IS NOT NULL), 0),"
+        f" coalesce((SELECT min(k) FROM moments WHERE k > ?1 AND snapshot_id IS NOT NULL), {OPEN})",
+        (k,),
+    ).fetchone()
+    connection.execute(
+        f"DELETE FROM versions WHERE (node, first) IN (SELECT node, first FROM versions INDEXED BY versions_ended"
+        f" WHERE last < {OPEN} AND last > ?1 AND last < ?2 AND first > ?1)",
+        (before, after),
+    )
 
 
 def largest_node(connection: sqlite3.Connection) -> int:

@@ -33,7 +33,9 @@ def stop_at(connection: sqlite3.Connection, is_over: Callable[[], bool] | None) 
 
 def moments(connection: sqlite3.Connection) -> list[sqlite3.Row]:
     """Return all moments in their order: k, snapshot_id, at, entries_count."""
-    return many(connection, "SELECT k, snapshot_id, at, entries_count FROM moments ORDER BY k")
+    return many(
+        connection, "SELECT k, snapshot_id, at, entries_count FROM moments WHERE snapshot_id IS NOT NULL ORDER BY k"
+    )
 
 
 def node(connection: sqlite3.Connection, parent: int, name: bytes, is_leaf: int) -> int | None:

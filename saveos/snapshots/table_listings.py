@@ -75,9 +75,10 @@ def head(connection: sqlite3.Connection, agent_id: str) -> Listing | None:
     )
 
 
-def waiting(connection: sqlite3.Connection) -> Listing | None:
-    """Return the listing to be indexed next: the oldest."""
-    return _listing(one(connection, f"{_LISTING} WHERE l.state = 'waiting' ORDER BY l.snapshot_id LIMIT 1"))
+def waiting(connection: sqlite3.Connection, last_agent_id: str) -> Listing | None:
+    """Return the listing to be indexed next: the oldest, of another host than the last one if any other waits."""
+    statement = f"{_LISTING} WHERE l.state = 'waiting' ORDER BY l.agent_id = ?, l.snapshot_id LIMIT 1"
+    return _listing(one(connection, statement, (last_agent_id,)))
 
 
 def counts(connection: sqlite3.Connection, agent_id: str) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Brings received listings into the catalogues: one at a time, oldest first, each by a process of its own.
+"""Brings received listings into the catalogues: one at a time, host by host, each by a process of its own.
 
 The listings table is the queue: what a killed appliance had in hand is simply done again.
 """
@@ -37,6 +37,7 @@ class Indexer:
         self._settings, self._database = settings, database
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
+        self._last_agent_id = ""
         self._thread = threading.Thread(target=self._work, name="indexing", daemon=True)
 
     def start(self) -> None:
@@ -61,9 +62,10 @@ class Indexer:
             wait = LOOK_SECONDS
             try:
                 while not self._stopping.is_set():
-                    listing = table_listings.waiting(self._database.read)
+                    listing = table_listings.waiting(self._database.read, self._last_agent_id)
                     if listing is None:
                         break
+                    self._last_agent_id = listing.agent_id
                     self._index(listing)
             except Exception:
                 log.exception("A listing could not be indexed; it is tried again.")

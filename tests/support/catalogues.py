@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -125,12 +126,26 @@ class World:
         self.heads[agent] = (archive, lines)
         return snapshot
 
+    def copy_host(self, agent: str, name: str) -> str:
+        """Add a host with a copy of another one's catalogue, for searches, and return its id."""
+        copy = self.add_host(name)
+        snapshot, archive = self.add_snapshot(copy)
+        paths = [files.catalogue(self.settings, self.tenant, one) for one in (agent, copy)]
+        shutil.copyfile(*paths)
+        self._keep(copy, snapshot, "", indexing.Ending(entries_count=1))
+        self.heads[copy] = (archive, [])
+        return copy
+
     def index(self, agent: str, snapshot: str, archive: str, lines: Iterable[bytes], base: str = "") -> indexing.Ending:
         """Bring lines in as they are."""
         order = self.order(agent, snapshot, archive, zlib.compress(b"".join(lines), 1), base)
         ending = indexing.perform(order)
+        self._keep(agent, snapshot, base, ending)
+        return ending
+
+    def _keep(self, agent: str, snapshot: str, base: str, ending: indexing.Ending) -> None:
         state = ListingState.FAILED if ending.code else ListingState.INDEXED
-        tenant = files_tenant(order)
+        tenant = self.database.read.execute("SELECT tenant_id FROM agents WHERE id = ?", (agent,)).fetchone()[0]
         values = {"snapshot_id": snapshot, "tenant_id": tenant, "agent_id": agent, "state": "waiting", "base": base}
         self.database.write(lambda connection: table_listings.insert(connection, {**values, "message": ""}))
         self.database.write(
@@ -138,7 +153,6 @@ class World:
                 connection, snapshot, state, entries_count=ending.entries_count, message=ending.message
             )
         )
-        return ending
 
     def order(self, agent: str, snapshot: str, archive: str, stream: bytes, base: str = "") -> indexing.Order:
         """Lay a stream where the appliance keeps what came in, in parts, and return the order to bring it in."""
@@ -163,8 +177,3 @@ class World:
 
     def _write(self, statement: str, *values: object) -> None:
         self.database.write(lambda connection: connection.execute(statement, values))
-
-
-def files_tenant(order: indexing.Order) -> str:
-    """Return whose catalogue an order fills."""
-    return order.catalogue.rsplit("/", 2)[-2]

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from saveos.protocol import entry_path
-from saveos.snapshots import catalogue, catalogue_changes, catalogue_search
+from saveos.snapshots import catalogue, catalogue_changes, catalogue_search, rebuilding
 from saveos.snapshots.catalogue_model import CatalogueState, Change, SearchQuery
 from tests.support.catalogues import World
 
@@ -204,6 +204,32 @@ def test_versions_cover_exactly_the_snapshots_that_have_the_path(
         assert [version.is_present for version in found] == [
             path in told.trees[-1] and version.last_snapshot_id == told.ids[-1] for version in found
         ]
+
+
+@quickly
+@given(history=histories, data=st.data())
+def test_forgotten_snapshots_leave_the_others_as_they_were(
+    world: World, history: list[tuple[Tree, bool]], data: st.DataObject
+) -> None:
+    told = Told(world, history)
+    forgotten = data.draw(st.sets(st.sampled_from(told.ids)))
+
+    rebuilding.forget(world.settings, world.tenant, told.agent, sorted(forgotten))
+    told.ids.append(world.back_up(told.agent, {b"later": b"f 1 1 644 0"}))
+    told.trees.append({b"later": b"f 1 1 644"})
+
+    for snapshot, tree in zip(told.ids, told.trees, strict=True):
+        if snapshot not in forgotten:
+            found = told.pages(snapshot, b"")
+            assert [entry_path(path) for path, _said in children(tree, b"")] == [entry.path for entry in found]
+            assert [expected_of(said) for _path, said in children(tree, b"")] == [shown(entry) for entry in found]
+    left = set(told.ids) - forgotten
+    for path in {path for tree in told.trees for path in tree}:
+        for version in catalogue.versions(
+            world.database, world.settings, world.principal, told.agent, entry_path(path)
+        ):
+            assert {version.first_snapshot_id, version.last_snapshot_id} <= left
+            assert path in told.trees[told.ids.index(version.first_snapshot_id)]
 
 
 @quickly
