@@ -144,8 +144,11 @@ def _sealed(home: Home, config: Config, public_key: str, purpose: str) -> Escrow
         hostname=config.hostname,
     )
     suite = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)
-    public = X25519PublicKey.from_public_bytes(base64.b64decode(public_key))
-    sealed = suite.encrypt(msgspec.json.encode(contents), public, ESCROW_INFO + config.agent_id.encode())
+    try:
+        public = X25519PublicKey.from_public_bytes(base64.b64decode(public_key))
+        sealed = suite.encrypt(msgspec.json.encode(contents), public, ESCROW_INFO + config.agent_id.encode())
+    except ValueError as error:
+        raise Failure("public-key-wrong", f"Nothing can be sealed to {public_key}: {error}.") from error
     return EscrowRequest(
         sealed=base64.b64encode(sealed).decode(), repository_id=repository_id, public_key=public_key, purpose=purpose
     )

@@ -158,6 +158,8 @@ class Session(Controller):
     def set_up(self, data: SetupRequest, parts: Parts) -> SetUp:
         """Create the first administrator with the one-time link that `saveos serve` prints."""
         own = data.recovery_public_key
+        if data.recovery_check is not None:
+            kits.require_check(data.recovery_check)
         kit = users.NewKit(public_key=kits.parse_key(own), check=data.recovery_check) if own else None
         made = users.set_up(
             parts.database, data.setup_token, data.email, data.password, data.language, defaults.give_default, kit

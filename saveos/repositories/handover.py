@@ -9,6 +9,8 @@ import msgspec
 
 from saveos.protocol import PING_SECONDS, SILENCE_SECONDS, AgentId, Confidential, TunnelMode, TunnelRefusal, Wire
 
+HOST_ID = "saveos-appliance"  # in Borg's locks: the same for ever, so that those of a dead process are known as such
+
 
 class Options(Wire, frozen=True, kw_only=True):
     """What the tunnel's process is started with; no secret, it stands in argv."""

@@ -12,15 +12,15 @@ import sys
 from typing import TYPE_CHECKING
 
 from saveos.agent import privacy
+from saveos.agent.engine import PARENT_VARIABLE
 from saveos.repositories import keyholding
+from saveos.repositories.handover import HOST_ID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from saveos.repositories.keyholding import HostKey
-
-LOCK_HOST = "saveos-appliance"  # as the tunnel's sessions name themselves in Borg's locks
 
 
 class KeyRun:
@@ -72,12 +72,12 @@ def _environment(path: str, passphrase_descriptor: int, folder: Path) -> dict[st
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BORG_")}
     return kept | {
         privacy.VARIABLE: "1",
-        "SAVEOS_PARENT": str(os.getpid()),
+        PARENT_VARIABLE: str(os.getpid()),
         "LC_ALL": "C.UTF-8",
         "BORG_REPO": path,
         "BORG_PASSPHRASE_FD": str(passphrase_descriptor),
         "BORG_BASE_DIR": str(folder),
-        "BORG_HOST_ID": LOCK_HOST,
+        "BORG_HOST_ID": HOST_ID,
         "BORG_EXIT_CODES": "modern",
         "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
         "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "no",

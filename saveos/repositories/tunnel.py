@@ -18,11 +18,9 @@ from typing import NoReturn
 import msgspec
 
 from saveos.logging import JsonLines
-from saveos.repositories.handover import Options
+from saveos.repositories.handover import HOST_ID, Options
 
 log = logging.getLogger("saveos.tunnel")
-
-HOST_ID = "saveos-appliance"  # the same for ever, so that locks of a dead process are known as such
 
 
 class Context:

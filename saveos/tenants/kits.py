@@ -12,6 +12,7 @@ import hmac
 from typing import TYPE_CHECKING
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from saveos import clock
 from saveos.audit.record import record
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from saveos.database.connection import Database
     from saveos.protocol import TenantId
 
-KEY_BYTES = 32
+SIZES = (16, 32)  # bytes of a salt, at least, and of a proof's hash
 
 
 def state(database: Database, principal: Principal) -> Kit:
@@ -66,6 +67,7 @@ def rotate(
     """
     principal.require(Permission.KEYS)
     raw = parse_key(new_key)
+    require_check(check)
 
     def write(connection: sqlite3.Connection) -> None:
         row = table.tenant(connection, principal.tenant_id)
@@ -139,15 +141,28 @@ def keep(connection: sqlite3.Connection, tenant_id: TenantId, raw: bytes, check:
 
 
 def parse_key(text: str) -> bytes:
-    """Return the 32 bytes of a public key in base64. Raises InvalidRequest."""
+    """Return the 32 bytes of a public key in base64. Raises InvalidRequest, also for one that nothing can be sealed to.
+
+    RFC 7748 § 6.1: with a point of low order every exchange gives zero, which every host would refuse.
+    """
     try:
         raw = base64.b64decode(text, validate=True)
-    except binascii.Error:
-        raw = b""
-    if len(raw) != KEY_BYTES or not any(raw):
+        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(raw))
+    except ValueError as error:
         message = "This is no X25519 public key: 32 bytes in base64 are."
-        raise InvalidRequest(message, field="recovery_public_key")
+        raise InvalidRequest(message, field="recovery_public_key") from error
     return raw
+
+
+def require_check(check: Check) -> None:
+    """Raise InvalidRequest unless the check can be asked for and compared."""
+    try:
+        sizes = [len(base64.b64decode(text, validate=True)) for text in (check.salt, check.proof_hash)]
+    except ValueError:
+        sizes = []
+    if len(sizes) != len(SIZES) or sizes[0] < SIZES[0] or sizes[1] != SIZES[1] or len(set(check.groups)) == 1:
+        message = "The check of the recovery code cannot be used."
+        raise InvalidRequest(message, field="check")
 
 
 def _check(row: sqlite3.Row) -> Check | None:

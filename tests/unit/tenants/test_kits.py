@@ -1,0 +1,50 @@
+"""What may become a tenant's recovery key."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from saveos.errors import InvalidRequest
+from saveos.tenants import kits, recovery
+from saveos.tenants.model import Check
+
+LOW_ORDER = "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"  # RFC 7748's reference, § 6.1
+
+
+def encoded(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "?", encoded(b"k" * 31), encoded(b"k" * 33), encoded(bytes(32)), encoded(bytes.fromhex(LOW_ORDER))],
+)
+def test_key_that_nothing_can_be_sealed_to_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest):
+        kits.parse_key(text)
+
+
+def test_key_is_32_bytes() -> None:
+    public_key = recovery.create()[1]
+
+    assert public_key == kits.parse_key(encoded(public_key))
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        Check(groups=(1, 1), salt=encoded(bytes(16)), proof_hash=encoded(bytes(32))),
+        Check(groups=(1, 2), salt=encoded(bytes(15)), proof_hash=encoded(bytes(32))),
+        Check(groups=(1, 2), salt=encoded(bytes(16)), proof_hash=encoded(bytes(31))),
+        Check(groups=(1, 2), salt="?", proof_hash=encoded(bytes(32))),
+    ],
+)
+def test_check_that_cannot_be_used_is_refused(check: Check) -> None:
+    with pytest.raises(InvalidRequest):
+        kits.require_check(check)
+
+
+def test_check_of_a_code_can_be_used() -> None:
+    kits.require_check(recovery.check_of(recovery.create()[0]))
