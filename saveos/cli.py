@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from saveos import __version__, app, cli_catalogue, cli_keys, config, logging
+from saveos import __version__, app, cli_catalogue, cli_download, cli_keys, config, logging
 from saveos.agents import enrolment, handout, provisioning
 from saveos.cli_catalogue import Shown
 from saveos.errors import AlreadyRunning, BuildError, InvalidRequest, SaveOSError
@@ -48,6 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.configure(settings.log_level)
         if parsed.command == "serve":
             app.serve(settings, _announce(as_json=parsed.json), origins)
+            return ExitCode.DONE
+        if parsed.command == "download":
+            shown = cli_download.run(settings, parsed)
+            if shown:
+                _show(shown, as_json=parsed.json)
             return ExitCode.DONE
         with app.open_stores(settings) as stores:
             _show(parsed.run(stores, parsed), as_json=parsed.json)
@@ -86,6 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     token = verb(group("token", "API tokens"), "create", "create an API token", _create_token)
     token.add_argument("email")
     token.add_argument("--name", required=True, help="what the token is for")
+    text = "fetch files of a snapshot from the serving appliance"
+    cli_download.add_arguments(
+        commands.add_parser("download", parents=[common], help=text, description=text, epilog=EXIT_CODES)
+    )
     agent = group("agent", "hosts")
     provision = verb(agent, "provision", "make the executable that enrols one host", _provision)
     provision.add_argument("hostname")

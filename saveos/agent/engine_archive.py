@@ -49,6 +49,7 @@ class Opened:
         self.archive = archive
         self._ids: Sequence[bytes] = archive.metadata.items
         self.count = len(self._ids)
+        self._asked: set[int] = set()  # lists of chunks that are on their way already
 
     def fetch(self, numbers: Iterable[int]) -> Iterator[bytes]:
         """Give chunks of metadata."""
@@ -56,12 +57,18 @@ class Opened:
         ids = [self._ids[number] for number in numbers]
         yield from self.archive.pipeline.fetch_many(ids)
 
+    def ask(self, chunks: Sequence[Any]) -> None:
+        """Ask for the contents of a small file ahead: `content` of the same list has to follow."""
+        self._asked.add(id(chunks))
+        self.archive.repository.preload(_changes([entry[0] for entry in chunks]))
+
     def content(self, chunks: Sequence[Any]) -> Iterator[bytes]:
         """Give the contents of a file's chunks; the same one again and again, as of holes, is fetched once."""
         remote.MAX_INFLIGHT = CONTENT_IN_FLIGHT
+        is_asked = id(chunks) in self._asked
+        self._asked.discard(id(chunks))
         ids = [entry[0] for entry in chunks]
-        firsts = [id_ for number, id_ in enumerate(ids) if not number or ids[number - 1] != id_]
-        pieces = self.archive.pipeline.fetch_many(firsts)
+        pieces = self.archive.pipeline.fetch_many(_changes(ids), is_preloaded=is_asked)
         data = b""
         for number, (id_, size, *_rest) in enumerate(chunks):
             if not number or ids[number - 1] != id_:
@@ -90,6 +97,10 @@ def opened(name: str) -> Iterator[Opened]:
         raise Refused("damaged", "The repository's index tells of what is not there. Check the repository.") from error
     except Error as error:
         raise Refused(*_named(error)) from error
+
+
+def _changes(ids: Sequence[bytes]) -> list[bytes]:
+    return [id_ for number, id_ in enumerate(ids) if not number or ids[number - 1] != id_]
 
 
 def chosen_bytes(chosen: Chosen) -> bytes:

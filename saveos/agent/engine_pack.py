@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import stat
-from typing import TYPE_CHECKING, Any, Protocol
+from collections import deque
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from saveos.agent import engine_items
 from saveos.agent.engine_archive import Opened, Refused, chosen_bytes, contents
@@ -13,11 +14,17 @@ from saveos.agent.engine_zip import Entry, Zip, safe_name
 from saveos.protocol import ReadForm, ReadOrder, entry_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 MARKS_LIMIT = 16  # so many chosen paths are looked for in the stream; of more every item is unpacked
 QUICK_LIMIT = 64  # so many files are found one by one before the whole archive is walked through
+AHEAD_LIMIT = 256
+AHEAD_BYTES = 8 * 1024**2
+SMALL_BYTES = 1024**2
 LINKS_LIMIT = 100_000  # names of hard links that are kept; beyond, a file comes once more
+
+
+Found: TypeAlias = tuple[int | None, dict[bytes, Any]]
 
 
 class Packer(Protocol):
@@ -35,11 +42,7 @@ def send_packed(archive: Opened, order: ReadOrder, begin: Callable[[], None], wr
     choice = Choice([chosen_bytes(chosen) for chosen in order.chosen])
     packer: Packer = Zipped(archive, write) if order.form is ReadForm.ZIP else Tarred(archive, write, choice)
     quick = _files(archive, order) if order.form is ReadForm.ZIP else None
-    has_begun = False
-    for number, item in quick or _walk(archive, choice):
-        if not has_begun:
-            begin()
-            has_begun = True
+    for number, item in _asked_ahead(archive, _announced(quick or _walk(archive, choice), begin)):
         packer.add(item, choice.name(item[b"path"]), number)
     if missing := choice.missing() if quick is None else []:
         raise Refused("path-not-found", f"The snapshot does not hold {entry_path(missing[0])}.")
@@ -90,7 +93,7 @@ def _is_below(path: bytes, folder: bytes) -> bool:
     return not folder or path.startswith(folder + b"/")
 
 
-def _files(archive: Opened, order: ReadOrder) -> list[tuple[int | None, dict[bytes, Any]]] | None:
+def _files(archive: Opened, order: ReadOrder) -> list[Found] | None:
     """Return the items of a few files of which the places are known, None when one of them is something else."""
     if len(order.chosen) > QUICK_LIMIT or any(chosen.place is None for chosen in order.chosen):
         return None
@@ -103,10 +106,37 @@ def _files(archive: Opened, order: ReadOrder) -> list[tuple[int | None, dict[byt
     return found
 
 
-def _walk(archive: Opened, choice: Choice) -> Iterator[tuple[int | None, dict[bytes, Any]]]:
+def _walk(archive: Opened, choice: Choice) -> Iterator[Found]:
     for number, item in engine_items.items(archive, choice.marks):
         if b"part" not in item and choice.has(item[b"path"]):
             yield number, item
+
+
+def _announced(found: Iterable[Found], begin: Callable[[], None]) -> Iterator[Found]:
+    """Give the same, and begin with the first: the search for the others may take a while."""
+    for number, one in enumerate(found):
+        if not number:
+            begin()
+        yield one
+
+
+def _asked_ahead(archive: Opened, found: Iterator[Found]) -> Iterator[Found]:
+    """Give the same, with the contents of small files on their way: one journey for many of them."""
+    waiting: deque[tuple[Found, int]] = deque()
+    size = 0
+    for number, item in found:
+        chunks = item.get(b"chunks", ())
+        length = sum(chunk[1] for chunk in chunks)
+        is_small = stat.S_ISREG(item.get(b"mode", 0)) and 0 < length <= SMALL_BYTES
+        if is_small and b"source" not in item and b"chunks_healthy" not in item:
+            archive.ask(chunks)
+        waiting.append(((number, item), length))
+        size += length
+        while len(waiting) > AHEAD_LIMIT or size > AHEAD_BYTES:
+            one, length = waiting.popleft()
+            size -= length
+            yield one
+    yield from (one for one, _length in waiting)
 
 
 class Zipped:

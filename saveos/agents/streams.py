@@ -42,7 +42,7 @@ class Stream:
     async def read(self, limit: int) -> bytes:
         """Return up to so many bytes, b"" at the end. Raises HostOffline when the host does not begin."""
         deadline = asyncio.get_running_loop().time() + BEGIN_SECONDS
-        while not self._data and not self._is_over:
+        while not self._data and not self._is_over and not self._is_aborted:
             if self.is_taken:
                 await self._wait(None)
             elif not await self._wait(deadline - asyncio.get_running_loop().time()):
@@ -56,7 +56,7 @@ class Stream:
 
     async def finish(self) -> int:
         """Return the exit code of what read on the host, 1 when the stream was cut off."""
-        while not self._is_over:
+        while not self._is_over and not self._is_aborted:
             await self._wait(None)
         return 1 if self._code is None else self._code
 

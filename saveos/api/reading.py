@@ -37,6 +37,7 @@ MEDIA = {
 }
 SANDBOX = "sandbox; default-src 'none'"  # whatever the file is, it is not run as a page of ours
 NAME_LENGTH = 150
+END_SECONDS = 0.05
 
 IdPath = Annotated[str, Parameter(max_length=64, description="Id of a snapshot")]
 PathQuery = Annotated[str, Parameter(min_length=1, max_length=16384, description="Path inside the snapshot")]
@@ -197,10 +198,8 @@ class _Sending:
             tasks = [asyncio.ensure_future(self._send(send)), asyncio.ensure_future(_until_gone(receive))]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             await self._reading.close()
+            await asyncio.gather(*map(_end, tasks), return_exceptions=True)
 
     async def _send(self, send: Any) -> None:
         try:
@@ -210,6 +209,13 @@ class _Sending:
             log.warning("A download of snapshot %s was cut off (%s).", self._reading.host.snapshot.id, lost)
         else:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _end(task: asyncio.Future[None]) -> None:
+    """Cancel a task until it ends: `asyncio.wait_for` may swallow the first time (CPython 3.11)."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait((task,), timeout=END_SECONDS)
 
 
 async def _until_gone(receive: Any) -> None:

@@ -85,19 +85,23 @@ class Reading:
         self.question_id: QuestionId | None = None
 
     async def body(self) -> AsyncIterator[bytes]:
-        """Give the body. Raises SourceLost when it is not whole."""
+        """Give the body, its last part once it is known to be whole. Raises SourceLost when it is not."""
         count, promised = 0, 0 if self.order.is_head_only else self.head.size_bytes
-        part, self._ahead = self._ahead, b""
-        while part or (part := await self._source.read(PART_BYTES)):
+        kept, self._ahead = self._ahead, b""
+        count += len(kept)
+        while part := await self._source.read(PART_BYTES):
             count += len(part)
             if promised is not None and count > promised:
                 raise SourceLost("more than was promised")
-            yield part
-            part = b""
+            if kept:
+                yield kept
+            kept = part
         code = await self._source.finish()
         self._is_ended = True
         if code or promised not in (None, count):
             raise SourceLost(f"exit code {code}, {count} bytes")
+        if kept:
+            yield kept
 
     async def close(self) -> None:
         """End the source if it has not ended by itself, and forget it."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import filecmp
 import http.client
 import io
 import json
 import os
 import stat
 import subprocess
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -195,7 +197,7 @@ def test_tree_comes_whole_as_a_tar(served: RealAgent, snapshot_id: str, tree: Pa
     assert [] == [line for line in different if "holes" not in line]  # a tar has zeros in their place
 
 
-def test_tree_comes_whole_as_a_zip(served: RealAgent, snapshot_id: str, tree: Path, tmp_path: Path) -> None:
+def test_tree_comes_whole_as_a_zip(served: RealAgent, snapshot_id: str, tree: Path) -> None:
     body = download(served.appliance, snapshot_id, inside(tree), more="&form=zip").expect(200)
 
     expected = {
@@ -286,7 +288,7 @@ def test_download_does_not_wait_for_a_running_backup(
     with proxy.slowed(SLOW):
         job_id = served.back_up(tmp_path / "large")
         served.await_progress(job_id)
-        wait_until(lambda: (served.repository / "lock.exclusive").exists(), 10, "the backup to hold the lock")
+        wait_until((served.repository / "lock.exclusive").exists, 10, "the backup to hold the lock")
         began = time.monotonic()
 
         answer = download(served.appliance, snapshot_id, inside(tree / "plain.txt"))
@@ -295,3 +297,45 @@ def test_download_does_not_wait_for_a_running_backup(
         assert time.monotonic() - began < 4
         assert "running" == served.appliance.job(job_id)["state"]
     assert "done" == served.appliance.wait_for_job(job_id)["state"]
+
+
+def test_command_line_fetches_a_file_and_a_pack(
+    served: RealAgent, snapshot_id: str, tree: Path, tmp_path: Path
+) -> None:
+    appliance = served.appliance
+    one, two = tmp_path / "one", tmp_path / "two.zip"
+
+    first = appliance.cli(
+        "download", snapshot_id, str(tree / "random.bin"), "--output", str(one), stdin=appliance.token
+    )
+    second = appliance.cli(
+        "download", snapshot_id, str(tree / "plain.txt"), str(tree / "empty"), "--output", str(two),
+        stdin=appliance.token,
+    )  # fmt: skip
+    third = appliance.cli("download", snapshot_id, "no/such", "--output", str(one), stdin=appliance.token)
+
+    assert (0, "") == (first.returncode, first.stderr)
+    assert (tree / "random.bin").read_bytes() == one.read_bytes()
+    assert (0, {"plain.txt", "empty"}) == (second.returncode, set(zipfile.ZipFile(two).namelist()))
+    assert (1, "path-not-found") == (third.returncode, json.loads(third.stdout)["error"]["code"])
+
+
+def test_command_line_resumes_what_is_cut_off(served: RealAgent, snapshot_id: str, tree: Path, tmp_path: Path) -> None:
+    appliance = served.appliance
+    proxy = Proxy(appliance.port)
+
+    def cut() -> None:
+        wait_until(lambda: (tmp_path / "one.part").exists() and (tmp_path / "one.part").stat().st_size, 30, "a part")
+        proxy.drop()
+
+    cuts = threading.Thread(target=cut)
+    cuts.start()
+    done = appliance.cli(
+        "download", snapshot_id, str(tree / "sparse"), "--output", str(tmp_path / "one"),
+        "--server", proxy.address, stdin=appliance.token,
+    )  # fmt: skip
+    cuts.join()
+    proxy.close()
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert filecmp.cmp(tree / "sparse", tmp_path / "one", shallow=False)
