@@ -127,6 +127,9 @@ def _parser() -> argparse.ArgumentParser:
         help="what happens where something else stands; rename: what is restored gets another name",
     )
     restore.add_argument("--dry-run", action="store_true", help="only say what would change")
+    mount = command("mount", "mount a snapshot: not without Borg's FUSE bindings, which this agent does not carry")
+    mount.add_argument("snapshot", help="a snapshot's id, or 'latest'")
+    mount.add_argument("folder", help="an empty folder")
     recover = command("recover", "bring a host back on this machine, from a rescue system, with the recovery code")
     recover.add_argument("--address", required=True, metavar="HOST:PORT", help="the appliance")
     recover.add_argument("--fingerprint", required=True, help="SHA-256 of its root certificate, as on the recovery kit")

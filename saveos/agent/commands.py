@@ -123,6 +123,15 @@ def recover(home: Home, options: argparse.Namespace) -> Answer:
     return code, {**result, "hostname": config.hostname, "config": str(place.config), "service": is_placed}, lines
 
 
+def mount(_home: Home, _options: argparse.Namespace) -> Answer:
+    """Say why a snapshot cannot be mounted here: Borg 1.4 mounts through bindings that this executable has not."""
+    message = (
+        "This agent carries no FUSE bindings, so it mounts nothing. Restore into a folder (restore --target), or mount"
+        " with stock Borg and python3-pyfuse3 and the key of 'saveos key export': see docs/bare-metal.md."
+    )
+    raise Failure("no-fuse", message)
+
+
 def snapshots(home: Home, _options: argparse.Namespace) -> Answer:
     """List this host's snapshots, newest first."""
     config = require_enrolled(home)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import stat
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
+from saveos.agent.engine_extract import Extracted
 from saveos.protocol import Difference, Fate, OnConflict
 from tests.support import odd_tree
+from tests.support.appliance import wait_until
 from tests.support.archives import FOLDER, LINK, Store, item
 from tests.support.trees import describe, differences
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from saveos.agent.engine_extract import Extracted
-
+SIZE = 8_000_000
 STAMP = "2026-11-25 14-03"
 
 
@@ -126,6 +130,44 @@ def test_folder_above_a_chosen_entry_gets_its_own_mode_and_owner(store: Store, t
 
     status = (tmp_path / "out" / "home" / "bob").stat()
     assert (4242, 0o755) == (status.st_uid, stat.S_IMODE(status.st_mode))
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Path]:
+    """Files that take a while to write, in the archive `large` of a repository of its own: a kill leaves it locked."""
+    store = Store.made(tmp_path_factory.mktemp("locked") / "store")
+    folder = tmp_path_factory.mktemp("large") / "src"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"{number:02d}").write_bytes(os.urandom(SIZE))
+    store.back_up("large", "src", folder=folder.parent)
+    return store, folder
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_restore_that_is_cut_short_leaves_whole_files_and_goes_on(
+    large: tuple[Store, Path], tmp_path: Path, number: signal.Signals
+) -> None:
+    store, tree = large
+    place = tmp_path / "out" / "src"
+    process = store.start("large", tmp_path / "out")
+    wait_until(lambda: place.is_dir() and len(os.listdir(place)) >= 2, 30, "the first files")
+
+    process.send_signal(number)
+    assert process.stdout is not None
+    with process.stdout as stdout:
+        said = stdout.read()
+    process.wait(timeout=30)
+
+    names = os.listdir(place)
+    assert 2 <= len(names) < 12
+    assert {SIZE} == {(place / name).stat().st_size for name in names}
+    if number is signal.SIGINT:
+        assert errno.EINTR == msgspec.json.decode(said, type=Extracted).error
+    store.unlock()
+    again = store.restore("large", tmp_path / "out")
+    assert len(names) == again.facts.identical - 1  # and the folder
+    assert [] == differences(tree, place)
 
 
 class TestConflicts:

@@ -101,6 +101,22 @@ class Store:
         done = stock_borg(self.repository, PASSPHRASE, self.home, "create", f"::{name}", "--", *words, folder=folder)
         assert done.returncode == 0, done.stderr
 
+    def unlock(self) -> None:
+        """Take the locks away that a killed Borg left."""
+        stock_borg(self.repository, PASSPHRASE, self.home, "break-lock")
+
+    def start(self, name: str, target: Path, **plan: Any) -> subprocess.Popen[bytes]:
+        """Start a restore and leave it running."""
+        made = Plan(target=entry_path(os.fsencode(target)), **plan)
+        words = [sys.executable, "-m", "saveos.agent", "borg", "restore", "--log-json", f"::{name}"]
+        process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=self._environment()
+        )
+        assert process.stdin is not None
+        process.stdin.write(msgspec.json.encode(made))
+        process.stdin.close()
+        return process
+
     def restore(self, name: str, target: Path | None, *entries: bytes, **plan: Any) -> Extracted:
         """Restore by the agent's engine, and return what it says."""
         where = entry_path(os.fsencode(target)) if target is not None else None
@@ -112,14 +128,17 @@ class Store:
         return msgspec.json.decode(done.stdout, type=Extracted)
 
     def _run(self, words: list[str], told: bytes) -> subprocess.CompletedProcess[bytes]:
+        environment = self._environment()
+        done = subprocess.run(words, input=told, env=environment, capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, (done.stdout[-2000:], done.stderr[-5000:])
+        return done
+
+    def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("BORG_")}
-        environment = kept | {
+        return kept | {
             "BORG_REPO": str(self.repository),
             "BORG_PASSPHRASE": PASSPHRASE,
             "BORG_BASE_DIR": str(self.home),
             "BORG_SELFTEST": "disabled",
             "LC_ALL": "C.UTF-8",
         }
-        done = subprocess.run(words, input=told, env=environment, capture_output=True, timeout=60, check=False)
-        assert done.returncode == 0, (done.stdout[-2000:], done.stderr[-5000:])
-        return done
