@@ -1,8 +1,9 @@
 """A host that burnt comes back on another machine: whoever holds the recovery code takes its place.
 
 There is no account on a rescue system. The proof is a secret that we seal to the recovery key: only the code opens it.
-A code that was replaced works for the hosts that have not sealed their keys to the new one yet. The same agent gets a new certificate, every older one is taken back, and its sealed key is handed out, which
-the code opens too. The code itself never comes here.
+The same agent gets a new certificate, every older one is taken back, and its sealed key is handed out, which the code
+opens too. The code itself never comes here. One that was replaced works for the hosts that have not sealed their keys
+to the new one yet.
 """
 
 from __future__ import annotations
