@@ -295,6 +295,71 @@ const journeys = {
     tell("revoked");
   },
 
+  async find({ page }) {
+    await page.goto(`${address}/`);
+    const isWide = await page.isVisible(".top-search input");
+    if (!isWide) {
+      await page.click(".sections-toggle");
+      await page.click("nav.sections a[href='/search']");
+      await page.waitForURL(/\/search/);
+    }
+    await page.fill(isWide ? ".top-search input" : ".filters input[type=search]", "terly");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/\/search\?q=terly/);
+    const row = page.locator("tr.entry:has-text('quarterly budget')");
+    await row.waitFor();
+    expect((await page.locator("tr.entry").count()) === 1, "one file has such a name");
+    await row.locator("text=the last that holds it").waitFor();
+    await judge(page, "search");
+    await shot(page, `search-${options.label}`);
+    const save = async (button, as) => {
+      const [download] = await Promise.all([page.waitForEvent("download"), button.click()]);
+      await download.saveAs(`${options.folder}/${as}`);
+      return download.suggestedFilename();
+    };
+    const name = await save(row.locator("button:has-text('Download')"), "found");
+    expect(name === "quarterly budget.xlsx", `it is called ${name}`);
+    await row.locator("button.strong").click();
+    await page.waitForURL(/\/snapshots\/snp_[^/]+\/files\?path=/);
+    await page.waitForSelector("tr.entry:has-text('quarterly budget')");
+    await page.click(".files-head input[type=checkbox]");
+    await judge(page, "files");
+    const slider = page.locator(".slider input");
+    await slider.focus();
+    await page.keyboard.press("ArrowRight");
+    await page.waitForSelector("tr.entry.gone:has-text('quarterly budget')");
+    await page.locator("tr.entry:has-text('gnp.exe')").waitFor();
+    expect((await page.textContent("table")).includes("\\u{202e}"), "what turns a name is seen");
+    expect((await page.locator("table b").count()) === 0, "a name is no markup");
+    await judge(page, "compared");
+    await shot(page, `files-${options.label}`);
+    await page.click(".slider button >> nth=0");
+    await page.waitForSelector("tr.entry:not(.gone):has-text('quarterly budget')");
+    await page.check("input[aria-label$='quarterly budget.xlsx']");
+    await page.check("input[aria-label$='letters']");
+    await page.waitForSelector(".basket >> text=2 entries chosen");
+    await judge(page, "basket");
+    for (const [label, as] of [["Download ZIP", "chosen.zip"], ["Download TAR.ZST", "chosen.tar.zst"]]) {
+      await save(page.locator(`button:has-text('${label}')`), as);
+    }
+    await page.click(".basket button:has-text('Restore')");
+    await page.waitForSelector(".dialog >> text=2 chosen entries");
+    await judge(page, "restore dialog");
+    await page.keyboard.press("Escape");
+    await page.click("tr.entry:has-text('quarterly budget') button:has-text('Versions')");
+    await page.waitForURL(/\/versions\?path=/);
+    await page.waitForSelector("tbody tr");
+    await judge(page, "versions");
+    await page.click("button:has-text('Show its folder')");
+    await page.waitForURL(/\/files\?path=/);
+    await page.goto(`${address}/snapshots`);
+    await page.click("tr.snapshot a >> nth=0");
+    await page.click("a:has-text('What changed')");
+    await page.waitForSelector("tr.entry:has-text('quarterly budget')");
+    await judge(page, "changes");
+    tell("found");
+  },
+
   async real({ page }) {
     await page.goto(`${address}/agents`);
     await page.waitForSelector("h1");

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import subprocess
 import zipfile
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from saveos.protocol import ESCROW_INFO, AgentId, EscrowContents, JobId, JobRepo
 from saveos.repositories import sealing
 from saveos.tenants import recovery, users
 from tests.support.agent import RealAgent, back_up_only, database
+from tests.support.appliance import wait_until
 from tests.support.host import WireHost
 from tests.support.slow_line import SlowLine
 
@@ -225,6 +227,45 @@ def test_find_what_failed_and_ask_for_it_again(dashboard: Dashboard) -> None:
     journey.until("seen")
     fleet.done(name, job_id, 900, 3_000_000_000, 10_000)
     journey.end()
+
+
+def test_deleted_file_is_found_by_part_of_its_name_and_got_back(dashboard: Dashboard) -> None:
+    folder, name = dashboard.folder / "found-01", "found-01"
+    kept, lost = folder / "data" / "office", b"what was earned and what was spent" * 1000
+    (kept / "letters").mkdir(parents=True)
+    (kept / "quarterly budget.xlsx").write_bytes(lost)
+    for file in ("letters/one.odt", "<b>bold.txt", "photo\u202egnp.exe"):
+        (kept / file).write_bytes(file.encode())
+    back_up_only(dashboard.appliance, folder / "data")
+    agent = RealAgent.enrolled(dashboard.appliance, folder / "host", hostname=name)
+    agent.start_daemon()
+    try:
+        agent.first_backup()
+        (kept / "quarterly budget.xlsx").unlink()
+        agent.back_up(folder / "data")
+        wait_until(lambda: is_indexed(dashboard, agent), 60, "the catalogue")
+        for label, look in {"light": {}, "phone-dark": {"width": 360, "height": 740, "scheme": "dark"}}.items():
+            got = folder / label
+            got.mkdir()
+            journey = dashboard.journey("find", folder=str(got), label=label, **look)
+            journey.end()
+
+            assert lost == (got / "found").read_bytes()
+            with zipfile.ZipFile(got / "chosen.zip") as archive:
+                assert {"quarterly budget.xlsx": lost, "letters/one.odt": b"letters/one.odt"} == {
+                    entry: archive.read(entry) for entry in archive.namelist() if not entry.endswith("/")
+                }
+            listed = subprocess.run(["tar", "-tf", str(got / "chosen.tar.zst")], capture_output=True, check=True)
+            assert b"letters/one.odt" in listed.stdout
+    finally:
+        agent.stop()
+
+
+def is_indexed(dashboard: Dashboard, agent: RealAgent) -> bool:
+    call = dashboard.appliance.call
+    found = call("GET", f"/api/v1/backup/{agent.id}/snapshots").expect(200)["items"]
+    pages = [call("GET", f"/api/v1/snapshots/{snapshot['id']}/files").expect(200) for snapshot in found]
+    return ["indexed", "indexed"] == [page["state"] for page in pages]
 
 
 def test_slow_line_answers_each_click_and_does_nothing_twice(dashboard: Dashboard) -> None:
