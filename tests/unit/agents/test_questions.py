@@ -56,7 +56,7 @@ def database(tmp_path: Path, now: list[datetime]) -> Iterator[Database]:
     opened = Database(tmp_path / "saveos.db")
     seen = clock.to_text(now[0])
     rows: dict[str, list[tuple[str, ...]]] = {
-        "INSERT INTO tenants VALUES (?, ?, NULL, ?)": [(OURS, "ours", seen), (THEIRS, "theirs", seen)],
+        "INSERT INTO tenants (id, name, created_at) VALUES (?, ?, ?)": [(OURS, "ours", seen), (THEIRS, "theirs", seen)],
         "INSERT INTO policies VALUES ('pol_1', ?, 'Default', '[]', '[]', '0 2 * * *', '', '{}', 'lz4', 1, ?)": [
             (OURS, seen)
         ],
