@@ -63,7 +63,7 @@ def folder(  # noqa: PLR0913 - what a page of a folder is
     with opened(settings, snapshot) as reader:
         k = reader.k_of(snapshot.id) if reader else None
         if reader is None or k is None:
-            return FolderPage(entries=(), next_after=None, state=state_of(database, snapshot))
+            return FolderPage(entries=(), next_after=None, state=why_not(database, snapshot))
         k_other = reader.k_of(other.id) if other else None
         node = _nodes(reader, path)[0]
         if node is None:
@@ -206,6 +206,12 @@ def known_agent(database: Database, principal: Principal, agent_id: str) -> Agen
     if agent is None:
         raise NotFound("There is no such agent.")
     return agent
+
+
+def why_not(database: Database, snapshot: Snapshot) -> CatalogueState:
+    """Return why a catalogue tells nothing of a snapshot: one that should be there and cannot be read is missing."""
+    known = state_of(database, snapshot)
+    return CatalogueState.MISSING if known is CatalogueState.INDEXED else known
 
 
 def state_of(database: Database, snapshot: Snapshot) -> CatalogueState:

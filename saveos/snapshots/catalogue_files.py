@@ -32,6 +32,15 @@ def part_name(number: int) -> str:
     return f"{number:04d}"
 
 
+def size_of(folder: Path) -> int:
+    """Return the bytes of all parts below a folder; what is deleted meanwhile does not count."""
+    size = 0
+    for path in folder.glob("*/*"):
+        with contextlib.suppress(FileNotFoundError):
+            size += path.stat().st_size
+    return size
+
+
 def remove(settings: Settings, tenant_id: str, agent_id: str) -> None:
     """Delete all of an agent's: it can be made anew."""
     path = catalogue(settings, tenant_id, agent_id)

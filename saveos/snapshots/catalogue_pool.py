@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 import threading
 from collections import OrderedDict
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+log = logging.getLogger("saveos.catalogue")
 IDLE_LIMIT = 256
 
 _idle: OrderedDict[tuple[str, int], sqlite3.Connection] = OrderedDict()  # by path and inode: a rebuilt one is another
@@ -23,7 +25,7 @@ _lock = threading.Lock()
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[Reader | None]:
-    """Lend an open catalogue, in one state from beginning to end; None when there is none."""
+    """Lend an open catalogue, in one state from beginning to end; None when there is none to be read."""
     try:
         key = (str(path), path.stat().st_ino)
         with _lock:
@@ -32,7 +34,11 @@ def reading(path: Path) -> Iterator[Reader | None]:
             connection = table.open_to_read(path)
         connection.execute("BEGIN")
         reader = Reader(connection)
-    except (FileNotFoundError, sqlite3.OperationalError):
+    except FileNotFoundError:
+        yield None
+        return
+    except sqlite3.DatabaseError as error:
+        log.error("The catalogue %s cannot be read: %s", path.name, error)  # noqa: TRY400 - what matters is said
         yield None
         return
     try:

@@ -6,7 +6,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from saveos.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from saveos.errors import Conflict, InvalidRequest, NotFound, QuotaExceeded, Unavailable
 from saveos.protocol import ListingsWanted
 from saveos.snapshots import catalogue_files as files
 from saveos.snapshots import table, table_listings
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from saveos.database.connection import Database
     from saveos.protocol import ListingPart
     from saveos.snapshots.model import Snapshot
+
+INCOMING_LIMIT_BYTES = 1024**3  # compressed, of one host
+SEALED_LIMIT_BYTES = 8 * 1024**3
 
 
 def wanted(database: Database, agent: AgentIdentity) -> ListingsWanted:
@@ -40,7 +43,7 @@ def take(database: Database, settings: Settings, agent: AgentIdentity, part: Lis
     """Keep a part of a listing; with the last one it is ready to be indexed. Once more changes nothing.
 
     Raises NotFound (no such archive of this host), Conflict (another base or number than is due, or not sealed as the
-    tenant wants it), Unavailable (the disk is nearly full).
+    tenant wants it), QuotaExceeded, Unavailable (the disk is nearly full).
     """
     snapshot = table.by_archive(database.read, agent.agent_id, part.archive)
     if snapshot is None:
@@ -53,16 +56,29 @@ def take(database: Database, settings: Settings, agent: AgentIdentity, part: Lis
     _require_due(database.read, agent, snapshot, part)
     if shutil.disk_usage(settings.folder).free < settings.reserve_bytes:
         raise Unavailable("The appliance's disk is nearly full: no listings are taken.")
+    if part.number == 0:
+        _drop_unfinished(database.read, settings, agent)
     _keep(settings, agent, snapshot, part)
     if part.is_last:
         state = ListingState.SEALED if part.is_sealed else ListingState.WAITING
         database.write(lambda connection: _end(connection, agent, snapshot, state, part.base))
 
 
+def _drop_unfinished(connection: sqlite3.Connection, settings: Settings, agent: AgentIdentity) -> None:
+    """Delete the parts of listings that were never sent to their end: a host sends one at a time."""
+    for where in (files.incoming, files.sealed):
+        for folder in where(settings, agent.tenant_id, agent.agent_id).glob("*"):
+            if table_listings.get(connection, folder.name) is None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
 def _keep(settings: Settings, agent: AgentIdentity, snapshot: Snapshot, part: ListingPart) -> None:
     """Write the part as a file; the first one drops what an attempt before it left."""
-    where = files.sealed if part.is_sealed else files.incoming
-    folder = where(settings, agent.tenant_id, agent.agent_id) / snapshot.id
+    where, limit = (files.sealed, SEALED_LIMIT_BYTES) if part.is_sealed else (files.incoming, INCOMING_LIMIT_BYTES)
+    above = where(settings, agent.tenant_id, agent.agent_id)
+    folder = above / snapshot.id
+    if files.size_of(above) + len(part.data) > limit:
+        raise QuotaExceeded("The listings of this host take too much room.")
     try:
         if part.number == 0:
             shutil.rmtree(folder, ignore_errors=True)

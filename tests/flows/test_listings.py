@@ -157,6 +157,19 @@ def test_parts_out_of_turn_are_refused(host: WireHost) -> None:
     send(host, zlib.compress(ROOT), number=1000).expect(400)
 
 
+def test_parts_of_a_listing_that_ended_nowhere_are_dropped(appliance: Appliance, host: WireHost) -> None:
+    catalogues = config.load({"data": str(appliance.data)}, {}).catalogues
+    send(host, b"half", is_last=False).expect(204)
+    host.appliance.call("POST", "/api/v1/backup", {"agent_id": host.id}).expect(202)
+    archive = back_up(host)
+    before = sorted(path.name for path in catalogues.glob(f"*/{host.id}.incoming/*"))
+
+    send(host, b"half", archive=archive, is_last=False).expect(204)
+
+    after = sorted(path.name for path in catalogues.glob(f"*/{host.id}.incoming/*"))
+    assert [snapshot["id"] for snapshot in appliance.snapshots(host.id)] == [*after, *before]
+
+
 def test_listing_of_another_host_cannot_be_sent(appliance: Appliance, host: WireHost, tmp_path: Path) -> None:
     other = WireHost.enrolled(appliance, tmp_path / "other")
     other.make_ready()

@@ -11,6 +11,7 @@ from saveos.errors import InvalidRequest, NotAllowed, NotFound
 from saveos.identity.principals import Actor, Principal, system
 from saveos.protocol import TenantId
 from saveos.snapshots import catalogue, catalogue_changes, catalogue_search, rebuilding
+from saveos.snapshots import catalogue_files as files
 from saveos.snapshots.catalogue_model import CatalogueState, ItemKind, Scope, SearchQuery
 from tests.support.catalogues import World
 
@@ -210,6 +211,23 @@ def test_snapshot_that_is_not_indexed_has_a_state(tmp_path: Path) -> None:
         catalogue.state(*where, agent_id=agent).waiting_count,
         catalogue.state(*where, agent_id=agent).missing_count,
     )
+    world.close()
+
+
+@pytest.mark.parametrize("damage", [b"", b"no database" * 1000])
+def test_catalogue_that_cannot_be_read_is_missing(tmp_path: Path, damage: bytes) -> None:
+    world = World.made(tmp_path / "data")
+    agent = world.add_host("h")
+    snapshot = world.back_up(agent, OLD)
+    where = (world.database, world.settings, world.principal)
+    files.remove(world.settings, world.tenant, agent)
+    files.catalogue(world.settings, world.tenant, agent).write_bytes(damage)
+
+    page = catalogue.folder(*where, snapshot)
+    found = catalogue_search.search(*where, SearchQuery(text="report"))
+
+    assert ((), CatalogueState.MISSING) == (page.entries, page.state)
+    assert ((), 1) == (found.hits, found.skipped_hosts)
     world.close()
 
 
