@@ -123,7 +123,7 @@ def export(
 ) -> EscrowContents:
     """Open an agent's sealed key with the recovery code; without one the appliance's own, if it is managed.
 
-    Audited. Raises NotFound, InvalidRequest, Conflict (sealed, and no code).
+    Audited. Raises NotFound, InvalidRequest (also without a code for a sealed host).
     """
     principal.require(Permission.KEYS)
     private = recovery.private_key(recovery_code) if recovery_code.strip() else _own_key(database, settings, agent)
@@ -149,7 +149,7 @@ def export(
 def _own_key(database: Database, settings: Settings, agent: Agent) -> X25519PrivateKey:
     if Purpose.MANAGED not in table_keys.purposes(database.read, agent.id).values():
         message = "This host's key is sealed: only the recovery code opens it."
-        raise Conflict(message)
+        raise InvalidRequest(message, field="recovery_code")
     return managed.private_key(settings)
 
 
