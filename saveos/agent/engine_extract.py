@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 BATCH_COUNT = 128
 BATCH_BYTES = 32 * 1024**2
+DESCRIPTORS = 16_384
 TELL_SECONDS = 0.5
 RESTORING = "restoring"  # an event of ours among Borg's
 
@@ -60,6 +61,8 @@ def change_extract(archiver: Any, plan: Plan) -> None:
     """Let `borg extract` follow a plan."""
     from borg.helpers import Manifest  # noqa: PLC0415
 
+    _allow_deep_trees()
+
     def do_extract(_self: Any, _args: Any, repository: Any, manifest: Any, key: Any, archive: Any) -> None:
         del repository, manifest, key
         extracted = Extraction(plan, archive).run()
@@ -68,6 +71,15 @@ def change_extract(archiver: Any, plan: Plan) -> None:
 
     with_repository = archiver.with_repository(compatibility=(Manifest.Operation.READ,))
     archiver.Archiver.do_extract = with_repository(archiver.with_archive(do_extract))
+
+
+def _allow_deep_trees() -> None:
+    """Take as many descriptors as may be had: each level of a path holds one."""
+    import resource  # noqa: PLC0415 - not on Windows
+
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Stopped(Exception):

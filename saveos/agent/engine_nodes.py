@@ -117,6 +117,9 @@ class Nodes:
         from borg.platform import acl_set  # noqa: PLC0415
 
         self._harmless(item)
+        if not hasattr(os, "O_PATH"):
+            self._archive.restore_attrs(address_of(folder, name), item)
+            return
         descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         try:
             if stat.S_IFMT(os.fstat(descriptor).st_mode) != stat.S_IFMT(item.mode):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from saveos.agent.engine_nodes import Nodes
     from saveos.agent.tally import Tally
 
-FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE)  # the next entry would fail too
+FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # the next entry would fail too
 
 
 class Hand(Protocol):

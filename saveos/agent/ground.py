@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import stat
+import sys
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 HOPS_LIMIT = 40  # links in one path, as the kernel has it
 NEW_FOLDER_MODE = 0o700
 _NO_FOLDER = (errno.ENOTDIR, errno.ELOOP)
-_PATH = getattr(os, "O_PATH", os.O_RDONLY)
-_FOLDER = _PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_HAS_MAGIC_LINKS = os.path.isdir("/proc/self/fd")  # noqa: PTH112
+# Not every system has all of them; this module is loaded on each.
+_PATH = getattr(os, "O_PATH", 0)
+_ITSELF = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_FOLDER = _PATH | getattr(os, "O_DIRECTORY", 0) | _ITSELF
 
 
 class Refusal(Exception):
@@ -137,19 +139,24 @@ class Ground:
 
     def _target(self, at: int, name: str, hops: int) -> str:
         """Return where a link leads. Raises Refusal when it is none, or one that is not to be followed."""
+        if not _PATH:  # macOS has no descriptor of a link; somebody may exchange it between these two
+            self._require_followed(os.stat(name, dir_fd=at, follow_symlinks=False), hops)
+            return os.readlink(name, dir_fd=at)
         try:
-            link = os.open(name, _PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+            link = os.open(name, _PATH | _ITSELF, dir_fd=at)
         except OSError as error:
             raise Refusal("link") from error
         try:
-            status = os.fstat(link)
-            if not stat.S_ISLNK(status.st_mode):
-                raise Refusal("not-a-folder")
-            if not self._may_follow or status.st_uid not in (0, os.geteuid()) or hops > HOPS_LIMIT:
-                raise Refusal("link")
+            self._require_followed(os.fstat(link), hops)
             return os.readlink("", dir_fd=link)
         finally:
             os.close(link)
+
+    def _require_followed(self, status: os.stat_result, hops: int) -> None:
+        if not stat.S_ISLNK(status.st_mode):
+            raise Refusal("not-a-folder")
+        if not self._may_follow or status.st_uid not in (0, os.geteuid()) or hops > HOPS_LIMIT:
+            raise Refusal("link")
 
 
 def parts_of(path: str) -> tuple[str, ...]:
@@ -169,8 +176,13 @@ def status_of(folder: int, name: str) -> os.stat_result | None:
 
 
 def address_of(folder: int, name: str = ".") -> str:
-    """Return a path to something in an open folder, for what takes no descriptor: the folder cannot be exchanged."""
-    if not _HAS_MAGIC_LINKS:
-        message = "This needs /proc: mount it first."
-        raise OSError(errno.ENOSYS, message)
+    """Return a path to something in an open folder, for what takes no descriptor.
+
+    On Linux the folder cannot be exchanged meanwhile. Raises OSError where /proc is not mounted.
+    """
+    if sys.platform == "darwin":
+        import fcntl  # noqa: PLC0415
+
+        found = fcntl.fcntl(folder, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0")
+        return os.fsdecode(os.path.join(found, os.fsencode(name)))  # noqa: PTH118
     return f"/proc/self/fd/{folder}/{name}"

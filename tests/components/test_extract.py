@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import stat
+import subprocess
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -168,6 +169,18 @@ def test_restore_that_is_cut_short_leaves_whole_files_and_goes_on(
     again = store.restore("large", tmp_path / "out")
     assert len(names) == again.facts.identical - 1  # and the folder
     assert [] == differences(tree, place)
+
+
+def test_restore_of_a_very_deep_tree_reaches_its_bottom(store: Store, tmp_path: Path) -> None:
+    deep = "/".join(["d"] * 1500 + ["bottom"])
+    store.craft("deep", *(item(deep[: 2 * depth - 1], FOLDER) for depth in range(1, 1501)), item(deep, content="here"))
+
+    extracted = store.restore("deep", tmp_path / "out")
+
+    assert (1501, ()) == (extracted.facts.new, only(extracted))
+    again = store.restore("deep", tmp_path / "out")
+    assert 1501 == again.facts.identical
+    subprocess.run(["rm", "-rf", tmp_path / "out"], check=True)  # Python would run out of stack
 
 
 class TestConflicts:
