@@ -1,11 +1,6 @@
 """SaveOS beside plain Borg, Borg over SSH and restic, on the same trees, in one run: medians and ratios.
 
-<<<<<<< HEAD
-usage: packaging/run bench [--scale 1.0] [--rounds 3] [--folder FOLDER] [--dashboard | --catalogue]
-=======
-usage: packaging/run bench [--scale 1.0] [--rounds 3] [--folder FOLDER] [--dashboard]
-                           [--read [--files 200000]]
->>>>>>> help-read
+usage: packaging/run bench [--scale 1.0] [--rounds 3] [--folder FOLDER] [--dashboard | --catalogue | --read]
 """
 
 from __future__ import annotations
@@ -30,13 +25,9 @@ from typing import TYPE_CHECKING, Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-<<<<<<< HEAD
 import bench_catalogue  # noqa: E402 - beside this file
 import bench_dashboard  # noqa: E402
-=======
-import bench_dashboard  # noqa: E402 - beside this file
 import bench_read  # noqa: E402
->>>>>>> help-read
 
 from tests.support.appliance import Appliance, environment, wait_until  # noqa: E402 - a checkout, no package
 from tests.support.host import WireHost  # noqa: E402
@@ -70,24 +61,19 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured, in turn")
     parser.add_argument("--folder", type=Path, help="where to work; memory when there is room, else the disk")
     parser.add_argument("--dashboard", action="store_true", help="measure the dashboard alone")
-<<<<<<< HEAD
     parser.add_argument("--catalogue", action="store_true", help="measure the catalogue alone")
     bench_catalogue.add_arguments(parser)
-=======
     parser.add_argument("--read", action="store_true", help="measure how soon one file of many comes, alone")
     parser.add_argument("--files", type=int, default=200_000, help="how many, for --read")
->>>>>>> help-read
     options = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="saveos-bench-", dir=options.folder or _workplace(options.scale)))
     print(f"in {scratch}, {os.cpu_count()} cores, scale {options.scale}, {options.rounds} rounds")
     try:
-<<<<<<< HEAD
         if options.catalogue:
             bench_catalogue.measure_and_show(scratch / "catalogue", options)
-=======
+            return 0
         if options.read:
             bench_read.measure(scratch, options.files, options.rounds)
->>>>>>> help-read
             return 0
         bench_dashboard.measure(scratch / "dashboard")
         if options.dashboard:
