@@ -16,6 +16,7 @@ from saveos.standing import Names
 from saveos.ui import account, components, frame, kit_reminder
 from saveos.ui.grid import Cell, Column, Grid, Row
 from saveos.ui.pages import settings_facts
+from saveos.ui.pages.settings_names import FileNames
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,6 +74,7 @@ class SettingsPage(frame.Page):
                 self._certificate = components.element("div", "certificate")
             if self.visit.principal.may(Permission.KEYS):
                 kit_reminder.draw(self.visit)
+            self._file_names = FileNames(self.visit)
             self._draw_language()
             if self._may:
                 self._draw_storage()
@@ -88,6 +90,7 @@ class SettingsPage(frame.Page):
             self._certificate.clear()
             with self._certificate:
                 settings_facts.draw_certificate(self.visit, look.names)
+        await self._file_names.refresh()
         if self._may:
             self._disks.show([self._disk_row(disk) for disk in look.disks])
 
