@@ -55,15 +55,23 @@ class Filters:
             self._kind = components.Select(say("search.kind"), kinds, asked["kind"], look)
             scopes = {scope.value: say(sentence) for scope, sentence in SCOPES.items()}
             self._held = components.Select(say("search.held"), scopes, asked["held"], look)
+            components.button(say("search.go"), look, "primary")
+        has_more = any(asked[name] for name in ("min", "max", "since", "until"))
+        with components.element("details", "more-filters", **({"open": True} if has_more else {})):
+            components.text("summary", say("search.conditions"))
+            self._draw_conditions()
+        for field in (self._text, self._least, self._most, self._since, self._until):
+            field.on_commit(look)
+        self._only = components.button("", self._visit.doing(self._all_hosts), "small hidden")
+        self._name_host()
+
+    def _draw_conditions(self) -> None:
+        say, asked = self._visit.say, self._asked
+        with components.element("div", "filters"):
             self._least = components.Field(say("search.least"), value=asked["min"], placeholder="10 MB", maxlength=20)
             self._most = components.Field(say("search.most"), value=asked["max"], placeholder="1 GB", maxlength=20)
             self._since = components.Field(say("search.since"), value=asked["since"], type="date")
             self._until = components.Field(say("search.until"), value=asked["until"], type="date")
-            for field in (self._text, self._least, self._most, self._since, self._until):
-                field.on_commit(look)
-            components.button(say("search.go"), look, "primary")
-        self._only = components.button("", self._visit.doing(self._all_hosts), "small hidden")
-        self._name_host()
 
     def query(self) -> SearchQuery | None:
         """Return what is looked for; None when nothing is, or a field says what cannot be."""
