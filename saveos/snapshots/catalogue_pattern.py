@@ -8,7 +8,7 @@ import re
 from saveos.errors import InvalidRequest
 
 TRIGRAM = 3
-TRIGRAMS_LIMIT = 12  # more would narrow nothing down
+TRIGRAMS_LIMIT = 5  # more cost more to look up than they save to look at
 WILD = re.compile(r"[*?]")
 
 
@@ -42,7 +42,7 @@ class Pattern:
             piece[at : at + TRIGRAM] for piece in self.literals for at in range(len(piece) - TRIGRAM + 1)
         )
         chosen = list(trigrams)
-        step = max(1, len(chosen) // TRIGRAMS_LIMIT)
+        step = -(-len(chosen) // TRIGRAMS_LIMIT) or 1
         return " AND ".join('"{}"'.format(trigram.replace('"', '""')) for trigram in chosen[::step])
 
     def fits_name(self, name: str) -> bool:

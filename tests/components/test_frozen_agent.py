@@ -11,7 +11,7 @@ from PyInstaller.archive.readers import CArchiveReader
 import saveos
 from tests.support.executable import ready_base
 
-AGENT_ROOMS = {"agent", "protocol"}
+AGENT_ROOMS = {"agent", "protocol", "protocol_listing"}
 FOREIGN = {
     "apscheduler",
     "boto3",
