@@ -81,4 +81,19 @@ def claim(connection: sqlite3.Connection, agent: AgentIdentity, lease_seconds: f
 def assignment_of(job: Job) -> Assignment:
     """Return a claimed host job as its host hears it."""
     order = msgspec.json.decode(job.order_json, type=HostOrder)
-    return Assignment(job_id=job.id, kind=job.kind, attempt=job.attempts, backup=order.backup, restore=order.restore)
+    is_chosen = order.restore is not None and has_choices(order.restore)
+    return Assignment(
+        job_id=job.id,
+        kind=job.kind,
+        attempt=job.attempts,
+        backup=order.backup,
+        restore=None if is_chosen else order.restore,
+        chosen_restore=order.restore if is_chosen else None,
+    )
+
+
+def has_choices(order: RestoreOrder) -> bool:
+    """Return whether an agent that knows only archive, paths and target would do something else."""
+    plain = RestoreOrder(archive=order.archive)
+    names = ("selected", "conflict", "dry_run", "lender")
+    return any(getattr(order, name) != getattr(plain, name) for name in names)
