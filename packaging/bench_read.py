@@ -48,9 +48,7 @@ def measure(folder: Path, files: int, rounds: int) -> None:
                 "borg extract": lambda: _borg(agent, snapshot["archive"], path),
                 **_restic(folder, tree, wanted),
             }
-            print(
-                f"one small file of {files} in an archive ({count} chunks of metadata), first byte, goal {GOAL_SECONDS} s"
-            )
+            print(f"first byte of one small file of {files} (goal {GOAL_SECONDS} s; {count} chunks of metadata)")
             _print(timed, rounds)
         finally:
             agent.stop()
