@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from saveos import __version__, app, cli_catalogue, cli_download, cli_keys, config, logging
+from saveos import __version__, app, cli_catalogue, cli_download, cli_keys, cli_restore, cli_unlock, config, logging
 from saveos.agents import enrolment, handout, provisioning
 from saveos.cli_catalogue import Shown
 from saveos.errors import AlreadyRunning, BuildError, InvalidRequest, SaveOSError
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from saveos.app import Appliance, Stores
+    from saveos.config import Settings
 
 EXIT_CODES = "Exit codes: 0 done, 1 error, 2 wrong usage, 11 locked, 130 interrupted."
 FLAGS = {
@@ -49,18 +50,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if parsed.command == "serve":
             app.serve(settings, _announce(as_json=parsed.json), origins)
             return ExitCode.DONE
-        if parsed.command == "download":
-            shown = cli_download.run(settings, parsed)
-            if shown:
-                _show(shown, as_json=parsed.json)
-            return ExitCode.DONE
-        with app.open_stores(settings) as stores:
-            _show(parsed.run(stores, parsed), as_json=parsed.json)
+        if parsed.remote is not None:
+            shown = parsed.remote(settings, parsed)
+        else:
+            with app.open_stores(settings) as stores:
+                shown = parsed.run(stores, parsed)
+        if shown:
+            _show(shown, as_json=parsed.json)
     except SaveOSError as error:
         return _fail(error, as_json=parsed.json)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    return ExitCode.DONE
+    return shown.code if isinstance(shown, Shown) else ExitCode.DONE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--config", type=Path, help="settings file (default: saveos.toml in the data folder)")
     common.add_argument("--json", action="store_true", help="print JSON")
     parser = argparse.ArgumentParser(prog="saveos", description="A backup appliance.", epilog=EXIT_CODES)
+    parser.set_defaults(remote=None)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -85,15 +87,23 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
+    def remote(name: str, text: str, run: Callable[[Settings, argparse.Namespace], Any]) -> Any:
+        made = commands.add_parser(name, parents=[common], help=text, description=text, epilog=EXIT_CODES)
+        made.set_defaults(remote=run)
+        return made
+
     admin = verb(group("admin", "people"), "create", "create an administrator", _create_administrator)
     admin.add_argument("email")
     admin.add_argument("--password-stdin", action="store_true", required=True, help="read the password from stdin")
     token = verb(group("token", "API tokens"), "create", "create an API token", _create_token)
     token.add_argument("email")
     token.add_argument("--name", required=True, help="what the token is for")
-    text = "fetch files of a snapshot from the serving appliance"
     cli_download.add_arguments(
-        commands.add_parser("download", parents=[common], help=text, description=text, epilog=EXIT_CODES)
+        remote("download", "fetch files of a snapshot from the serving appliance", cli_download.run)
+    )
+    cli_unlock.add_arguments(
+        remote("unlock", "unlock hosts for some minutes with the recovery code", cli_unlock.run),
+        remote("lock", "lock again what is unlocked", cli_unlock.lock),
     )
     agent = group("agent", "hosts")
     provision = verb(agent, "provision", "make the executable that enrols one host", _provision)
@@ -110,16 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     whom.add_argument("--all", action="store_true", help="every agent that has an update")
     revoke = verb(agent, "revoke", "take an agent's identity back", _revoke)
     revoke.add_argument("agent", help="id or hostname")
-    export = verb(
-        group("key", "keys"), "export", "open a host's key with the recovery code", _by_default(cli_keys.export)
-    )
-    export.add_argument("agent", help="id or hostname")
-    export.add_argument("--output", type=Path, help="write Borg's key export to this file (0600)")
-    kit = group("recovery", "the recovery kit")
-    verb(kit, "status", "show whether the kit is confirmed, and how many hosts use it", _by_default(cli_keys.status))
-    verb(kit, "confirm", "confirm that the kit is at hand", _by_default(cli_keys.confirm))
-    verb(kit, "rotate", "make a new recovery code; hosts seal their keys to it", _by_default(cli_keys.rotate))
+    cli_keys.add(commands, group, lambda parent, name, text, run: verb(parent, name, text, _by_default(run)))
     cli_catalogue.add(commands, verb)
+    cli_restore.add(commands, verb, _by_default)
     return parser
 
 

@@ -9,7 +9,7 @@ import msgspec
 from saveos.agents import enrolment
 from saveos.errors import NotFound
 from saveos.identity.principals import Principal, system
-from saveos.snapshots import backup, catalogue, catalogue_search, rebuilding
+from saveos.snapshots import backup, catalogue, catalogue_changes, catalogue_search, listing, rebuilding
 from saveos.snapshots.catalogue_model import CatalogueState, Scope, SearchQuery
 from saveos.tenants import users
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from saveos.app import Stores
+    from saveos.snapshots.catalogue_model import Changed
 
 STATES = {
     CatalogueState.WAITING: "The host has not sent the listing of this snapshot yet.",
@@ -32,6 +33,7 @@ class Shown(msgspec.Struct, frozen=True):
 
     result: Any
     lines: list[str]
+    code: int = 0
 
 
 def add(commands: Any, verb: Callable[..., Any]) -> None:
@@ -48,6 +50,9 @@ def add(commands: Any, verb: Callable[..., Any]) -> None:
     versions = verb(commands, "versions", "list the versions of a file", _versions)
     versions.add_argument("host", help="id or hostname")
     versions.add_argument("path")
+    changed = verb(commands, "changes", "list what changed between two snapshots of a host", _changes)
+    changed.add_argument("snapshot", help="the newer one's id")
+    changed.add_argument("--since", help="the older one's id (default: the one before)")
     group = commands.add_parser("catalogue", help="what snapshots hold").add_subparsers(
         dest="verb", required=True, metavar="VERB"
     )
@@ -63,7 +68,7 @@ def _search(stores: Stores, parsed: argparse.Namespace) -> Shown:
         stores.database, stores.settings, principal, query, limit=parsed.limit, after=parsed.after
     )
     lines = [
-        f"{hit.size_bytes:>15}  {_day(hit.modified_at)}  {hit.newest_snapshot_id}  {hit.hostname}:/{_printed(hit.path)}"
+        f"{hit.size_bytes:>15}  {_day(hit.modified_at)}  {hit.newest_snapshot_id}  {hit.hostname}:/{printed(hit.path)}"
         f"{'' if hit.is_in_latest else '  (deleted)'}"
         for hit in page.hits
     ]
@@ -89,7 +94,7 @@ def _list(stores: Stores, parsed: argparse.Namespace) -> Shown:
         entries += page.entries
         after = page.next_after
     lines = [
-        f"{entry.mode:04o}  {entry.size_bytes:>15}  {_day(entry.modified_at)}  {_printed(entry.name)}"
+        f"{entry.mode:04o}  {entry.size_bytes:>15}  {_day(entry.modified_at)}  {printed(entry.name)}"
         f"{'/' if entry.kind == 'folder' else ''}"
         for entry in entries
     ]
@@ -106,6 +111,32 @@ def _versions(stores: Stores, parsed: argparse.Namespace) -> Shown:
         for version in found
     ]
     return Shown(msgspec.to_builtins(found), lines or ["No snapshot in the catalogue holds it."])
+
+
+def _changes(stores: Stores, parsed: argparse.Namespace) -> Shown:
+    principal = _principal(stores)
+    older = parsed.since or _before(stores, principal, parsed.snapshot)
+    found: list[Changed] = []
+    after: str | None = ""
+    while after is not None:
+        page = catalogue_changes.changes(
+            stores.database, stores.settings, principal, older, parsed.snapshot, after=after, limit=catalogue.PAGE_LIMIT
+        )
+        if page.state is not CatalogueState.INDEXED:
+            raise NotFound(STATES[page.state])
+        found += page.changes
+        after = page.next_after
+    lines = [f"{changed.change.value:>8}  /{printed(changed.path)}" for changed in found]
+    result = {"since": older, "changes": msgspec.to_builtins(found)}
+    return Shown(result, lines or ["Nothing changed."])
+
+
+def _before(stores: Stores, principal: Principal, snapshot_id: str) -> str:
+    agent_id = listing.get(stores.database, principal, snapshot_id).agent_id
+    older = backup.of_agent(stores.database, principal, agent_id, before=snapshot_id, limit=1)
+    if not older:
+        raise NotFound("There is no snapshot before this one to compare it with.")
+    return older[0].id
 
 
 def _rebuild(stores: Stores, parsed: argparse.Namespace) -> Shown:
@@ -133,6 +164,6 @@ def _day(moment: Any) -> str:
     return f"{moment.astimezone():%Y-%m-%d %H:%M}" if moment else " " * 16
 
 
-def _printed(path: str) -> str:
+def printed(path: str) -> str:
     """Return a path without what would steer the terminal."""
     return path.translate(PRINTED)

@@ -4,22 +4,44 @@ from __future__ import annotations
 
 import base64
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from saveos.agents import enrolment
+from saveos.agents.model import KeyMode
 from saveos.repositories import keys, table_keys
 from saveos.repositories import table as repositories
+from saveos.snapshots import names as file_names
+from saveos.snapshots.names import Names
 from saveos.tenants import kits, recovery
 from saveos.tenants.model import MadeBy
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from saveos.app import Stores
     from saveos.identity.principals import Principal
     from saveos.tenants.model import Kit
+
+
+def add(commands: Any, group: Callable[..., Any], verb: Callable[..., Any]) -> None:
+    """Add the commands; `group` adds a word before others, `verb` one of them."""
+    key = group("key", "keys")
+    opened = verb(key, "export", "open a host's key with the recovery code", export)
+    opened.add_argument("agent", help="id or hostname")
+    opened.add_argument("--output", type=Path, help="write Borg's key export to this file (0600)")
+    decided = verb(key, "mode", "say whether the appliance may open a host's key by itself", mode)
+    decided.add_argument("agent", help="id or hostname")
+    decided.add_argument("mode", type=KeyMode, choices=list(KeyMode))
+    read = verb(commands, "names", "show or say whether the appliance reads names of files", names)
+    read.add_argument("names", nargs="?", type=Names, choices=list(Names))
+    kit = group("recovery", "the recovery kit")
+    verb(kit, "status", "show whether the kit is confirmed, and how many hosts use it", status)
+    verb(kit, "confirm", "confirm that the kit is at hand", confirm)
+    verb(kit, "rotate", "make a new recovery code; hosts seal their keys to it", rotate)
 
 
 def export(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> dict[str, Any]:
@@ -39,6 +61,21 @@ def export(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> 
     else:
         shown["key_export"] = contents.key_export
     return shown
+
+
+def mode(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> dict[str, Any]:
+    """Decide who holds a host's key."""
+    agent = enrolment.by_name(stores.database, principal, parsed.agent)
+    keys.set_mode(stores.database, principal, agent.id, parsed.mode)
+    held = keys.held(stores.database, principal, agent.id)
+    return {"agent": agent.id, "hostname": agent.hostname, "mode": held.mode.value, "is_held": held.is_held}
+
+
+def names(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> dict[str, Any]:
+    """Show, or decide, who reads the names of files."""
+    if parsed.names is not None:
+        file_names.choose(stores.database, stores.settings, principal, parsed.names)
+    return {"names": file_names.get(stores.database, principal).value}
 
 
 def status(stores: Stores, principal: Principal, _parsed: argparse.Namespace) -> dict[str, Any]:
