@@ -77,8 +77,8 @@ def lend(
 async def key_for(means: Means, borrower: AgentIdentity, job_id: JobId, request: LentKeyRequest) -> SealedKey:
     """Return the lender's passphrase, sealed to the borrower's certificate, for a restore that runs there.
 
-    Of a key that is open here the keyholder seals it; else the lender has to answer. Raises NotFound, Conflict,
-    HostOffline, InvalidRequest, TooMany, Unavailable.
+    Of a key that is open here the keyholder seals it; else the lender has to answer. Raises NotFound,
+    OfflineAndSealed, HostOffline, InvalidRequest, TooMany, Unavailable.
     """
     _require_own(request.certificate, borrower)
     owner = _lender(means.database.read, borrower, job_id)
@@ -136,7 +136,11 @@ async def _ask(database: Database, borrower: AgentIdentity, owner: AgentId, aske
     question = Question(question_id=QuestionId(new_id("qst")), seal_key=asked)
 
     def write(connection: sqlite3.Connection) -> None:
-        lender = questions.reachable(agents.get(connection, owner, borrower.tenant_id))
+        try:
+            lender = questions.reachable(agents.get(connection, owner, borrower.tenant_id))
+        except Conflict as error:
+            message = f"{error.message} {INSTEAD}"
+            raise OfflineAndSealed(message) from error
         questions.put(connection, lender, question, f"agent:{borrower.agent_id}")
         _note(connection, borrower, owner, asked.job_id, "host")
 
