@@ -309,13 +309,18 @@ class UpdateOrder(Wire, frozen=True, kw_only=True):
 
 
 class Assignment(Wire, frozen=True, kw_only=True):
-    """A job for this host; exactly one order is set."""
+    """A job for this host; exactly one order is set.
+
+    `chosen_restore` is a restore with choices that came later than `restore` did: an older agent, which would ignore
+    them and restore everything over what is there, finds no order at all and says so.
+    """
 
     job_id: JobId
     kind: Kind
     attempt: Count = 1
     backup: BackupOrder | None = None
     restore: RestoreOrder | None = None
+    chosen_restore: RestoreOrder | None = None
     update: UpdateOrder | None = None
 
 

@@ -208,12 +208,14 @@ def _as_told(asked: OwnJobRequest) -> OwnJobRequest:
 
 def _as_asked(assignment: Assignment, asked: OwnJobRequest) -> Assignment:
     """Return the assignment with the very paths that were asked for."""
-    backup, restore = assignment.backup, assignment.restore
+    backup, restore, chosen = assignment.backup, assignment.restore, assignment.chosen_restore
     if backup is not None and asked.sources:
         backup = msgspec.structs.replace(backup, sources=asked.sources)
     if restore is not None:
         restore = msgspec.structs.replace(restore, target=asked.target)
-    return msgspec.structs.replace(assignment, backup=backup, restore=restore)
+    if chosen is not None:
+        chosen = msgspec.structs.replace(chosen, target=asked.target)
+    return msgspec.structs.replace(assignment, backup=backup, restore=restore, chosen_restore=chosen)
 
 
 def _run(home: Home, config: Config, assignment: Assignment, what: str) -> Answer:

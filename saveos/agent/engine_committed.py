@@ -125,4 +125,5 @@ class Committed(Repository):  # type: ignore[misc]
         raise RuntimeError(message)
 
     check = commit = compact_segments = delete = destroy = prepare_txn = put = _forbidden
-    check_transaction = commit_nonce_reservation = replay_segments = save_config = write_index = _forbidden
+    check_transaction = commit_nonce_reservation = replay_segments = save_config = _forbidden
+    save_key = write_index = _forbidden

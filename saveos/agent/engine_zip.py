@@ -29,7 +29,8 @@ UNIX = 3 << 8
 PLAIN, WIDE = 20, 45  # the version that reads it: 4.5 knows ZIP64
 BIG, MANY = 0xFFFFFFFF, 0xFFFF
 DEFLATE_MAY_GROW = 1024  # a 32-bit entry must hold also what does not get smaller
-LEVEL = 1  # the host has other things to do, and most large files are compressed already
+LEVEL = 1  # the host has other things to do
+PROBE_BYTES, WORTH_IT = 64 * 1024, 0.95
 FOLDER_BIT = 0x10
 _ESCAPE = re.compile(r"[\udc80-\udcff\\\x00-\x1f\x7f]|%(?=[0-9A-Fa-f]{2})")
 
@@ -80,11 +81,13 @@ class Zip:
         moment = _dos(entry.modified)
         head = LOCAL.pack(b"PK\3\4", version, flags, DEFLATED, *moment, 0, none, none, len(name), len(extra))
         self._emit(head + name + extra)
-        packer, crc, begin = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS), 0, self._offset
+        packer, crc, begin = None, 0, self._offset
         for part in parts:
+            if packer is None:
+                packer = zlib.compressobj(_level(part), zlib.DEFLATED, -zlib.MAX_WBITS)
             crc = zlib.crc32(part, crc)
             self._emit(packer.compress(part))
-        self._emit(packer.flush())
+        self._emit((packer or zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)).flush())
         packed = self._offset - begin
         self._emit(struct.pack("<4sI2Q" if is_wide else "<4s3I", b"PK\7\x08", crc, packed, size))
         self._list(entry, name, flags, DEFLATED, crc, packed, size, start)
@@ -124,6 +127,12 @@ class Zip:
         if data:
             self._offset += len(data)
             self._write(data)
+
+
+def _level(part: bytes | memoryview) -> int:
+    """Return how hard to try, by a file's beginning: most large files are compressed already."""
+    probe = part[:PROBE_BYTES]
+    return LEVEL if len(zlib.compress(probe, LEVEL)) < len(probe) * WORTH_IT else 0
 
 
 def _dos(seconds: float) -> tuple[int, int]:

@@ -143,8 +143,9 @@ class Work:
     def _do(self) -> JobReport:
         if self.assignment.kind is Kind.BACKUP and self.assignment.backup is not None:
             return archives.back_up(self, self.assignment.backup)
-        if self.assignment.kind is Kind.RESTORE and self.assignment.restore is not None:
-            return restores.restore(self, self.assignment.restore)
+        restore = self.assignment.restore or self.assignment.chosen_restore
+        if self.assignment.kind is Kind.RESTORE and restore is not None:
+            return restores.restore(self, restore)
         if self.assignment.kind is Kind.UPDATE and self.assignment.update is not None:
             self.successor = update.prepare(self, self.assignment.update)
             return JobReport(outcome=Outcome.DONE, message="This is the ordered version already.")

@@ -88,12 +88,14 @@ def claim(connection: sqlite3.Connection, agent: AgentIdentity, lease_seconds: f
 def assignment_of(job: Job) -> Assignment:
     """Return a claimed host job as its host hears it."""
     order = msgspec.json.decode(job.order_json, type=HostOrder)
+    is_chosen = order.restore is not None and has_choices(order.restore)
     return Assignment(
         job_id=job.id,
         kind=job.kind,
         attempt=job.attempts,
         backup=order.backup,
-        restore=order.restore,
+        restore=None if is_chosen else order.restore,
+        chosen_restore=order.restore if is_chosen else None,
         update=order.update,
     )
 
@@ -101,3 +103,10 @@ def assignment_of(job: Job) -> Assignment:
 def lease_of(job: Job, lease_seconds: float) -> float:
     """Return how long a job may be silent: an update starts the agent anew, and perhaps the former one after that."""
     return max(lease_seconds, UPDATE_LEASE_SECONDS) if job.kind is Kind.UPDATE else lease_seconds
+
+
+def has_choices(order: RestoreOrder) -> bool:
+    """Return whether an agent that knows only archive, paths and target would do something else."""
+    plain = RestoreOrder(archive=order.archive)
+    names = ("selected", "conflict", "dry_run", "lender")
+    return any(getattr(order, name) != getattr(plain, name) for name in names)

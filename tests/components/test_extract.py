@@ -20,6 +20,7 @@ from tests.support.archives import FOLDER, LINK, Store, item
 from tests.support.trees import describe, differences
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 SIZE = 8_000_000
@@ -171,16 +172,22 @@ def test_restore_that_is_cut_short_leaves_whole_files_and_goes_on(
     assert [] == differences(tree, place)
 
 
-def test_restore_of_a_very_deep_tree_reaches_its_bottom(store: Store, tmp_path: Path) -> None:
+@pytest.fixture
+def removed(tmp_path: Path) -> Iterator[Path]:
+    """A folder that is removed by other hands afterwards: Python would run out of stack."""
+    yield tmp_path / "out"
+    subprocess.run(["rm", "-rf", tmp_path / "out"], check=True)
+
+
+def test_restore_of_a_very_deep_tree_reaches_its_bottom(store: Store, removed: Path) -> None:
     deep = "/".join(["d"] * 1500 + ["bottom"])
     store.craft("deep", *(item(deep[: 2 * depth - 1], FOLDER) for depth in range(1, 1501)), item(deep, content="here"))
 
-    extracted = store.restore("deep", tmp_path / "out")
+    extracted = store.restore("deep", removed)
 
     assert (1501, ()) == (extracted.facts.new, only(extracted))
-    again = store.restore("deep", tmp_path / "out")
+    again = store.restore("deep", removed)
     assert 1501 == again.facts.identical
-    subprocess.run(["rm", "-rf", tmp_path / "out"], check=True)  # Python would run out of stack
 
 
 class TestConflicts:

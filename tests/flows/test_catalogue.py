@@ -220,6 +220,21 @@ def test_backup_by_a_command_is_indexed_without_a_daemon(
     assert 7 == sum(entry.kind == "file" for entry in looker.walk(snapshot).values())
 
 
+def test_listing_of_a_killed_daemon_is_sent_by_the_next_one(
+    appliance: Appliance, snapshots: Indexed, looker: Looker, tree: Path
+) -> None:
+    agent = snapshots[0]
+    (tree / "just before the end").write_text("kept")
+    assert appliance.wait_for_job(agent.back_up())["state"] == "done"
+
+    agent.kill()
+    agent.start_daemon()
+
+    newest = appliance.snapshots(agent.id)[0]["id"]
+    looker.wait_indexed(newest)
+    assert [] != [path for path in looker.walk(newest) if path.endswith("/just before the end")]
+
+
 def test_sealed_names_stay_on_the_host_until_they_may_be_read_again(
     appliance: Appliance, snapshots: Indexed, looker: Looker
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.agent import RealAgent, back_up_only, put_base
 from tests.support.appliance import Appliance
+from tests.support.host import WireHost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,3 +137,20 @@ def test_restore_of_what_is_no_entry_is_refused(host: RealAgent, entry: str) -> 
     answer = host.appliance.call("POST", "/api/v1/restore", body)
 
     assert (400, "invalid-request") == (answer.status, answer.body["code"])
+
+
+def test_order_with_choices_is_no_order_for_an_agent_that_does_not_know_them(
+    appliance: Appliance, tmp_path: Path
+) -> None:
+    old = WireHost.enrolled(appliance, tmp_path / "old", "old")
+    old.make_ready()
+    first = old.heartbeat(wait_seconds=20)["assignment"]
+    facts = {"name": first["backup"]["archive"], "archive_id": "ab" * 32}
+    old.call("POST", f"/api/v1/jobs/{first['job_id']}/report", {"outcome": "done", "archive": facts}).expect(204)
+    asked = {"snapshot_id": appliance.snapshots(old.id)[0]["id"], "dry_run": True}
+    appliance.call("POST", "/api/v1/restore", asked).expect(202)
+
+    assignment = old.heartbeat(wait_seconds=20)["assignment"]
+
+    assert assignment["restore"] is None  # all that an older agent looks at
+    assert assignment["chosen_restore"]["dry_run"]
