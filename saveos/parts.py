@@ -17,6 +17,7 @@ from saveos.database.connection import Database
 from saveos.installers import bases, requests
 from saveos.protocol import Kind, Platform, Stamp
 from saveos.repositories.unlocks import Unlocks
+from saveos.snapshots import lending
 from saveos.snapshots.reading import Means
 from saveos.snapshots.tickets import Tickets
 from saveos.standing import Standing
@@ -48,6 +49,11 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     def means(self) -> Means:
         """What it takes to read files out of snapshots."""
         return Means(database=self.database, streams=self.streams, unlocks=self.unlocks)
+
+    @property
+    def lending(self) -> lending.Means:
+        """What it takes to lend a host's key to another."""
+        return lending.Means(database=self.database, unlocks=self.unlocks, root=self.authority.root_pem)
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -449,6 +449,14 @@ class SealedKey(Wire, frozen=True, kw_only=True):
     error: LongText = ""
 
 
+class LendOrder(Wire, frozen=True, kw_only=True):
+    """To the agent's program beside an unlocked key: seal it in that host's place. `root`: who answers for hosts."""
+
+    lender: AgentId
+    root: Pem
+    seal_key: SealKey
+
+
 class LentKeyRequest(Wire, frozen=True, kw_only=True):
     """A host that restores another's snapshot wants the key, for the certificate that it speaks with."""
 

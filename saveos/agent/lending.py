@@ -1,17 +1,22 @@
-"""Our repository's passphrase for one restore on another host of the tenant: sealed to its certificate's key.
+"""A repository's passphrase for one restore on another host of the tenant: sealed to its certificate's key.
 
 It travels through the appliance, which cannot read it. That the other host is one, its certificate says: the
 appliance's authority signed it, so who holds that authority could name a host of its own. `keeps_key` in config.json
-ends all lending.
+ends all lending. `saveos-agent lend` does it beside a key that somebody unlocked, for a host that is gone: it reads a
+LendOrder on standard input and the passphrase where Borg would, and writes a SealedKey.
 """
 
 from __future__ import annotations
 
 import base64
+import os
+import sys
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from saveos.agent.failures import Failure
-from saveos.protocol import AGENT_URI, LENT_INFO, AgentId, JobId, SealedKey, SealKey
+from saveos.protocol import AGENT_URI, LENT_INFO, AgentId, JobId, LendOrder, SealedKey, SealKey
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -21,16 +26,33 @@ if TYPE_CHECKING:
 
 def seal(home: Home, config: Config, asked: SealKey) -> SealedKey:
     """Seal the passphrase to another agent's certificate; say why not when it is none of our appliance."""
-    from cryptography.hazmat.primitives import hpke  # noqa: PLC0415 - half a second that only few need
-
     if config.keeps_key:
         return SealedKey(error="This host lends its key to nobody. Unlock its snapshots with the recovery code.")
+    return _sealed(home.passphrase.read_bytes(), home.root.read_bytes(), config.agent_id, asked)
+
+
+def main() -> int:
+    """Seal an unlocked key in place of its host."""
+    with os.fdopen(int(os.environ["BORG_PASSPHRASE_FD"]), "rb") as pipe:
+        passphrase = pipe.read()
     try:
-        public = _key_of(asked.certificate, home.root.read_bytes())
+        order = msgspec.json.decode(sys.stdin.buffer.read(), type=LendOrder)
+        answer = _sealed(passphrase, order.root.encode(), order.lender, order.seal_key)
+    except msgspec.MsgspecError as error:
+        answer = SealedKey(error=f"This is no order to lend a key: {error}.")
+    sys.stdout.buffer.write(msgspec.json.encode(answer))
+    return 1 if answer.error else 0
+
+
+def _sealed(passphrase: bytes, root: bytes, lender: AgentId, asked: SealKey) -> SealedKey:
+    from cryptography.hazmat.primitives import hpke  # noqa: PLC0415 - half a second that only few need
+
+    try:
+        public = _key_of(asked.certificate, root)
     except Failure as failure:
         return SealedKey(error=str(failure))
     suite = hpke.Suite(hpke.KEM.P256, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
-    sealed = suite.encrypt(home.passphrase.read_bytes(), public, _info(config.agent_id, asked.job_id))
+    sealed = suite.encrypt(passphrase, public, _info(lender, asked.job_id))
     return SealedKey(sealed=base64.b64encode(sealed).decode())
 
 

@@ -225,5 +225,5 @@ class AgentsThemselves(Controller):
         agent: AgentIdentity,
         parts: Parts,
     ) -> SealedKey:
-        """Ask the host whose snapshot is restored here for its key, sealed to our certificate."""
-        return await lending.key_for(parts.database, agent, JobId(job_id), data)
+        """Ask for the key of the host whose snapshot is restored here, sealed to our certificate."""
+        return await lending.key_for(parts.lending, agent, JobId(job_id), data)

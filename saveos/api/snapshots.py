@@ -140,6 +140,7 @@ class Snapshots(Controller):
             onto_agent_id=data.onto_agent_id,
             expected_files_count=data.expected_files_count,
             expected_bytes=data.expected_bytes,
+            unlocks=parts.unlocks,
         )
         return job_view(job, None)
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from saveos.database.connection import Database
     from saveos.jobs.model import State
     from saveos.protocol import Difference, JobReport, Lender
+    from saveos.repositories.unlocks import Unlocks
     from saveos.snapshots.model import Snapshot
 
 RESTORE_PRIORITY = 20  # somebody waits for their files
@@ -67,12 +68,13 @@ def request(  # noqa: PLR0913 - what a person chooses
     onto_agent_id: str = "",
     expected_files_count: int = 0,
     expected_bytes: int = 0,
+    unlocks: Unlocks | None = None,
 ) -> Job:
     """Ask the snapshot's host to restore it, or with `dry_run` to say what that would change.
 
     `selected`: entries as `protocol.entry_path` writes them, each with all below; `expected_*`: how much they are, if
     that is known. `onto_agent_id`: another host of the tenant; the snapshot's own host lends it the key, and has to be
-    online. Raises NotFound, Conflict (revoked host), HostOffline, InvalidRequest.
+    online unless `unlocks` has it. Raises NotFound, Conflict (revoked host), OfflineAndSealed, InvalidRequest.
     """
     principal.require(Permission.RESTORE)
     terms = Terms(
@@ -88,8 +90,10 @@ def request(  # noqa: PLR0913 - what a person chooses
 
     def write(connection: sqlite3.Connection) -> Job:
         snapshot = _known(table.get(connection, snapshot_id, principal.tenant_id))
-        return queue(connection, snapshot, principal.label, terms)
+        return queue(connection, snapshot, principal.label, terms, is_open=is_open)
 
+    owner = _known(table.get(database.read, snapshot_id, principal.tenant_id)).agent_id
+    is_open = unlocks is not None and unlocks.is_open(principal, owner)
     return database.write(write)
 
 
@@ -135,10 +139,15 @@ def last_proven_at(database: Database, principal: Principal) -> datetime | None:
     return table_listing.last_restore_at(database.read, principal.tenant_id)
 
 
-def queue(connection: sqlite3.Connection, snapshot: Snapshot, requested_by: str, terms: Terms) -> Job:
-    """Queue a restore inside the caller's transaction. An interrupted one is done again from its beginning."""
+def queue(
+    connection: sqlite3.Connection, snapshot: Snapshot, requested_by: str, terms: Terms, *, is_open: bool = False
+) -> Job:
+    """Queue a restore inside the caller's transaction. `is_open`: the key of the snapshot's host is.
+
+    An interrupted restore is done again from its beginning.
+    """
     _require_sound(terms)
-    agent, lender = _host(connection, snapshot, terms.onto_agent_id)
+    agent, lender = _host(connection, snapshot, terms.onto_agent_id, is_open=is_open)
     is_whole = not terms.paths and not terms.selected
     order = RestoreOrder(
         archive=snapshot.archive,
@@ -184,13 +193,15 @@ def queue_order(connection: sqlite3.Connection, agent: Agent, order: RestoreOrde
     )
 
 
-def _host(connection: sqlite3.Connection, snapshot: Snapshot, onto_agent_id: str) -> tuple[Agent, Lender | None]:
+def _host(
+    connection: sqlite3.Connection, snapshot: Snapshot, onto_agent_id: str, *, is_open: bool
+) -> tuple[Agent, Lender | None]:
     """Return the host that restores, and the one that lends its key if that is another."""
     if onto_agent_id and onto_agent_id != snapshot.agent_id:
-        return lending.lend(connection, snapshot, onto_agent_id)
+        return lending.lend(connection, snapshot, onto_agent_id, is_open=is_open)
     agent = agents.get(connection, snapshot.agent_id)
     if agent is None or agent.state is AgentState.REVOKED:
-        message = "The snapshot's host has been revoked: enrol a host again, or use the exported key with Borg."
+        message = "The snapshot's host has been revoked: choose another host to restore onto."
         raise Conflict(message)
     return agent, None
 

@@ -155,5 +155,5 @@ def test_snapshot_of_a_host_that_is_gone_says_what_to_do_instead(
 
     answer = appliance.call("POST", "/api/v1/restore", body)
 
-    assert (409, "host-offline") == (answer.status, answer.body["code"])
+    assert (409, "host-offline-and-sealed") == (answer.status, answer.body["code"])
     assert "recovery code" in answer.body["detail"]

@@ -8,9 +8,11 @@ from nicegui import ui
 
 from saveos.agents import enrolment
 from saveos.agents.model import AgentState
+from saveos.errors import OfflineAndSealed
+from saveos.identity.principals import Permission
 from saveos.protocol import OnConflict
 from saveos.snapshots import restore
-from saveos.ui import components
+from saveos.ui import components, unlock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,12 +26,14 @@ HOSTS_LIMIT = 500
 
 
 class Dialog:
-    """One dialog for all snapshots of a page."""
+    """One dialog for all snapshots of a page. Where no host lends its key, who may is asked for the recovery code."""
 
     def __init__(self, visit: Visit) -> None:
         """Draw an empty dialog."""
         self._visit = visit
         self._dialog, self._body = components.dialog(visit.say("restore.title"), visit.say("action.close"))
+        self._unlock = unlock.Dialog(visit, self._go_on)
+        self._is_trying = False
 
     def open(
         self,
@@ -131,16 +135,22 @@ class Dialog:
         components.dress(self._go, "button primary danger" if overwrites else "button primary")
 
     async def _begin(self) -> None:
+        self._is_trying = False
         if await self._ask(dry_run=False):
             self._dialog.close()
             self._visit.notify(self._visit.say("restore.asked", host=self._hosts[self._host.value]))
 
     async def _try(self) -> None:
+        self._is_trying = True
         if job_id := await self._ask(dry_run=True):
             ui.navigate.to(f"/jobs/{job_id}")
 
+    async def _go_on(self) -> None:
+        """Do what the key was wanted for."""
+        await (self._try() if self._is_trying else self._begin())
+
     async def _ask(self, *, dry_run: bool) -> str:
-        """Ask for it and return the job's id; nothing while something is missing."""
+        """Ask for it and return the job's id; nothing while something is missing, the key too."""
         say = self._visit.say
         lines = [line.strip() for line in self._paths.value.splitlines() if line.strip()]
         paths = lines if self._scope == SOME else []
@@ -149,15 +159,22 @@ class Dialog:
         self._target.error.show(say("restore.no_target") if target == "" else "")
         if target == "" or (self._scope == SOME and not paths):
             return ""
-        job = await self._visit.change(
-            restore.request,
-            self._snapshot.id,
-            paths,
-            target,
-            selected=self._selected,
-            conflict=self._conflict,
-            dry_run=dry_run,
-            onto_agent_id=self._host.value,
-            **self._expected,
-        )
+        try:
+            job = await self._visit.change(
+                restore.request,
+                self._snapshot.id,
+                paths,
+                target,
+                selected=self._selected,
+                conflict=self._conflict,
+                dry_run=dry_run,
+                onto_agent_id=self._host.value,
+                unlocks=self._visit.parts.unlocks,
+                **self._expected,
+            )
+        except OfflineAndSealed:
+            if not self._visit.principal.may(Permission.KEYS):
+                raise
+            self._unlock.open((self._snapshot.agent_id,))
+            return ""
         return job.id
