@@ -264,6 +264,18 @@ def test_changes_of_the_only_snapshot_say_that_it_is(parts, world):
     visit(parts, journey)
 
 
+def test_download_from_a_host_that_is_away_asks_for_the_recovery_code(parts, snapshots):
+    async def journey(user: User) -> None:
+        await user.open(f"/snapshots/{snapshots[0]}/files?path=srv/docs")
+        hands = Hands(user)
+        await hands.until(lambda: "plan.odt" in names_of(hands))
+        hands.act("srv/docs/plan.odt", "download")
+
+        await hands.read("Unlock with the recovery code")
+
+    visit(parts, journey)
+
+
 @pytest.mark.parametrize("path", ["../etc", "a//b", "\\x", "%00", "x" * 5000, entry_path(b"\xff")])
 def test_browse_at_an_address_that_cannot_be_breaks_nothing(parts, snapshots, path):
     async def journey(user: User) -> None:
