@@ -32,7 +32,7 @@ from saveos.snapshots.names import Names
 EntryParameter = Annotated[
     str,
     Parameter(
-        max_length=16384,
+        max_length=4096,
         description='As in a listing: no leading slash, "" is the root; a backslash is doubled, a byte that is no UTF-8'
         " is a backslash, x and two hexadecimal digits",
     ),

@@ -29,7 +29,7 @@ MEDIA = {
 SANDBOX = "sandbox; default-src 'none'"  # whatever the file is, it is not run as a page of ours
 
 IdPath = Annotated[str, Parameter(max_length=64, description="Id of a snapshot")]
-PathQuery = Annotated[str, Parameter(min_length=1, max_length=16384, description="Path inside the snapshot")]
+PathQuery = Annotated[str, Parameter(min_length=1, max_length=4096, description="Path inside the snapshot")]
 PlaceQuery = Annotated[int | None, Parameter(ge=0, le=2**62, description="Where the catalogue says that it lies")]
 FormQuery = Annotated[ReadForm, Parameter(description="As itself, or packed with all that is in it")]
 

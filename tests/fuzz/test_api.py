@@ -52,7 +52,7 @@ def test_openapi_of_people_holds(shared_appliance: Appliance, tmp_path: Path) ->
     done = run(shared_appliance, url, tmp_path / "openapi.json", "-H", bearer)
 
     shared_appliance.call("PUT", "/api/v1/settings", {"names": [], "language": "en"}).expect(200)
-    assert 0 == done.returncode, done.stdout[-6000:] + done.stderr[-2000:]
+    assert 0 == done.returncode, done.stdout[:9000] + done.stdout[-3000:] + done.stderr[-2000:]
 
 
 def test_openapi_of_agents_holds(shared_appliance: Appliance, tmp_path: Path) -> None:
@@ -71,5 +71,5 @@ def test_openapi_of_agents_holds(shared_appliance: Appliance, tmp_path: Path) ->
         bearer = f"Authorization: Bearer {host.token}"
         done = run(shared_appliance, f"http://127.0.0.1:{wire.port}", tmp_path / "openapi.json", "-H", bearer)
 
-    assert 0 == done.returncode, done.stdout[-6000:] + done.stderr[-2000:]
+    assert 0 == done.returncode, done.stdout[:9000] + done.stdout[-3000:] + done.stderr[-2000:]
     assert wire.statuses.get(200, 0) > EXAMPLES, wire.statuses  # it was heard as the agent that it is

@@ -400,7 +400,7 @@ const journeys = {
     await page.click(".account");
     await page.click(".account-menu a:has-text('Profil')");
     await page.waitForURL(`${address}/profile`);
-    await page.fill("input[maxlength='255']", "rapports");
+    await page.fill(".page input[maxlength='255']", "rapports");
     await page.keyboard.press("Enter");
     const token = await page.locator(".fresh code").textContent();
     tell("token", { token });
@@ -433,7 +433,7 @@ const journeys = {
     await page.focus("nav.sections a[href='/jobs']");
     await page.keyboard.press("Enter");
     await page.waitForURL(`${address}/jobs`);
-    await page.fill("input[type=search]", options.host);
+    await page.fill(".page input[type=search]", options.host);
     await page.selectOption(".filters select >> nth=0", "failed");
     await page.waitForURL(/search=.*state=failed/);
     const job = page.locator("tr.job");
@@ -442,7 +442,7 @@ const journeys = {
     await page.click(".account");
     await page.click(".account-menu input[value=fr]", { force: true });
     await page.waitForSelector("h1:has-text('Tâches')");
-    expect((await page.inputValue("input[type=search]")) === options.host, "what was typed outlives the language");
+    expect((await page.inputValue(".page input[type=search]")) === options.host, "what was typed outlives the language");
     expect((await job.count()) === 1, "what was looked for, too");
     await page.keyboard.press("Escape");
     await page.click(".account");
@@ -577,10 +577,10 @@ const journeys = {
       await row.locator(".work").waitFor();
     });
     await timed("search", async () => {
-      await page.locator("input[type=search]").pressSequentially(options.other, { delay: 60 });
+      await page.locator(".page input[type=search]").pressSequentially(options.other, { delay: 60 });
       await row.waitFor({ state: "detached" });
     });
-    expect((await page.inputValue("input[type=search]")) === options.other, "what is typed stays as it was typed");
+    expect((await page.inputValue(".page input[type=search]")) === options.other, "what is typed stays as it was typed");
     await timed("select", async () => {
       await page.locator(`tr.host:has-text('${options.other}') input[type=checkbox]`).check();
       await page.waitForSelector(".bulk:not(.hidden)");
@@ -604,7 +604,7 @@ const journeys = {
     }
     await timed("token", async () => {
       await page.goto(`${address}/profile`, { waitUntil: "commit" });
-      await page.fill("input[maxlength='255']", "slowly");
+      await page.fill(".page input[maxlength='255']", "slowly");
       await page.locator("input[maxlength='255'] >> xpath=ancestor::form//button").dblclick();
       await page.locator(".fresh code").waitFor();
     });
