@@ -49,6 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one 
         from saveos.agent import engine_read  # noqa: PLC0415
 
         return engine_read.main()
+    if words[:1] == ["mount-archive"]:
+        from saveos.agent import engine_mount  # noqa: PLC0415
+
+        return engine_mount.main(words[1:])
     if words[:1] == ["lend"]:
         from saveos.agent import lending  # noqa: PLC0415
 
@@ -131,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what happens where something else stands; rename: what is restored gets another name",
     )
     restore.add_argument("--dry-run", action="store_true", help="only say what would change")
-    mount = command("mount", "mount a snapshot: not without Borg's FUSE bindings, which this agent does not carry")
+    mount = command("mount", "mount a snapshot, read-only, until it is unmounted (Linux with FUSE)")
     mount.add_argument("snapshot", help="a snapshot's id, or 'latest'")
     mount.add_argument("folder", help="an empty folder")
     recover = command("recover", "bring a host back on this machine, from a rescue system, with the recovery code")

@@ -123,13 +123,20 @@ def recover(home: Home, options: argparse.Namespace) -> Answer:
     return code, {**result, "hostname": config.hostname, "config": str(place.config), "service": is_placed}, lines
 
 
-def mount(_home: Home, _options: argparse.Namespace) -> Answer:
-    """Say why a snapshot cannot be mounted here: Borg 1.4 mounts through bindings that this executable has not."""
-    message = (
-        "This agent carries no FUSE bindings, so it mounts nothing. Restore into a folder (restore --target), or mount"
-        " with stock Borg and python3-pyfuse3 and the key of 'saveos key export': see docs/bare-metal.md."
-    )
-    raise Failure("no-fuse", message)
+def mount(home: Home, options: argparse.Namespace) -> Answer:
+    """Mount a snapshot, read-only, until it is unmounted."""
+    if not sys.platform.startswith("linux"):
+        raise Failure("no-fuse", "Only Linux mounts snapshots. Restore into a folder: saveos-agent restore --target")
+    from saveos.agent import mounting  # noqa: PLC0415 - not where there is no FUSE
+
+    config = require_enrolled(home)
+    folder = Path(options.folder).absolute()
+    client = Client.for_host(home, config)
+    with contextlib.closing(client):
+        snapshot = _find(client.snapshots(), options.snapshot)
+    mounting.mount(home, config, snapshot.archive, folder)
+    result = {"snapshot_id": snapshot.snapshot_id, "folder": str(folder)}
+    return ExitCode.DONE, result, [f"{folder} is unmounted."]
 
 
 def snapshots(home: Home, _options: argparse.Namespace) -> Answer:

@@ -25,11 +25,11 @@ from saveos.agent.tunnel import ERROR_SUFFIX
 from saveos.protocol import Frame, TunnelMode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from saveos.agent.settings import Config, Home
     from saveos.agent.upload import Upload
-    from saveos.protocol import Question, ReadOrder
+    from saveos.protocol import Question
 
 log = logging.getLogger("saveos.agent")
 LIMIT = 4  # as many as the appliance opens of one host
@@ -69,7 +69,7 @@ class Readings:
         client = Client.for_host(self._home, config)
         try:
             with (
-                _reader(self._home, config, question.read) as process,
+                with_key(self._home, config, ["read"], msgspec.json.encode(question.read)) as process,
                 contextlib.closing(client.stream(question.question_id)) as upload,
             ):
                 _pass_on(process, upload, self._stopping)
@@ -80,8 +80,11 @@ class Readings:
 
 
 @contextlib.contextmanager
-def _reader(home: Home, config: Config, order: ReadOrder) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the process that reads; it and its tunnel end with this."""
+def with_key(home: Home, config: Config, words: Sequence[str], told: bytes = b"") -> Iterator[subprocess.Popen[bytes]]:
+    """Run our program with this host's key on its repository; it and its tunnel end with this.
+
+    `told`: what it reads on standard input.
+    """
     settings = home.state / f"tunnel-{secrets.token_hex(8)}.json"
     reading, writing = os.pipe()
     try:
@@ -89,7 +92,7 @@ def _reader(home: Home, config: Config, order: ReadOrder) -> Iterator[subprocess
         os.write(writing, home.passphrase.read_bytes())
         os.close(writing)
         process = subprocess.Popen(
-            own_command("read"),
+            own_command(*words),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -100,7 +103,7 @@ def _reader(home: Home, config: Config, order: ReadOrder) -> Iterator[subprocess
         try:
             assert process.stdin is not None  # noqa: S101 - asked for
             with contextlib.suppress(OSError), process.stdin as stdin:
-                stdin.write(msgspec.json.encode(order))
+                stdin.write(told)
             yield process
         finally:
             _kill(process)

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
+from saveos.jobs import table as jobs
 from saveos.protocol import ESCROW_INFO, AgentId, EscrowContents
 from saveos.repositories import sealing, table_keys
 from saveos.repositories.keyholding import CODE_SUITE
@@ -24,6 +25,7 @@ from tests.ui.hands import Hands
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from saveos.jobs.model import Job
     from saveos.parts import Parts
 
 
@@ -107,6 +109,41 @@ def test_sealed_code_unlocks_and_every_page_says_so_until_it_is_locked(parts: Pa
         assert [] == parts.unlocks.current(principal)
 
     visit(parts, f"/agents/{agent_id}", journey)
+
+
+def test_restore_onto_another_host_asks_for_the_code_and_begins_once_it_is_unlocked(
+    parts: Parts, agent_id: str, code: str
+) -> None:
+    principal, _cookie = board.sign_in(parts)
+    with sqlite3.connect(parts.settings.database) as connection:
+        connection.execute("UPDATE agents SET seen_at = '2026-01-01T00:00:00.000000Z' WHERE id = ?", (agent_id,))
+        newest = "SELECT id FROM snapshots WHERE agent_id = ? ORDER BY id DESC LIMIT 1"
+        (snapshot_id,) = connection.execute(newest, (agent_id,)).fetchone()
+        (other_id,) = connection.execute(
+            "SELECT id FROM agents WHERE state = 'ready' AND id <> ? LIMIT 1", (agent_id,)
+        ).fetchone()
+
+    def queued() -> list[Job]:
+        return jobs.find(parts.database.read, principal.tenant_id, {"kind": "restore"}, 100)
+
+    async def journey(hands: Hands) -> None:
+        hands.press("Restore…")
+        hands.choose("On which host", other_id)
+        hands.type("Folder on the host", "/srv/back")
+        hands.press("Restore")
+        await hands.read("For the minutes you choose, the appliance can read")
+        assert [] == queued()
+        offer = await parts.unlocks.offer(principal)
+        public = X25519PublicKey.from_public_bytes(base64.b64decode(offer.public_key))
+        sealed = base64.b64encode(CODE_SUITE.encrypt(code.encode(), public, offer.info.encode())).decode()
+        form = next(element for element in hands.elements if isinstance(element, unlock._Form))
+        hands._emit(form, "sealed", {"unlock_id": offer.unlock_id, "sealed_code": sealed, "minutes": 15})
+        await hands.until(queued, "the restore to be asked for")
+
+    visit(parts, f"/snapshots/{snapshot_id}", journey)
+
+    (job,) = queued()
+    assert (other_id, agent_id) == (job.agent_id, job.order["restore"]["lender"]["agent_id"])
 
 
 def test_viewer_sees_who_holds_the_key_and_cannot_change_it(parts: Parts, agent_id: str) -> None:
