@@ -49,6 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one 
         from saveos.agent import engine_read  # noqa: PLC0415
 
         return engine_read.main()
+    if words[:1] == ["unseal-listings"]:
+        from saveos.agent import listing_opener  # noqa: PLC0415
+
+        return listing_opener.main()
     if words[:1] == ["update-trial"]:
         from saveos.agent import update_trial  # noqa: PLC0415
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import sqlite3
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from saveos.agent import privacy
 from saveos.database.connection import immediate
 from saveos.errors import InvalidRequest, SaveOSError
 from saveos.snapshots import catalogue_lines as lines
@@ -59,6 +61,7 @@ def main() -> int:
     """Do the order on stdin."""
     os.nice(NICENESS)
     os.umask(0o077)
+    privacy.end_with_parent(signal.SIGKILL)
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     sys.stdout.buffer.write(msgspec.json.encode(perform(order)))
     return 0
