@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from saveos.repositories import keyholding
 
@@ -118,8 +118,7 @@ class _Line(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a socket
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # of a socket; uvloop's has another base class
 
     def data_received(self, data: bytes) -> None:
         self._tail = (self._tail + data)[-_SAID_BYTES:]
