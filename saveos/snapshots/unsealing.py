@@ -90,7 +90,7 @@ class Unsealing:
             raise Unavailable(refusals[0])
 
     def prepare_search(self, principal: Principal, query: SearchQuery) -> None:
-        """As `prepare`, of the hosts that a query looks at; those that cannot be opened are skipped. Raises NotFound."""
+        """As `prepare`, of the hosts that a query looks at; what cannot be opened is skipped. Raises NotFound."""
         if self._is_sealed(principal.tenant_id):
             found = catalogue_search.hosts_of(self._database, principal, query)
             with contextlib.suppress(Unavailable):

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from saveos import config
-from saveos.identity.principals import system
-from saveos.protocol import TenantId
 from saveos.repositories.keyholding import CODE_SUITE
-from saveos.snapshots import catalogue, catalogue_memory
 from saveos.snapshots import catalogue_files as files
+from saveos.snapshots import catalogue_memory
 from tests.support.agent import RealAgent, back_up_only
 from tests.support.appliance import Appliance, wait_until
 from tests.support.processes import children
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 NAME = "distinctive-ledger-of-anna.odt"
-PLACE = Path("/dev/shm")  # noqa: S108
 
 
 class Sealed:
@@ -185,7 +181,6 @@ def test_killed_appliance_leaves_nothing_after_its_next_start(sealed: Sealed) ->
 def test_listing_that_was_changed_is_refused_and_the_names_stay_sealed(sealed: Sealed) -> None:
     parts = sorted(sealed.settings.catalogues.rglob(f"{sealed.agent.id}.sealed/*/0000"))
     whole = parts[-1].read_bytes()
-    digest = hashlib.sha256(whole).digest()
     parts[-1].write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     unlock_id = sealed.unlock()
     try:
@@ -195,7 +190,6 @@ def test_listing_that_was_changed_is_refused_and_the_names_stay_sealed(sealed: S
         parts[-1].write_bytes(whole)
         sealed.lock(unlock_id)
 
-    assert digest == hashlib.sha256(parts[-1].read_bytes()).digest()
     assert ("sealed", []) == (sealed.folder()["state"], sealed.leaks())
 
 
