@@ -60,7 +60,7 @@ def drop(path: Path) -> None:
 def _keep(key: tuple[str, int], connection: sqlite3.Connection) -> None:
     with _lock:
         former = _idle.pop(key, None)
-        if not Path(key[0]).exists():  # deleted meanwhile, see `drop`
+        if not _is_there(key):  # deleted meanwhile, see `drop`
             connection.close()
             return
         _idle[key] = connection
@@ -68,3 +68,10 @@ def _keep(key: tuple[str, int], connection: sqlite3.Connection) -> None:
     for unneeded in (former, oldest):
         if unneeded is not None:
             unneeded.close()
+
+
+def _is_there(key: tuple[str, int]) -> bool:
+    try:
+        return Path(key[0]).stat().st_ino == key[1]
+    except FileNotFoundError:
+        return False

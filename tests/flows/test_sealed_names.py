@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -138,6 +139,20 @@ def test_snapshot_that_comes_while_names_are_open_joins_them(sealed: Sealed) -> 
 
     assert [NAME, "plain.txt"] == [each["name"] for each in sealed.folder(third)["entries"]]
     sealed.lock(unlock_id)
+
+
+def test_lock_while_names_are_being_opened_leaves_nothing(sealed: Sealed) -> None:
+    for pause in (0.0, 0.2, 0.5, 0.9):
+        unlock_id = sealed.unlock()
+        assert "waiting" == sealed.folder()["state"]
+        time.sleep(pause)
+
+        sealed.lock(unlock_id)
+        wait_until(lambda: sealed.folder()["state"] == "sealed", 10, "the opening to be cut")
+
+        memory = catalogue_memory.folder(sealed.settings)
+        assert memory is not None
+        assert [] == [path for path in memory.rglob("*") if path.is_file()]
 
 
 def test_unlock_that_expires_closes_the_names(sealed: Sealed) -> None:

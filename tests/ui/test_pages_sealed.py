@@ -131,7 +131,7 @@ def house(tmp_path: Path) -> Iterator[House]:
         ("/snapshots/{second}/files?path=srv", ["new.odt", "plan.odt"]),
         ("/snapshots/{second}/changes", ["new.odt"]),
         ("/search?q=plan", ["plan.odt"]),
-        ("/agents/agt_web-01/versions?path=srv/plan.odt", ["Oct 9, 2025"]),
+        ("/agents/agt_web-01/versions?path=srv/plan.odt", ["9 Oct 2025"]),
     ],
 )
 def test_sealed_page_offers_to_unlock_and_shows_what_is_open(house: House, page: str, shown: list[str]) -> None:
