@@ -136,8 +136,7 @@ class Unsealing:
                 )
                 while batch := self._batch(await asyncio.to_thread(self._lacking, tenant_id, agent_id)):
                     await self._unseal(tenant_id, agent_id, batch)
-                    for listing in batch:
-                        await self._index(listing)
+                    await self._index(tenant_id, agent_id, batch)
         except Locked:
             self._close(tenant_id, agent_id)
         except (SaveOSError, OSError) as error:
@@ -191,20 +190,12 @@ class Unsealing:
             message = f"The listings of {agent_id} cannot be opened with its key ({code}). {run.said}"
             raise Unavailable(message)
 
-    async def _index(self, listing: Listing) -> None:
-        """Bring an opened listing into the catalogue in memory. Raises Unavailable, RuntimeError."""
+    async def _index(self, tenant_id: TenantId, agent_id: AgentId, batch: list[Listing]) -> None:
+        """Bring opened listings into the catalogue in memory. Raises Unavailable."""
         folder = memory.make(self._settings)
-        path = files.opened(folder, listing.tenant_id, listing.agent_id)
+        path = files.opened(folder, tenant_id, agent_id)
         size = path.stat().st_size if path.exists() else 0
-        order = Order(
-            catalogue=str(path),
-            parts=str(self._opened(listing)),
-            snapshot_id=listing.snapshot_id,
-            archive=listing.archive,
-            at=listing.started_at.isoformat(),
-            base=listing.base,
-            limit_bytes=min(LIMIT_BYTES, size + memory.room_bytes(folder)),
-        )
+        limit_bytes = min(LIMIT_BYTES, size + memory.room_bytes(folder))
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "saveos.snapshots.indexing"),
@@ -213,16 +204,30 @@ class Unsealing:
             env=os.environ | {"SQLITE_TMPDIR": str(folder)},
         )
         try:
-            output, _ = await process.communicate(msgspec.json.encode(order))
+            orders = [self._order(listing, path, limit_bytes) for listing in batch]
+            output, _ = await process.communicate(b"\n".join(map(msgspec.json.encode, orders)))
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        ending = Ending(code="died") if process.returncode else msgspec.json.decode(output, type=Ending)
-        if ending.code:
-            message = f"The listing of {listing.archive} cannot be brought in: {ending.code}. {ending.message}"
+        endings = msgspec.json.Decoder(Ending).decode_lines(output) if not process.returncode else []
+        if len(endings) < len(batch) or endings[-1].code:
+            told = endings[-1] if endings else Ending(code="died")
+            message = f"The listings of {agent_id} cannot be brought in: {told.code}. {told.message}"
             raise Unavailable(message)
-        await asyncio.to_thread(shutil.rmtree, self._opened(listing), ignore_errors=True)
+        for listing in batch:
+            await asyncio.to_thread(shutil.rmtree, self._opened(listing), ignore_errors=True)
+
+    def _order(self, listing: Listing, path: Path, limit_bytes: int) -> Order:
+        return Order(
+            catalogue=str(path),
+            parts=str(self._opened(listing)),
+            snapshot_id=listing.snapshot_id,
+            archive=listing.archive,
+            at=listing.started_at.isoformat(),
+            base=listing.base,
+            limit_bytes=limit_bytes,
+        )
 
     def _sealed(self, listing: Listing) -> Path:
         return files.sealed(self._settings, listing.tenant_id, listing.agent_id) / listing.snapshot_id
