@@ -36,6 +36,7 @@ from saveos.repositories.sessions import Sessions
 from saveos.repositories.unlocks import Unlocks
 from saveos.server import Contexts, Server, listen
 from saveos.snapshots import backup, restore
+from saveos.snapshots.unsealing import Unsealing
 from saveos.standing import Standing
 from saveos.tenants import facts, users
 from saveos.worker import schedule
@@ -135,6 +136,7 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
     }
     worker = Worker(settings, database, handlers, endings)
     sessions = Sessions(settings=settings, authority=authority, authorise=Access(settings, database).authorise)
+    unlocks = Unlocks(settings, database)
     facts.keep_addresses(database, standing.addresses)
     parts = Parts(
         settings=settings,
@@ -145,7 +147,8 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
         streams=Streams(),
         endings=endings,
         standing=standing,
-        unlocks=Unlocks(settings, database),
+        unlocks=unlocks,
+        unsealing=Unsealing(settings, database, unlocks),
         sessions=sessions,
     )
     return Appliance(
@@ -215,6 +218,7 @@ async def _background(appliance: Appliance) -> AsyncIterator[None]:
     await asyncio.to_thread(lifecycle.resume, appliance.stores.database, settings.lease_seconds)
     own_host.sweep(settings)
     holder.sweep()
+    await appliance.parts.unsealing.start()
     await appliance.sessions.start()
     appliance.worker.start()
     appliance.indexer.start()
@@ -229,6 +233,7 @@ async def _background(appliance: Appliance) -> AsyncIterator[None]:
         watch.cancel()
         await asyncio.to_thread(appliance.indexer.stop)
         await appliance.parts.unlocks.stop()
+        await appliance.parts.unsealing.stop()
         await asyncio.to_thread(appliance.worker.stop)
         await appliance.sessions.stop()
 

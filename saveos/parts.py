@@ -20,6 +20,7 @@ from saveos.repositories.unlocks import Unlocks
 from saveos.snapshots import lending
 from saveos.snapshots.reading import Means
 from saveos.snapshots.tickets import Tickets
+from saveos.snapshots.unsealing import Unsealing
 from saveos.standing import Standing
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     endings: Mapping[Kind, Any]
     standing: Standing
     unlocks: Unlocks
+    unsealing: Unsealing
     sessions: Any = None  # the tunnel's registry, for the metrics
     tickets: Tickets = msgspec.field(default_factory=Tickets)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import logging
 import os
@@ -21,46 +22,29 @@ EXIT_CODES = (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one for each program that we are
+# What runs inside this executable besides the commands of people; each parses its own words, and starts fast.
+PROGRAMS = {
+    "borg": "engine",
+    "lend": "lending",
+    "listings": "listing_sender",
+    "mount-archive": "engine_mount",
+    "read": "engine_read",
+    "try-excludes": "engine_excludes",
+    "tunnel": "tunnel",
+    "unseal-listings": "listing_opener",
+    "update-trial": "update_trial",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if os.environ.get("SAVEOS_PRIVATE"):  # started with a key that was unlocked for a while
         from saveos.agent import privacy  # noqa: PLC0415
 
         privacy.hide()
-    # Borg and its tunnel run inside this executable; they parse their own words, and start fast.
-    if words[:1] == ["tunnel"]:
-        from saveos.agent import tunnel  # noqa: PLC0415
-
-        return tunnel.main(words[1:])
-    if words[:1] == ["borg"]:
-        from saveos.agent import engine  # noqa: PLC0415
-
-        return engine.main(words[1:])
-    if words[:1] == ["try-excludes"]:
-        from saveos.agent import engine_excludes  # noqa: PLC0415
-
-        return engine_excludes.main()
-    if words[:1] == ["listings"]:
-        from saveos.agent import listing_sender  # noqa: PLC0415
-
-        return listing_sender.main(words[1:])
-    if words[:1] == ["read"]:
-        from saveos.agent import engine_read  # noqa: PLC0415
-
-        return engine_read.main()
-    if words[:1] == ["mount-archive"]:
-        from saveos.agent import engine_mount  # noqa: PLC0415
-
-        return engine_mount.main(words[1:])
-    if words[:1] == ["lend"]:
-        from saveos.agent import lending  # noqa: PLC0415
-
-        return lending.main()
-    if words[:1] == ["update-trial"]:
-        from saveos.agent import update_trial  # noqa: PLC0415
-
-        return update_trial.main(words[1:])
+    if words and (program := PROGRAMS.get(words[0])):
+        return int(importlib.import_module(f"saveos.agent.{program}").main(words[1:]))
     return _run(words)
 
 

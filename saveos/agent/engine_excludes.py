@@ -23,7 +23,7 @@ from saveos.agent.settings import is_frozen
 from saveos.protocol import ExcludesTried
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 NICENESS = 19
 CPU_SECONDS = 600  # the end of a pattern that never ends, when the daemon is gone too
@@ -37,7 +37,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     one_file_system: bool = False
 
 
-def main() -> int:
+def main(_words: Sequence[str] = ()) -> int:
     """Read a Trial and write an ExcludesTried a line, the last one with `is_final`."""
     give_way()
     trial = msgspec.json.decode(sys.stdin.buffer.read(), type=Trial)

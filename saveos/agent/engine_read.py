@@ -24,13 +24,13 @@ from saveos.agent.engine_tar import NANOSECONDS, nanoseconds
 from saveos.protocol import EntryKind, ReadForm, ReadHead, ReadOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 KINDS = {stat.S_IFDIR: EntryKind.FOLDER, stat.S_IFREG: EntryKind.FILE, stat.S_IFLNK: EntryKind.LINK}
 MESSAGE_LENGTH = 4000
 
 
-def main() -> int:
+def main(_words: Sequence[str] = ()) -> int:
     """Read an order and answer it."""
     lifeline.hold_to_parent()
     parent = os.environ.get(PARENT_VARIABLE, "")

@@ -19,6 +19,8 @@ from saveos.agent.failures import Failure
 from saveos.protocol import AGENT_URI, LENT_INFO, AgentId, JobId, LendOrder, SealedKey, SealKey
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
     from saveos.agent.settings import Config, Home
@@ -31,7 +33,7 @@ def seal(home: Home, config: Config, asked: SealKey) -> SealedKey:
     return _sealed(home.passphrase.read_bytes(), home.root.read_bytes(), config.agent_id, asked)
 
 
-def main() -> int:
+def main(_words: Sequence[str] = ()) -> int:
     """Seal an unlocked key in place of its host."""
     with os.fdopen(int(os.environ["BORG_PASSPHRASE_FD"]), "rb") as pipe:
         passphrase = pipe.read()

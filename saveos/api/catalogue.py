@@ -113,6 +113,7 @@ class Catalogue(Controller):
         after: AfterParameter = "",
     ) -> SearchPage:
         """Find files and folders by part of their name, host by host; ends after five seconds with what it has."""
+        parts.unsealing.prepare_search(principal, wanted)
         return catalogue_search.search(parts.database, parts.settings, principal, wanted, limit=limit, after=after)
 
     @get(
@@ -132,6 +133,8 @@ class Catalogue(Controller):
         compare: Annotated[str, Parameter(max_length=64, description="Id of another snapshot of the host")] = "",
     ) -> FolderPage:
         """List what a folder holds: folders first, then by name. `state` says whether the catalogue knows it yet."""
+        snapshot = catalogue.known_snapshot(parts.database, principal, snapshot_id)
+        parts.unsealing.prepare(principal, [snapshot.agent_id])
         return catalogue.folder(
             parts.database, parts.settings, principal, snapshot_id, path, after=after, limit=limit, compare=compare
         )
@@ -153,6 +156,8 @@ class Catalogue(Controller):
         limit: Annotated[int, Parameter(ge=1, le=2000)] = 500,
     ) -> ChangesPage:
         """List what is new, changed or gone since another snapshot of the same host."""
+        snapshot = catalogue.known_snapshot(parts.database, principal, snapshot_id)
+        parts.unsealing.prepare(principal, [snapshot.agent_id])
         return catalogue_changes.changes(
             parts.database, parts.settings, principal, since, snapshot_id, path=path, after=after, limit=limit
         )
@@ -165,6 +170,7 @@ class Catalogue(Controller):
     )
     def versions(self, agent_id: IdPath, path: EntryParameter, principal: Principal, parts: Parts) -> Versions:
         """List every version of a path that the host's snapshots hold."""
+        parts.unsealing.prepare(principal, [AgentId(agent_id)])
         return Versions(items=catalogue.versions(parts.database, parts.settings, principal, agent_id, path))
 
     @get(
@@ -175,6 +181,7 @@ class Catalogue(Controller):
     )
     def timeline(self, agent_id: IdPath, principal: Principal, parts: Parts, path: EntryParameter = "") -> Timeline:
         """List the snapshots at which anything in a folder changed, however deep."""
+        parts.unsealing.prepare(principal, [AgentId(agent_id)])
         return Timeline(items=catalogue.timeline(parts.database, parts.settings, principal, agent_id, path))
 
     @get(

@@ -118,7 +118,7 @@ class _Line(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # of a socket; uvloop's is of no such class
+        self._transport = cast("asyncio.Transport", transport)  # of a socket; uvloop's has another base class
 
     def data_received(self, data: bytes) -> None:
         self._tail = (self._tail + data)[-_SAID_BYTES:]

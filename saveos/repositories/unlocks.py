@@ -26,7 +26,7 @@ from saveos.tenants import kits
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from saveos.config import Settings
     from saveos.database.connection import Database
@@ -59,6 +59,7 @@ class Unlocks:
         self._entries: dict[str, _Entry] = {}
         self._single_uses: set[Holder] = set()
         self._ended: set[asyncio.Future[object]] = set()
+        self.on_end: Callable[[TenantId, Unlock], None] = lambda _tenant_id, _unlock: None  # called when one has ended
 
     async def offer(self, principal: Principal) -> Offer:
         """Start a keyholder and return what to seal the recovery code to; it is worth two minutes.
@@ -242,6 +243,7 @@ class Unlocks:
         if entry is None or entry.unlock is None:
             return
         unlock, tenant_id, end = entry.unlock, entry.tenant_id, entry.end
+        self.on_end(tenant_id, unlock)
         if end == "expired" and clock.now() < unlock.ends_at - timedelta(seconds=2):
             end = "keyholder died"
         with contextlib.suppress(SaveOSError):  # the appliance ends, and the database before us

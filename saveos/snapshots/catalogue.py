@@ -63,7 +63,7 @@ def folder(  # noqa: PLR0913 - what a page of a folder is
     with opened(settings, snapshot) as reader:
         k = reader.k_of(snapshot.id) if reader else None
         if reader is None or k is None:
-            return FolderPage(entries=(), next_after=None, state=why_not(database, snapshot))
+            return FolderPage(entries=(), next_after=None, state=why_not(database, settings, snapshot))
         k_other = reader.k_of(other.id) if other else None
         node = _nodes(reader, path)[0]
         if node is None:
@@ -99,7 +99,7 @@ def versions(
     principal.require(Permission.READ)
     agent = known_agent(database, principal, agent_id)
     found = []
-    with pool.reading(files.catalogue(settings, agent.tenant_id, agent.id)) as reader:
+    with pool.reading(files.to_read(settings, agent.tenant_id, agent.id)) as reader:
         if reader is None:
             return ()
         nodes = [node for node in _nodes(reader, path) if node]
@@ -133,7 +133,7 @@ def timeline(
     """
     principal.require(Permission.READ)
     agent = known_agent(database, principal, agent_id)
-    with pool.reading(files.catalogue(settings, agent.tenant_id, agent.id)) as reader:
+    with pool.reading(files.to_read(settings, agent.tenant_id, agent.id)) as reader:
         node = _nodes(reader, path)[0] if reader else None
         if reader is None or node is None:
             return ()
@@ -157,12 +157,11 @@ def state(
         snapshot = known_snapshot(database, principal, snapshot_id)
         listing = table_listings.get(database.read, snapshot.id)
         return Standing(
-            state=state_of(database, snapshot),
+            state=state_of(database, settings, snapshot),
             entries_count=listing.entries_count if listing else 0,
             message=listing.message if listing else "",
         )
     agent = known_agent(database, principal, agent_id)
-    del settings
     counts = table_listings.counts(database.read, agent.id)
     head = table_listings.head(database.read, agent.id)
     waiting = counts.get(ListingState.WAITING, 0)
@@ -170,7 +169,7 @@ def state(
     expected = len(table_listings.lacking(database.read, agent.id, table_listings.wanted(database.read, agent.id)))
     overall = CatalogueState.MISSING
     if head is not None and head.state is ListingState.SEALED:
-        overall = CatalogueState.SEALED
+        overall = state_of(database, settings, known_snapshot(database, principal, head.snapshot_id))
     elif waiting or expected:
         overall = CatalogueState.WAITING
     elif head is not None:
@@ -188,7 +187,7 @@ def state(
 @contextlib.contextmanager
 def opened(settings: Settings, snapshot: Snapshot) -> Iterator[Reader | None]:
     """Lend the catalogue of a snapshot's host."""
-    with pool.reading(files.catalogue(settings, snapshot.tenant_id, snapshot.agent_id)) as reader:
+    with pool.reading(files.to_read(settings, snapshot.tenant_id, snapshot.agent_id)) as reader:
         yield reader
 
 
@@ -208,15 +207,21 @@ def known_agent(database: Database, principal: Principal, agent_id: str) -> Agen
     return agent
 
 
-def why_not(database: Database, snapshot: Snapshot) -> CatalogueState:
+def why_not(database: Database, settings: Settings, snapshot: Snapshot) -> CatalogueState:
     """Return why a catalogue tells nothing of a snapshot: one that should be there and cannot be read is missing."""
-    known = state_of(database, snapshot)
+    known = state_of(database, settings, snapshot)
     return CatalogueState.MISSING if known is CatalogueState.INDEXED else known
 
 
-def state_of(database: Database, snapshot: Snapshot) -> CatalogueState:
-    """Return why a snapshot is not in the catalogue, or that it is."""
+def state_of(database: Database, settings: Settings, snapshot: Snapshot) -> CatalogueState:
+    """Return why a snapshot is not in the catalogue, or that it is; a sealed one may be, while its host is unlocked."""
     listing = table_listings.get(database.read, snapshot.id)
+    if listing is not None and listing.state is ListingState.SEALED:
+        with opened(settings, snapshot) as reader:
+            if reader is not None and reader.k_of(snapshot.id) is not None:
+                return CatalogueState.INDEXED
+        is_opening = files.is_being_opened(settings, snapshot.tenant_id, snapshot.agent_id)
+        return CatalogueState.WAITING if is_opening else CatalogueState.SEALED
     if listing is not None and listing.state is not ListingState.FAILED:
         return CatalogueState(listing.state.value)
     want = table_listings.wanted(database.read, snapshot.agent_id)

@@ -11,7 +11,7 @@ from saveos.protocol import entry_bytes
 from saveos.snapshots import catalogue_pool as pool
 from saveos.snapshots import table_catalogue_reading as table
 from saveos.snapshots.catalogue import known_snapshot, why_not
-from saveos.snapshots.catalogue_files import catalogue as path_of_catalogue
+from saveos.snapshots.catalogue_files import to_read as path_of_catalogue
 from saveos.snapshots.catalogue_model import CatalogueState, Change, Changed, ChangesPage, kind_of, moment_of
 from saveos.snapshots.table_catalogue import OPEN
 
@@ -52,7 +52,7 @@ def changes(  # noqa: PLR0913 - what a page of changes is
         ks = [reader.k_of(snapshot.id) if reader else None for snapshot in (older, newer)]
         if reader is None or ks[0] is None or ks[1] is None:
             lacking = newer if ks[1] is None else older
-            return ChangesPage(changes=(), next_after=None, state=why_not(database, lacking))
+            return ChangesPage(changes=(), next_after=None, state=why_not(database, settings, lacking))
         found, last = _collect(reader, (ks[0], ks[1]), path, int(after or 0), min(max(limit, 1), CHANGES_LIMIT))
     return ChangesPage(
         changes=tuple(sorted(found, key=lambda changed: changed.path.split("/"))),

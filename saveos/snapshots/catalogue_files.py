@@ -1,10 +1,16 @@
-"""Where catalogues lie: `catalogues/<tenant>/<agent>.db`, beside it what came in and what is sealed."""
+"""Where catalogues lie: `catalogues/<tenant>/<agent>.db`, beside it what came in and what is sealed.
+
+Those of sealed names lie in memory, the same way, while their hosts are unlocked (`catalogue_memory`).
+"""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
 from typing import TYPE_CHECKING
+
+from saveos.snapshots import catalogue_memory as memory
+from saveos.snapshots import catalogue_pool as pool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,6 +21,30 @@ if TYPE_CHECKING:
 def catalogue(settings: Settings, tenant_id: str, agent_id: str) -> Path:
     """Return the path of an agent's catalogue."""
     return settings.catalogues / tenant_id / f"{agent_id}.db"
+
+
+def to_read(settings: Settings, tenant_id: str, agent_id: str) -> Path:
+    """Return the path of an agent's catalogue, or of the one in memory if there is none but that."""
+    path = catalogue(settings, tenant_id, agent_id)
+    if not path.exists() and (folder := memory.folder(settings)):
+        return opened(folder, tenant_id, agent_id)
+    return path
+
+
+def opened(folder: Path, tenant_id: str, agent_id: str) -> Path:
+    """Return the path of an agent's catalogue in memory."""
+    return folder / tenant_id / f"{agent_id}.db"
+
+
+def opening(folder: Path, tenant_id: str, agent_id: str) -> Path:
+    """Return where an agent's opened listings wait in memory; there is such a folder while they are brought in."""
+    return folder / tenant_id / f"{agent_id}.opening"
+
+
+def is_being_opened(settings: Settings, tenant_id: str, agent_id: str) -> bool:
+    """Return whether an agent's sealed listings are being opened."""
+    folder = memory.folder(settings)
+    return folder is not None and opening(folder, tenant_id, agent_id).exists()
 
 
 def incoming(settings: Settings, tenant_id: str, agent_id: str) -> Path:
@@ -43,9 +73,23 @@ def size_of(folder: Path) -> int:
 
 def remove(settings: Settings, tenant_id: str, agent_id: str) -> None:
     """Delete all of an agent's: it can be made anew."""
-    path = catalogue(settings, tenant_id, agent_id)
-    for ending in ("", "-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + ending).unlink()
+    _remove(catalogue(settings, tenant_id, agent_id))
     for folder in (incoming, sealed):
         shutil.rmtree(folder(settings, tenant_id, agent_id), ignore_errors=True)
+    close(settings, tenant_id, agent_id)
+
+
+def close(settings: Settings, tenant_id: str, agent_id: str) -> None:
+    """Delete what lies in memory of an agent."""
+    if folder := memory.folder(settings):
+        path = opened(folder, tenant_id, agent_id)
+        _remove(path)
+        for ending in (".making", ".making-journal", ".lock"):
+            path.with_suffix(ending).unlink(missing_ok=True)
+        shutil.rmtree(opening(folder, tenant_id, agent_id), ignore_errors=True)
+        pool.drop(path)
+
+
+def _remove(path: Path) -> None:
+    for ending in ("", "-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)

@@ -170,6 +170,7 @@ class SearchPage(msgspec.Struct, frozen=True, kw_only=True):
     next_after: str | None
     searched_hosts: int
     skipped_hosts: int  # sealed, not indexed, or out of time
+    waiting_hosts: int = 0  # of these: their sealed names are being opened
     is_cut: bool
     took_seconds: float
 

@@ -7,6 +7,7 @@ import logging
 import sqlite3
 import threading
 from collections import OrderedDict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saveos.snapshots import table_catalogue_reading as table
@@ -14,8 +15,6 @@ from saveos.snapshots.catalogue_reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
 log = logging.getLogger("saveos.catalogue")
 IDLE_LIMIT = 256
 
@@ -50,11 +49,29 @@ def reading(path: Path) -> Iterator[Reader | None]:
     _keep(key, connection)
 
 
+def drop(path: Path) -> None:
+    """Close what is open of a catalogue that was deleted: until then its bytes stay."""
+    with _lock:
+        dropped = [_idle.pop(key) for key in list(_idle) if key[0] == str(path)]
+    for connection in dropped:
+        connection.close()
+
+
 def _keep(key: tuple[str, int], connection: sqlite3.Connection) -> None:
     with _lock:
         former = _idle.pop(key, None)
+        if not _is_there(key):  # deleted meanwhile, see `drop`
+            connection.close()
+            return
         _idle[key] = connection
         oldest = _idle.popitem(last=False)[1] if len(_idle) > IDLE_LIMIT else None
     for unneeded in (former, oldest):
         if unneeded is not None:
             unneeded.close()
+
+
+def _is_there(key: tuple[str, int]) -> bool:
+    try:
+        return Path(key[0]).stat().st_ino == key[1]
+    except FileNotFoundError:
+        return False

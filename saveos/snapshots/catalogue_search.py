@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from saveos.config import Settings
     from saveos.database.connection import Database
+    from saveos.protocol import AgentId
 
 HITS_LIMIT = 1000
 WIDTH = 4  # hosts looked into at once
@@ -51,18 +52,19 @@ def search(
     began, limit = time.monotonic(), min(max(limit, 1), HITS_LIMIT)
     deadline = began + seconds
     pattern = Pattern(query.text)
-    hosts, skipped = _hosts(database, principal, query)
+    hosts, skipped = _hosts(database, settings, principal, query)
     page = _Page(hosts, limit, *_after(after, hosts))
     while page.is_going_on(deadline):
         looks = [Look(query, pattern, host, deadline) for host in page.next_hosts()]
-        paths = [files.catalogue(settings, principal.tenant_id, look.host.id) for look in looks]
+        paths = [files.to_read(settings, principal.tenant_id, look.host.id) for look in looks]
         page.take(_side_by_side(looks, paths, page.room, page.begin_node))
     is_out_of_time = page.next_after is not None and page.room > 0
     return SearchPage(
         hits=tuple(page.hits),
         next_after=page.next_after,
         searched_hosts=page.searched,
-        skipped_hosts=skipped + page.unreadable + (len(hosts) - page.at if is_out_of_time else 0),
+        waiting_hosts=sum(files.is_being_opened(settings, principal.tenant_id, agent_id) for agent_id in skipped),
+        skipped_hosts=len(skipped) + page.unreadable + (len(hosts) - page.at if is_out_of_time else 0),
         is_cut=page.next_after is not None,
         took_seconds=round(time.monotonic() - began, 4),
     )
@@ -130,18 +132,27 @@ def _side_by_side(
         return iter(list(threads.map(look_into, looks, paths)))
 
 
-def _hosts(database: Database, principal: Principal, query: SearchQuery) -> tuple[list[Host], int]:
-    """Return the hosts to search, and how many cannot be."""
+def hosts_of(database: Database, principal: Principal, query: SearchQuery) -> list[tuple[AgentId, str, bool]]:
+    """Return (agent id, hostname, whether it is indexed) of the hosts that a query looks at. Raises NotFound."""
+    principal.require(Permission.READ)
     wanted = set(query.agent_ids)
     if query.at_snapshot_id:
         wanted = {known_snapshot(database, principal, query.at_snapshot_id).agent_id}
-    known = [
-        (agent_id, hostname, is_indexed)
-        for agent_id, hostname, is_indexed in table_listings.hosts(database.read, principal.tenant_id)
-        if not wanted or agent_id in wanted
-    ]
-    hosts = [Host(agent_id, hostname) for agent_id, hostname, is_indexed in known if is_indexed]
-    return hosts, len(known) - len(hosts)
+    found = table_listings.hosts(database.read, principal.tenant_id)
+    return [host for host in found if not wanted or host[0] in wanted]
+
+
+def _hosts(
+    database: Database, settings: Settings, principal: Principal, query: SearchQuery
+) -> tuple[list[Host], list[AgentId]]:
+    """Return the hosts to search, and those that cannot be."""
+    hosts, skipped = [], []
+    for agent_id, hostname, is_indexed in hosts_of(database, principal, query):
+        if is_indexed or files.to_read(settings, principal.tenant_id, agent_id).exists():
+            hosts.append(Host(agent_id, hostname))
+        else:
+            skipped.append(agent_id)
+    return hosts, skipped
 
 
 def _after(after: str, hosts: list[Host]) -> tuple[int, int]:

@@ -1,7 +1,7 @@
-"""The process that brings one received listing into its host's catalogue: `python -m saveos.snapshots.indexing`.
+"""The process that brings received listings into their host's catalogue: `python -m saveos.snapshots.indexing`.
 
-It reads an Order from stdin and writes an Ending to stdout. Whenever it is killed, the same order begins anew: a first
-listing is built in a file that nobody sees, every other one is a transaction.
+It reads Orders from stdin, each a line of JSON, and writes an Ending for each to stdout. Whenever it is killed, the same
+order begins anew: a first listing is built in a file that nobody sees, every other one is a transaction.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import sqlite3
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from saveos.agent import privacy
 from saveos.database.connection import immediate
 from saveos.errors import InvalidRequest, SaveOSError
 from saveos.snapshots import catalogue_lines as lines
@@ -56,11 +58,15 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def main() -> int:
-    """Do the order on stdin."""
+    """Do the orders on stdin, until one is of no use."""
     os.nice(NICENESS)
     os.umask(0o077)
-    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
-    sys.stdout.buffer.write(msgspec.json.encode(perform(order)))
+    privacy.end_with_parent(signal.SIGKILL)
+    for line in sys.stdin.buffer:
+        ending = perform(msgspec.json.decode(line, type=Order))
+        sys.stdout.buffer.write(msgspec.json.encode(ending) + b"\n")
+        if ending.code:
+            break
     return 0
 
 

@@ -65,7 +65,7 @@ def record_end(database: Database, listing: Listing, ending: Ending) -> None:
 
 def forget(settings: Settings, tenant_id: str, agent_id: str, snapshot_ids: Sequence[str]) -> None:
     """Take snapshots of a host out of its catalogue, once they are gone. Raises OSError, sqlite3.Error."""
-    indexing.forget(files.catalogue(settings, tenant_id, agent_id), snapshot_ids)
+    indexing.forget(files.to_read(settings, tenant_id, agent_id), snapshot_ids)
 
 
 def ask_for_lost(database: Database, settings: Settings) -> int:

@@ -22,6 +22,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA query_only=ON")
+    connection.execute("PRAGMA temp_store=MEMORY")  # names of sealed listings reach no disk
     connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     return connection
 

@@ -81,6 +81,14 @@ def waiting(connection: sqlite3.Connection, last_agent_id: str) -> Listing | Non
     return _listing(one(connection, statement, (last_agent_id,)))
 
 
+def sealed(connection: sqlite3.Connection, agent_id: str) -> list[Listing]:
+    """Return an agent's sealed listings, oldest first."""
+    rows = many(
+        connection, f"{_LISTING} WHERE l.agent_id = ? AND l.state = 'sealed' ORDER BY l.snapshot_id", (agent_id,)
+    )
+    return [msgspec.convert(dict(row), Listing) for row in rows]
+
+
 def counts(connection: sqlite3.Connection, agent_id: str) -> dict[str, int]:
     """Return how many listings of an agent are in which state, and under "" how many snapshots have none."""
     rows = many(

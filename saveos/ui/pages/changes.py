@@ -8,7 +8,7 @@ from nicegui import Client, ui
 
 from saveos.snapshots import backup, listing
 from saveos.snapshots.catalogue_changes import changes
-from saveos.snapshots.catalogue_model import Change, ItemKind
+from saveos.snapshots.catalogue_model import CatalogueState, Change, ItemKind
 from saveos.ui import components, entry_cells, frame, looking, names
 from saveos.ui.grid import Cell, Column, Grid, Row
 from saveos.ui.looking import look
@@ -65,6 +65,7 @@ class ChangesPage(frame.Page):
                 again = visit.doing(self._compare)
                 self._choice = components.Select(say("changes.older"), moments, self._older, again)
         self._said = components.text("p", "", "muted found", role="status")
+        self._opening = looking.Opening(visit, self._show)
         columns = [
             Column("path", say("changes.path"), "name-cell"),
             Column("change", say("entry.change")),
@@ -95,10 +96,13 @@ class ChangesPage(frame.Page):
         await self._show_more()
 
     async def _show_more(self) -> None:
+        unable = await self._opening.prepare(self._snapshot.agent_id)
         page = await look(self.visit, changes, self._older, self._id, after=self._next or "", limit=PART)
         self._changes += page.changes
         self._next = page.next_after
-        said = looking.state(self.visit.words, page.state, self._snapshot.hostname)
+        said = unable or looking.state(self.visit.words, page.state, self._snapshot.hostname)
+        is_sealed = page.state is CatalogueState.SEALED and not unable
+        self._opening.offer([self._snapshot.agent_id], is_sealed=is_sealed)
         self._is_shown = not said
         self._said.show(said or self._count())
         self._grid.show([self._row(changed) for changed in self._changes])

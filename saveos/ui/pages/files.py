@@ -75,6 +75,7 @@ class FilesPage(frame.Page):
                 components.text("span", say("files.compare"))
         self._basket = basket.Basket(visit, self._restore, self._downloads, self._show_ticks)
         self._state = components.text("p", "", "notice hidden", role="status")
+        self._opening = catalogues.Opening(visit, self._show)
         self._grid = Grid(
             say("files.title"), entry_cells.columns(visit.words), kind="entries", on_act=visit.doing(self._act)
         )
@@ -89,6 +90,7 @@ class FilesPage(frame.Page):
             await self._show()
 
     async def _show(self) -> None:
+        unable = await self._opening.prepare(self._snapshot.agent_id)
         page = await look(self.visit, catalogue.folder, self._id, self._path, limit=PART, compare=self._older())
         self._is_shown = page.state is CatalogueState.INDEXED
         self._entries = {entry.path: entry for entry in page.entries}
@@ -96,7 +98,9 @@ class FilesPage(frame.Page):
         await self._show_moments()
         self._show_way()
         self._show_rows()
-        said = catalogues.state(self.visit.words, page.state, self._snapshot.hostname)
+        said = unable or catalogues.state(self.visit.words, page.state, self._snapshot.hostname)
+        is_sealed = page.state is CatalogueState.SEALED and not unable
+        self._opening.offer([self._snapshot.agent_id], is_sealed=is_sealed)
         if not said and not page.entries:
             said = self.visit.say("browser.empty")
         self._state.show(said)

@@ -10,7 +10,9 @@ from saveos.identity.principals import Permission
 from saveos.snapshots import catalogue, listing
 from saveos.snapshots.catalogue_model import Entry, ItemKind
 from saveos.snapshots.catalogue_search import search
-from saveos.ui import basket, components, entry_cells, frame, hit_cells, names
+from saveos.snapshots.names import Names
+from saveos.snapshots.names import get as who_reads
+from saveos.ui import basket, components, entry_cells, frame, hit_cells, looking, names
 from saveos.ui.downloading import Downloads
 from saveos.ui.grid import Grid
 from saveos.ui.looking import look
@@ -59,6 +61,7 @@ class FindPage(frame.Page):
         self._filters.draw()
         self._basket = basket.Basket(visit, self._restore, self._downloads, self._show_rows)
         self._said = components.text("p", "", "muted found", role="status")
+        self._opening = looking.Opening(visit, self._look_anew)
         columns = hit_cells.columns(visit.words)
         self._grid = Grid(say("search.found"), columns, kind="entries", on_act=visit.doing(self._act))
         if visit.principal.may(Permission.RESTORE):
@@ -67,9 +70,8 @@ class FindPage(frame.Page):
         self._is_fresh = False
 
     async def refresh(self) -> None:
-        """Look once for what is asked: what was archived does not change under the reader."""
+        """Look once for what is asked, and again while names are being opened: what was archived does not change."""
         if not self._is_fresh:
-            self._is_fresh = True
             await self._look("")
 
     async def _look_anew(self) -> None:
@@ -77,14 +79,20 @@ class FindPage(frame.Page):
 
     async def _look(self, after: str) -> None:
         query = self._filters.query()
+        self._is_fresh = True
         if query is None:
+            self._opening.offer((), is_sealed=False)
             self._hits, self._next = {}, ""
             self._said.show("")
         else:
+            await self._opening.prepare_search(query)
             page = await look(self.visit, search, query, limit=PART, after=after)
             found = {hit_cells.key(hit): hit for hit in page.hits}
             self._hits = self._hits | found if after else found
             self._next = page.next_after or ""
+            self._is_fresh = not page.waiting_hosts
+            is_sealed = page.skipped_hosts > page.waiting_hosts and await self.visit.ask(who_reads) is Names.SEALED
+            self._opening.offer(query.agent_ids, is_sealed=is_sealed)
             self._tell(page)
         self._show_rows()
 
@@ -97,7 +105,8 @@ class FindPage(frame.Page):
         else:
             first = words.count("search.hits", count)
         skipped = words.count("search.skipped", page.skipped_hosts) if page.skipped_hosts else ""
-        self._said.show(words.listing([first, skipped]))
+        waiting = words.say("search.opening") if page.waiting_hosts else ""
+        self._said.show(words.listing([first, waiting or skipped]))
 
     def _show_rows(self) -> None:
         words, may = self.visit.words, self.visit.principal.may(Permission.RESTORE)

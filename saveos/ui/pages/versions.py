@@ -9,7 +9,8 @@ from nicegui import Client, ui
 from saveos.agents import enrolment
 from saveos.identity.principals import Permission
 from saveos.snapshots import catalogue, listing
-from saveos.ui import components, entry_cells, frame, names
+from saveos.snapshots.catalogue_model import CatalogueState
+from saveos.ui import components, entry_cells, frame, looking, names
 from saveos.ui.downloading import Downloads
 from saveos.ui.grid import Act, Cell, Column, Grid, Row
 from saveos.ui.looking import look
@@ -62,17 +63,27 @@ class VersionsPage(frame.Page):
         ]
         self._grid = Grid(say("versions.title"), columns, kind="versions", on_act=self.visit.doing(self._act))
         self._downloads = Downloads(self.visit)
-        self._none = components.text("p", say("versions.none"), "notice hidden")
+        self._none = components.text("p", "", "notice hidden", role="status")
+        self._opening = looking.Opening(self.visit, self.refresh)
         self._is_shown = False
 
     async def refresh(self) -> None:
-        """Show the versions once: what was archived does not change."""
+        """Show the versions once; again only while the names are sealed or being opened."""
         if self._is_shown:
             return
-        self._is_shown = True
-        self._versions = await look(self.visit, catalogue.versions, self._agent_id, self._path)
+        visit, agent = self.visit, self._agent
+        unable = await self._opening.prepare(agent.id)
+        self._versions = await look(visit, catalogue.versions, agent.id, self._path)
+        state = (await look(visit, catalogue.state, agent_id=agent.id)).state
+        is_sealed = state is CatalogueState.SEALED
+        self._is_shown = bool(self._versions) or state in (CatalogueState.INDEXED, CatalogueState.MISSING)
+        self._opening.offer([agent.id], is_sealed=is_sealed and not unable)
         self._grid.show([self._row(number, version) for number, version in enumerate(self._versions)])
-        components.dress(self._none, "notice hidden" if self._versions else "notice")
+        said = unable or ("" if self._versions else visit.say("versions.none"))
+        if is_sealed and not unable:
+            said = looking.state(visit.words, state, agent.hostname)
+        self._none.show(said)
+        components.dress(self._none, "notice" if said else "notice hidden")
 
     def _row(self, number: int, version: Version) -> Row:
         words, say = self.visit.words, self.visit.say
