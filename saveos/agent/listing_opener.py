@@ -8,12 +8,16 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 
 from saveos.agent.listing_seal import Seal
 from saveos.protocol import ListingPart
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FORGED = 4  # the exit code for what was not sealed with this host's passphrase, or has been changed
 

@@ -134,7 +134,7 @@ def button(label: str, action: Callable[..., Any] | None = None, classes: str = 
 
 
 def on_submit(form: Element, action: Callable[..., Any]) -> None:
-    """Hear that a form is sent; the same once more within a second is one press, which a slow line would bring twice."""
+    """Hear that a form is sent. The same once more within a second is one press, which a slow line brings twice."""
     form.on("submit.prevent", action, [], js_handler=ONCE)
 
 
