@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from saveos.errors import Unavailable
 from saveos.identity.principals import Permission
+from saveos.snapshots import rebuilding
 from saveos.snapshots.catalogue_model import CatalogueState
 from saveos.ui import components, unlock
 
@@ -52,6 +53,7 @@ class Opening:
         self._may = visit.principal.may(Permission.KEYS)
         self._button = components.button(visit.say("catalogue.unlock"), self._ask, "hidden")
         self._dialog = unlock.Dialog(visit, on_unlocked) if self._may else None
+        self._make = components.button(visit.say("catalogue.make"), visit.doing(self._rebuild), "hidden")
 
     async def prepare(self, agent_id: AgentId) -> str:
         """Begin to open a host's names if its key is at hand; return why they cannot be, or nothing."""
@@ -61,10 +63,12 @@ class Opening:
         """As `prepare`, of the hosts that a query looks at."""
         return await self._begin(lambda _database, principal: self._unsealing.prepare_search(principal, query))
 
-    def offer(self, agent_ids: Sequence[AgentId], *, is_sealed: bool) -> None:
-        """Offer to unlock these hosts if their names are sealed; no host named: all."""
+    def offer(self, agent_ids: Sequence[AgentId], *, is_sealed: bool, is_missing: bool = False) -> None:
+        """Offer to unlock these hosts if names are sealed (none named: all), or to ask them for what is missing."""
         self._agent_ids = tuple(agent_ids)
         components.dress(self._button, "button" if is_sealed and self._may else "hidden")
+        may_make = is_missing and self._visit.principal.may(Permission.BACK_UP)
+        components.dress(self._make, "button" if may_make else "hidden")
 
     @property
     def _unsealing(self) -> Unsealing:
@@ -76,6 +80,11 @@ class Opening:
         except Unavailable:
             return self._visit.say("catalogue.unable")
         return ""
+
+    async def _rebuild(self) -> None:
+        for agent_id in self._agent_ids:
+            await look(self._visit, rebuilding.rebuild, agent_id)
+        components.dress(self._make, "hidden")
 
     def _ask(self) -> None:
         if self._dialog is not None:

@@ -177,7 +177,11 @@ def test_browse_of_what_is_not_indexed_says_so(parts, world):
 
     async def journey(user: User) -> None:
         await user.open(f"/snapshots/{snapshot}/files")
-        await Hands(user).read("not in the catalogue")
+        hands = Hands(user)
+        await hands.read("not in the catalogue")
+        hands.press("Make the catalogue again")
+
+        await hands.read("is being made")
 
     visit(parts, journey)
 

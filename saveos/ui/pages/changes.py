@@ -102,7 +102,8 @@ class ChangesPage(frame.Page):
         self._next = page.next_after
         said = unable or looking.state(self.visit.words, page.state, self._snapshot.hostname)
         is_sealed = page.state is CatalogueState.SEALED and not unable
-        self._opening.offer([self._snapshot.agent_id], is_sealed=is_sealed)
+        is_missing = page.state is CatalogueState.MISSING
+        self._opening.offer([self._snapshot.agent_id], is_sealed=is_sealed, is_missing=is_missing)
         self._is_shown = not said
         self._said.show(said or self._count())
         self._grid.show([self._row(changed) for changed in self._changes])

@@ -100,7 +100,8 @@ class FilesPage(frame.Page):
         self._show_rows()
         said = unable or catalogues.state(self.visit.words, page.state, self._snapshot.hostname)
         is_sealed = page.state is CatalogueState.SEALED and not unable
-        self._opening.offer([self._snapshot.agent_id], is_sealed=is_sealed)
+        is_missing = page.state is CatalogueState.MISSING
+        self._opening.offer([self._snapshot.agent_id], is_sealed=is_sealed, is_missing=is_missing)
         if not said and not page.entries:
             said = self.visit.say("browser.empty")
         self._state.show(said)
