@@ -1,7 +1,7 @@
 """The process that brings received listings into their host's catalogue: `python -m saveos.snapshots.indexing`.
 
-It reads Orders from stdin, each a line of JSON, and writes an Ending for each to stdout. Whenever it is killed, the same
-order begins anew: a first listing is built in a file that nobody sees, every other one is a transaction.
+It reads Orders from stdin, each a line of JSON, and writes an Ending for each to stdout. Whenever it is killed, the
+same order begins anew: a first listing is built in a file that nobody sees, every other one is a transaction.
 """
 
 from __future__ import annotations
