@@ -605,7 +605,7 @@ const journeys = {
     await timed("token", async () => {
       await page.goto(`${address}/profile`, { waitUntil: "commit" });
       await page.fill(".page input[maxlength='255']", "slowly");
-      await page.locator("input[maxlength='255'] >> xpath=ancestor::form//button").dblclick();
+      await page.locator(".page input[maxlength='255'] >> xpath=ancestor::form//button").dblclick();
       await page.locator(".fresh code").waitFor();
     });
     tell("took", { took });
