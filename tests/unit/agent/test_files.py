@@ -13,7 +13,7 @@ from saveos.agent import restores, sizing
 from saveos.agent.failures import Failure
 from saveos.agent.settings import Config, Home, read_stamp, write_private
 from saveos.installers import stamp as stamping
-from saveos.protocol import AgentId, ExitCode, Stamp
+from saveos.protocol import AgentId, Stamp
 
 STAMP = Stamp(addresses=("backup.example.org:8000",), root_certificate="PEM", token="secret", hostname="web-01")
 CONFIG = Config(addresses=("a:1",), agent_id=AgentId("agt_1"), hostname="h", recovery_public_key="k")
@@ -92,14 +92,6 @@ def test_inside_names_a_path_as_archives_do(path: str, expected: str) -> None:
 def test_inside_refuses_a_path_that_climbs(path: str) -> None:
     with pytest.raises(Failure):
         restores.inside(path)
-
-
-def test_mount_says_in_one_line_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert ExitCode.ERROR == command_line.main(["mount", "latest", "/mnt"])
-
-    said = capsys.readouterr().err
-    assert "no FUSE bindings" in said
-    assert 1 == len(said.splitlines())
 
 
 def test_measure_counts_files_and_bytes_and_follows_no_link(tmp_path: Path) -> None:
