@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("saveos.agent")
 STARTS_LIMIT = 3
-GRACE_SECONDS = 120.0  # from its start to its first heartbeat
+# From its start to its first heartbeat; longer on a host whose network takes its time to come up.
+GRACE_SECONDS = float(os.environ.get("SAVEOS_UPDATE_GRACE_SECONDS") or 120)
 ROLLED_BACK = "update-rolled-back"
 
 

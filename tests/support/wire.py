@@ -6,13 +6,13 @@ import contextlib
 import re
 import selectors
 import socket
+import ssl
 import threading
 from typing import TYPE_CHECKING
 
 from saveos.protocol import AGENT_SERVER_NAME
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterator
 
     from tests.support.host import WireHost
@@ -60,9 +60,9 @@ class Wire:
         """Pass on what has come; return whether both ends are still there."""
         for key, _events in waiting.select():
             source, target = (near, far) if key.fileobj is near else (far, near)
-            chunk = source.recv(65536)
-            while source is far and far.pending():
-                chunk += far.recv(65536)
+            chunk = source.recv(65536) if source is near else _received(far)
+            if chunk is None:
+                continue
             if not chunk:
                 return False
             if source is far and (found := STATUS.match(chunk)):
@@ -70,3 +70,17 @@ class Wire:
                 self.statuses[status] = self.statuses.get(status, 0) + 1
             target.sendall(chunk)
         return True
+
+
+def _received(far: ssl.SSLSocket) -> bytes | None:
+    """Return what has come, None if that was nothing for us: a ticket would make a blocking read wait for more."""
+    far.settimeout(0.0)
+    try:
+        chunk = far.recv(65536)
+        while far.pending():
+            chunk += far.recv(65536)
+    except ssl.SSLWantReadError:
+        return None
+    finally:
+        far.settimeout(None)
+    return chunk
