@@ -18,7 +18,7 @@ def columns(words: Words) -> list[Column]:
     """Return the columns of what was found."""
     return [
         Column("name", words.say("entry.name"), "name-cell"),
-        Column("host", words.say("overview.host"), "host-name"),
+        Column("host", words.say("overview.host"), "hit-host"),
         Column("size", words.say("entry.size"), "num"),
         Column("modified", words.say("entry.modified"), "num"),
         Column("held", words.say("search.held"), "num"),
