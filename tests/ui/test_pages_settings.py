@@ -71,7 +71,7 @@ def test_name_that_is_none_is_told_and_outlives_another_language(parts: Parts) -
         hands.press("Add")
         await hands.read("This is neither a name nor an address.")
         hands.tick("fr")
-        await hands.read("Réglages")
+        await hands.read("Réglages", "Autre nom ou adresse")
         assert "no name!" == hands.field("Autre nom ou adresse").props["value"]
 
     visit(parts, journey)
