@@ -70,9 +70,9 @@ class Look:
 
     def _candidates(self, reader: Reader, after: int) -> Iterator[tuple[int, int, str]]:
         """Give (id, parent, name) of the nodes after one whose name fits."""
-        match = self._pattern.match_query()
-        if match:
-            nodes = table.nodes_matching(reader.connection, match, after)
+        if trigrams := self._pattern.trigrams:
+            counts = table.trigram_counts(reader.connection, trigrams)
+            nodes = table.nodes_matching(reader.connection, self._pattern.match_query(counts), after)
         else:
             nodes = table.nodes_with(reader.connection, _ascii(self._pattern.literals), after)
         for node, parent, raw in nodes:

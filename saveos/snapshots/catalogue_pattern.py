@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import unicodedata
+from typing import TYPE_CHECKING
 
 from saveos.errors import InvalidRequest
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+TRIGRAMS_LIMIT = 4  # more cost more to look up than they save to look at
 TRIGRAM = 3
-TRIGRAMS_LIMIT = 5  # more cost more to look up than they save to look at
 WILD = re.compile(r"[*?]")
 
 
@@ -25,7 +30,7 @@ class Pattern:
             text.encode()
         except UnicodeEncodeError as error:
             raise InvalidRequest("This text cannot be in a name.", field="text") from error
-        folded = text.lower().rstrip("/")
+        folded = fold(text).rstrip("/")
         if "\0" in text or not folded:
             raise InvalidRequest("This text cannot be in a name.", field="text")
         above, self._slash, name = folded.rpartition("/")
@@ -36,18 +41,19 @@ class Pattern:
         self._above = re.compile(_translated(above if is_anchored else f"*{above}")) if self._slash else None
         self.literals = [piece for piece in WILD.split(name) if piece] if self._is_glob else [name]
 
-    def match_query(self) -> str:
-        """Return the full-text query that every fitting name answers to; "" when the text is too short for one."""
-        trigrams = dict.fromkeys(
-            piece[at : at + TRIGRAM] for piece in self.literals for at in range(len(piece) - TRIGRAM + 1)
-        )
-        chosen = list(trigrams)
-        step = -(-len(chosen) // TRIGRAMS_LIMIT) or 1
-        return " AND ".join('"{}"'.format(trigram.replace('"', '""')) for trigram in chosen[::step])
+    @property
+    def trigrams(self) -> list[str]:
+        """What every fitting name holds; nothing when the text is too short for it."""
+        return list(dict.fromkeys(trigram for piece in self.literals for trigram in trigrams_of(piece)))
+
+    def match_query(self, counts: Mapping[str, int]) -> str:
+        """Return the full-text query for the rarest trigrams; there have to be some. `counts`: 0 where it has none."""
+        chosen = sorted(self.trigrams, key=lambda trigram: counts.get(trigram, 0))[:TRIGRAMS_LIMIT]
+        return " AND ".join('"{}"'.format(trigram.replace('"', '""')) for trigram in chosen)
 
     def fits_name(self, name: str) -> bool:
         """Return whether the name fits; whether its folder does is another question."""
-        folded = name.lower()
+        folded = fold(name)
         if self._whole is not None:
             return self._whole.match(folded) is not None
         return folded.startswith(self._name) if self._slash else self._name in folded
@@ -59,7 +65,22 @@ class Pattern:
 
     def fits_folder(self, path: str) -> bool:
         """Return whether the path of an entry's folder fits."""
-        return self._above is None or self._above.match(f"/{path.lower()}" if path else "") is not None
+        return self._above is None or self._above.match(f"/{fold(path)}" if path else "") is not None
+
+
+def fold(text: str) -> str:
+    """Return a text as it is compared: whatever its case, and whether its accents are letters of their own or not.
+
+    Unicode's caseless matching (The Unicode Standard, section 3.13) without compatibility: macOS writes accents apart.
+    """
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
+
+
+def trigrams_of(folded: str) -> Iterator[str]:
+    """Give the trigrams of a folded text, each as often as it occurs."""
+    return (folded[at : at + TRIGRAM] for at in range(len(folded) - TRIGRAM + 1))
 
 
 def _translated(glob: str) -> str:

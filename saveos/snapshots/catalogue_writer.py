@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from saveos.protocol import entry_path
 from saveos.protocol_listing import SEPARATOR, name_of, parent_of
 from saveos.snapshots import table_catalogue as table
 from saveos.snapshots.catalogue_lines import MalformedListing
+from saveos.snapshots.catalogue_pattern import fold, trigrams_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -43,7 +45,8 @@ class Writer:
         self._versions: list[tuple[int, int, str, int, int | None, int, int]] = []
         self._closed: list[tuple[int, int, int]] = []
         self._totals: list[tuple[int, int, int, int]] = []
-        self._names: list[tuple[int, str]] = []
+        self._names: list[tuple[int, str]] = []  # folded
+        self._trigrams: Counter[str] = Counter()
         self.growth = 0  # entries more than before
 
     def take(self, line: Line) -> None:
@@ -115,7 +118,10 @@ class Writer:
         node = self._next
         self._next += 1
         self._nodes.append((node, folder.node, int(line.is_leaf), line.name))
-        self._names.append((node, entry_path(line.name)))
+        name = fold(entry_path(line.name))
+        self._names.append((node, name))
+        if node % table.SAMPLED == 0:
+            self._trigrams.update(set(trigrams_of(name)))
         return node
 
     def _add_version(self, folder: _Folder, node: int, line: Line) -> None:
@@ -142,7 +148,8 @@ class Writer:
         table.add_versions(connection, self._versions)
         table.add_totals(connection, self._totals)
         table.add_names(connection, self._names)
-        for rows in (self._nodes, self._closed, self._versions, self._totals, self._names):
+        table.count_trigrams(connection, self._trigrams.items())
+        for rows in (self._nodes, self._closed, self._versions, self._totals, self._names, self._trigrams):
             rows.clear()
 
     def _close_unseen(self, seen: bytearray) -> None:

@@ -9,7 +9,7 @@ from saveos.audit.record import record
 from saveos.errors import NotFound
 from saveos.identity.principals import Permission, Principal
 from saveos.snapshots import catalogue_files as files
-from saveos.snapshots import indexing, table_listings
+from saveos.snapshots import indexing, table_catalogue, table_listings
 from saveos.snapshots.table_listings import ListingState, Want
 
 if TYPE_CHECKING:
@@ -69,13 +69,14 @@ def forget(settings: Settings, tenant_id: str, agent_id: str, snapshot_ids: Sequ
 
 
 def ask_for_lost(database: Database, settings: Settings) -> int:
-    """Ask each host anew whose catalogue should be here and is not; return how many."""
+    """Ask each host anew whose catalogue should be here and is not, or is of an older form; return how many."""
     lost = [
-        agent_id
+        (tenant_id, agent_id)
         for tenant_id, agent_id in table_listings.agents_with_any(database.read)
-        if not files.catalogue(settings, tenant_id, agent_id).exists()
+        if table_catalogue.version(files.catalogue(settings, tenant_id, agent_id)) != table_catalogue.VERSION
     ]
-    for agent_id in lost:
+    for tenant_id, agent_id in lost:
+        files.remove(settings, tenant_id, agent_id)
         database.write(lambda connection, agent_id=agent_id: ask_for_all(connection, agent_id))  # type: ignore[misc]
     return len(lost)
 

@@ -3,11 +3,13 @@
 Each path stands once, each version of it with the moments (snapshots in their order) from `first` to `last`; OPEN is
 the `last` of what the newest snapshot holds. A path that was a file and a folder at different times is two nodes, so
 that folders come first in the order of the index. Names are found by their trigrams. (Groups of 32 names to one entry
-make the file a sixth smaller and a search for common syllables forty times slower.)
+make the file a sixth smaller and a search for common syllables forty times slower.) How often a trigram occurs is
+counted at one name of SAMPLED, so that a search looks the rarest ones up: the index cannot say it without reading it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 OPEN = 2**31 - 1
 PAGE_BYTES = 4096
 CACHE_KIB = 64 * 1024
-VERSION = 1
+VERSION = 2
+SAMPLED = 64
 
 _SCHEMA = """
 CREATE TABLE moments (
@@ -41,6 +44,7 @@ CREATE TABLE totals (
     node INTEGER NOT NULL, k INTEGER NOT NULL, files_count INTEGER NOT NULL, bytes INTEGER NOT NULL,
     PRIMARY KEY (node, k)
 ) WITHOUT ROWID;
+CREATE TABLE trigrams (text TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 CREATE VIRTUAL TABLE names USING fts5(text, content='', detail=none, tokenize='trigram');
 """
 
@@ -58,6 +62,15 @@ def create(path: Path, limit_bytes: int) -> sqlite3.Connection:
 def open_to_write(path: Path, limit_bytes: int) -> sqlite3.Connection:
     """Open a catalogue that others read meanwhile."""
     return _open(path, limit_bytes, "WAL")
+
+
+def version(path: Path) -> int:
+    """Return the version of a catalogue's form; 0 for what is none."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            return int(connection.execute("PRAGMA user_version").fetchone()[0])
+    except sqlite3.DatabaseError:
+        return 0
 
 
 def seal(connection: sqlite3.Connection) -> None:
@@ -128,8 +141,15 @@ def add_versions(
 
 
 def add_names(connection: sqlite3.Connection, rows: Iterable[tuple[int, str]]) -> None:
-    """Make nodes findable: node, name."""
+    """Make nodes findable: node, folded name."""
     connection.executemany("INSERT INTO names (rowid, text) VALUES (?, ?)", rows)
+
+
+def count_trigrams(connection: sqlite3.Connection, rows: Iterable[tuple[str, int]]) -> None:
+    """Add to how often trigrams occur in the sample: trigram, times more."""
+    connection.executemany(
+        "INSERT INTO trigrams VALUES (?, ?) ON CONFLICT (text) DO UPDATE SET count = count + excluded.count", rows
+    )
 
 
 def close_versions(connection: sqlite3.Connection, rows: Iterable[tuple[int, int, int]]) -> None:

@@ -149,6 +149,13 @@ def changed_nodes(connection: sqlite3.Connection, older: int, newer: int, after:
     return [row["node"] for row in rows]
 
 
+def trigram_counts(connection: sqlite3.Connection, trigrams: Sequence[str]) -> dict[str, int]:
+    """Return how often trigrams occur in the sample; those that do not are left out."""
+    marks = ", ".join("?" * len(trigrams))
+    rows = many(connection, f"SELECT text, count FROM trigrams WHERE text IN ({marks})", trigrams)
+    return {row["text"]: row["count"] for row in rows}
+
+
 def nodes_matching(connection: sqlite3.Connection, match: str, after: int) -> Iterator[tuple[int, int, bytes]]:
     """Give (id, parent, name) of the nodes after one whose names hold all trigrams of a query."""
     cursor = connection.cursor()
@@ -161,10 +168,15 @@ def nodes_matching(connection: sqlite3.Connection, match: str, after: int) -> It
 
 
 def nodes_with(connection: sqlite3.Connection, pieces: Sequence[str], after: int) -> Iterator[tuple[int, int, bytes]]:
-    """Give (id, parent, name) of the nodes after one whose names hold all pieces (lower case): looks at every name."""
+    """Give (id, parent, name) of the nodes after one whose names may hold all pieces (of ASCII): looks at every name.
+
+    Letters beyond ASCII may fold to some of it.
+    """
     cursor = connection.cursor()
     cursor.row_factory = None
-    conditions = " AND instr(lower(CAST(name AS TEXT)), ?)" * len(pieces)
+    conditions = " AND ".join(["instr(lower(CAST(name AS TEXT)), ?)"] * len(pieces)) or "true"
     yield from cursor.execute(
-        f"SELECT id, parent, name FROM nodes WHERE id > ?{conditions} ORDER BY id", (after, *pieces)
+        "SELECT id, parent, name FROM nodes WHERE id > ?"
+        f" AND ({conditions} OR length(CAST(name AS TEXT)) < length(name)) ORDER BY id",
+        (after, *pieces),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -208,13 +209,19 @@ def test_listing_in_many_parts_survives_a_killed_appliance(appliance: Appliance,
     assert 30_000 == folder(host)["entries"][0]["files_count"]
 
 
-def test_lost_catalogue_is_asked_for_at_the_next_start(appliance: Appliance, host: WireHost) -> None:
+@pytest.mark.parametrize("way", ["gone", "rotten", "of an older form"])
+def test_lost_catalogue_is_asked_for_at_the_next_start(appliance: Appliance, host: WireHost, way: str) -> None:
     send(host, zlib.compress(ROOT)).expect(204)
     await_state(host, "indexed")
     settings = config.load({"data": str(appliance.data)}, {})
     appliance.stop()
     for path in settings.catalogues.rglob(f"{host.id}.db*"):
-        path.unlink()
+        if way == "gone" or path.suffix != ".db":
+            path.unlink()
+        elif way == "rotten":
+            path.write_bytes(b"rotten" * 1000)
+        else:
+            sqlite3.connect(path).execute("PRAGMA user_version=1").connection.close()
 
     appliance.start()
 

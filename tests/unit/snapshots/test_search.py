@@ -10,9 +10,11 @@ import pytest
 from saveos.errors import InvalidRequest, NotAllowed, NotFound
 from saveos.identity.principals import Actor, Principal, system
 from saveos.protocol import TenantId
-from saveos.snapshots import catalogue, catalogue_changes, catalogue_search, rebuilding
+from saveos.snapshots import catalogue, catalogue_changes, catalogue_pool, catalogue_search, rebuilding
 from saveos.snapshots import catalogue_files as files
+from saveos.snapshots import table_catalogue_reading as table
 from saveos.snapshots.catalogue_model import CatalogueState, ItemKind, Scope, SearchQuery
+from saveos.snapshots.catalogue_pattern import Pattern
 from tests.support.catalogues import World
 
 if TYPE_CHECKING:
@@ -39,6 +41,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         agent = world.add_host(name, tenant)
         world.back_up(agent, OLD)
         world.back_up(agent, NEW)
+    yield world
+    world.close()
+
+
+@pytest.fixture(scope="module")
+def strange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A host with names beyond ASCII."""
+    world = World.made(tmp_path_factory.mktemp("strange") / "data")
+    names = ["İstanbul.txt", "straße.txt", "ΣΊΣΥΦΟΣ.txt", "Ça va.txt", "C\u0327a va 2.txt", "\u0529\u052b\u052d.txt"]
+    world.back_up(world.add_host("letters"), {name.encode(): b"f 1 0 644 0" for name in names})
     yield world
     world.close()
 
@@ -240,3 +252,40 @@ def test_changes_stay_at_a_path(world: World) -> None:
 
     assert ["home/ann/gone-report"] == paths("") == paths("home/ann") == paths("home/ann/gone-report")
     assert [] == paths("home/an") == paths("etc")
+
+
+def test_rarest_trigrams_of_a_host_are_looked_up(tmp_path: Path) -> None:
+    world = World.made(tmp_path / "data")
+    agent = world.add_host("many")
+    world.back_up(agent, {b"common-%04d" % number: b"f 1 0 644 0" for number in range(2000)})
+    world.back_up(agent, {b"common-%04d" % number: b"f 1 0 644 0" for number in range(4000)})
+    pattern = Pattern("common-1999")
+
+    with catalogue_pool.reading(files.catalogue(world.settings, world.tenant, agent)) as reader:
+        assert reader is not None
+        counts = table.trigram_counts(reader.connection, pattern.trigrams)
+
+    assert 4000 // 64 == counts["com"]
+    assert '"999" AND "199" AND "-19" AND "n-1"' == pattern.match_query(counts)
+    assert ["many:common-1999"] == search(world, "common-1999")
+    world.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("straße", ["straße.txt"]),
+        ("STRASSE", ["straße.txt"]),
+        ("ss", ["straße.txt"]),
+        ("ça va", ["Ça va.txt", "C\u0327a va 2.txt"]),
+        ("ÇA V*", ["Ça va.txt", "C\u0327a va 2.txt"]),
+        ("c\u0327a va", ["Ça va.txt", "C\u0327a va 2.txt"]),
+        ("σίσυφος", ["ΣΊΣΥΦΟΣ.txt"]),
+        ("ΣΊΣΥΦΟΣ", ["ΣΊΣΥΦΟΣ.txt"]),
+        ("İstan", ["İstanbul.txt"]),
+        ("stanbul", ["İstanbul.txt"]),
+        ("\u0528\u052a\u052c", ["\u0529\u052b\u052d.txt"]),
+    ],
+)
+def test_search_finds_letters_of_any_case_and_form(strange: World, text: str, expected: list[str]) -> None:
+    assert sorted(f"letters:{name}" for name in expected) == sorted(search(strange, text))
