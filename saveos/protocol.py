@@ -152,8 +152,12 @@ class Kind(StrEnum):
     BACKUP = "backup"
     RESTORE = "restore"
     UPDATE = "update"  # of the agent itself
+    PRUNE = "prune"  # delete exactly the archives that are named
     BUILD_AGENT = "build-agent"
     PROTECT_APPLIANCE = "protect-appliance"  # of its own machine
+    RETENTION = "retention"  # decide what may go, keep a checkpoint, and ask the host
+    COMPACT = "compact"
+    ROLL_BACK = "roll-back"  # to a checkpoint
 
 
 class Outcome(StrEnum):
@@ -300,6 +304,19 @@ class RestoreOrder(Wire, frozen=True, kw_only=True):
     lender: Lender | None = None  # another host; None: our own repository
 
 
+class NamedArchive(Wire, frozen=True, kw_only=True):
+    """An archive by its name and by Borg's id: what has the one but not the other is something else."""
+
+    name: ShortText
+    archive_id: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+
+
+class PruneOrder(Wire, frozen=True, kw_only=True):
+    """Which archives to delete: these and nothing else. What unfinished backups left goes too."""
+
+    archives: Annotated[tuple[NamedArchive, ...], Meta(max_length=10_000)] = ()
+
+
 class UpdateOrder(Wire, frozen=True, kw_only=True):
     """Which executable to become: fetched from OWN_EXECUTABLE_PATH, unstamped."""
 
@@ -322,6 +339,8 @@ class Assignment(Wire, frozen=True, kw_only=True):
     restore: RestoreOrder | None = None
     chosen_restore: RestoreOrder | None = None
     update: UpdateOrder | None = None
+    prune: PruneOrder | None = None
+    generation: Count = 0  # of the repository: another one than last time means that it was rolled back
 
 
 class ListFolder(Wire, frozen=True, kw_only=True):
@@ -673,6 +692,14 @@ class JobReport(Wire, frozen=True, kw_only=True):
     archive: ArchiveFacts | None = None
     log: Annotated[tuple[LogLine, ...], Meta(max_length=500)] = ()
     restore: RestoreFacts | None = None
+    pruned: PruneFacts | None = None
+
+
+class PruneFacts(Wire, frozen=True, kw_only=True):
+    """What a host says of an order to delete. `absent`: what was ordered and not there (an earlier attempt did it)."""
+
+    deleted: Annotated[tuple[ShortText, ...], Meta(max_length=10_000)] = ()
+    absent: Annotated[tuple[ShortText, ...], Meta(max_length=10_000)] = ()
 
 
 class RecoveryRoot(Wire, frozen=True, kw_only=True):

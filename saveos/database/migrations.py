@@ -225,6 +225,53 @@ ALTER TABLE tenants ADD COLUMN recovery_confirmed_at TEXT;
 """
 
 
+PROTECTION = """
+CREATE TABLE alerts (
+    id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL REFERENCES tenants(id), agent_id TEXT REFERENCES agents(id),
+    kind TEXT NOT NULL, opened_at TEXT NOT NULL, cleared_at TEXT, cleared_by TEXT NOT NULL DEFAULT '',
+    evidence_json TEXT NOT NULL DEFAULT '{}'
+) STRICT;
+CREATE UNIQUE INDEX alerts_open ON alerts(tenant_id, kind, coalesce(agent_id, '')) WHERE cleared_at IS NULL;
+CREATE INDEX alerts_by_tenant ON alerts(tenant_id, id);
+CREATE TABLE holds (
+    id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL REFERENCES tenants(id), agent_id TEXT NOT NULL REFERENCES agents(id),
+    snapshot_id TEXT NOT NULL REFERENCES snapshots(id), kind TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
+    until TEXT, placed_at TEXT NOT NULL, placed_by TEXT NOT NULL, release_asked_at TEXT,
+    release_asked_by TEXT NOT NULL DEFAULT '', released_at TEXT, released_by TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX holds_of_snapshot ON holds(snapshot_id) WHERE released_at IS NULL;
+CREATE INDEX holds_of_agent ON holds(agent_id) WHERE released_at IS NULL;
+CREATE TABLE removed_snapshots (
+    snapshot_id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL REFERENCES tenants(id),
+    agent_id TEXT NOT NULL REFERENCES agents(id), removed_at TEXT NOT NULL, why TEXT NOT NULL, row_json TEXT NOT NULL
+) STRICT;
+CREATE INDEX removed_snapshots_of_agent ON removed_snapshots(agent_id, removed_at);
+CREATE TABLE checkpoints (
+    id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL REFERENCES tenants(id), agent_id TEXT NOT NULL REFERENCES agents(id),
+    moment INTEGER NOT NULL, made_at TEXT NOT NULL, why TEXT NOT NULL, job_id TEXT NOT NULL DEFAULT '',
+    expires_at TEXT NOT NULL, state TEXT NOT NULL, own_bytes INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX checkpoints_of_agent ON checkpoints(agent_id, id);
+CREATE TABLE writes (
+    id INTEGER PRIMARY KEY, agent_id TEXT NOT NULL REFERENCES agents(id), job_id TEXT NOT NULL DEFAULT '',
+    at TEXT NOT NULL, put_bytes INTEGER NOT NULL, facts_json TEXT NOT NULL
+) STRICT;
+CREATE INDEX writes_of_agent ON writes(agent_id, id);
+ALTER TABLE snapshots ADD COLUMN standing TEXT NOT NULL DEFAULT 'good';
+ALTER TABLE repositories ADD COLUMN upkeep_job TEXT NOT NULL DEFAULT '';
+ALTER TABLE repositories ADD COLUMN frozen_at TEXT;
+ALTER TABLE repositories ADD COLUMN frozen_why TEXT NOT NULL DEFAULT '';
+ALTER TABLE repositories ADD COLUMN settled_segment INTEGER NOT NULL DEFAULT -1;
+ALTER TABLE repositories ADD COLUMN manifest_bytes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE repositories ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE repositories ADD COLUMN retained_at TEXT;
+ALTER TABLE repositories ADD COLUMN compacted_at TEXT;
+ALTER TABLE repositories ADD COLUMN quarantine_bytes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tenants ADD COLUMN quarantine_days INTEGER NOT NULL DEFAULT 14;
+ALTER TABLE policies ADD COLUMN maintenance TEXT NOT NULL DEFAULT '03:00-07:00';
+"""
+
+
 @migrations()
 def m001_the_spine(db: UtilsDatabase) -> None:
     """Tenants, people, hosts, jobs, snapshots, certificates, the audit log."""
@@ -280,6 +327,12 @@ def m008_the_builds(db: UtilsDatabase) -> None:
 def m010_restores(db: UtilsDatabase) -> None:
     """Keep what each restore found and made, and for minutes what proves that somebody holds a recovery code."""
     _execute(db, RESTORES)
+
+
+@migrations()
+def m011_protection(db: UtilsDatabase) -> None:
+    """Alerts, holds, snapshots that were removed, checkpoints of repositories, and what was written to them."""
+    _execute(db, PROTECTION)
 
 
 def _execute(db: UtilsDatabase, statements: str) -> None:

@@ -1,0 +1,42 @@
+"""An alert: something about a host or the appliance that began, and perhaps ended."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from saveos.protocol import AgentId, TenantId
+
+
+class AlertKind(StrEnum):
+    """What is wrong. Of one host there is at most one open alert of a kind."""
+
+    HOSTILE = "hostile-changes"  # a host changed its repository as no order told it to
+    UNUSUAL = "unusual-changes"  # files of a host changed as they never do
+    DAMAGE = "damage"  # data of a repository is not what was written
+    UNPROVEN = "restore-failed"  # a restore drill did not give back what was backed up
+    OVERDUE = "overdue"
+    QUOTA = "quota"
+    DISK_FULL = "disk-full"
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """`evidence`: numbers and short texts by name, as found by who raised it. No `agent_id`: of the appliance."""
+
+    id: str
+    tenant_id: TenantId
+    agent_id: AgentId | None
+    kind: AlertKind
+    opened_at: datetime
+    cleared_at: datetime | None
+    cleared_by: str
+    evidence: dict[str, Any]
+    hostname: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it goes on."""
+        return self.cleared_at is None

@@ -1,0 +1,96 @@
+"""All SQL on alerts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from saveos import clock
+from saveos.alerts.model import Alert
+from saveos.database.connection import many, one
+from saveos.database.identifiers import new_id
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping
+
+    from saveos.alerts.model import AlertKind
+    from saveos.protocol import AgentId, TenantId
+
+_ALERT = "SELECT l.*, a.hostname FROM alerts l LEFT JOIN agents a ON a.id = l.agent_id"
+
+
+def _to_alert(row: sqlite3.Row) -> Alert:
+    values = dict(row)
+    values["evidence"] = msgspec.json.decode(values.pop("evidence_json"))
+    return msgspec.convert(values, Alert)
+
+
+def insert(
+    connection: sqlite3.Connection,
+    tenant_id: TenantId,
+    agent_id: AgentId | None,
+    kind: AlertKind,
+    evidence: Mapping[str, Any],
+) -> bool:
+    """Open an alert; return False when one of this kind is open already: it stays as it began."""
+    cursor = connection.execute(
+        "INSERT INTO alerts (id, tenant_id, agent_id, kind, opened_at, evidence_json) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING",
+        (new_id("alt"), tenant_id, agent_id, kind.value, clock.to_text(clock.now()), _encoded(evidence)),
+    )
+    return cursor.rowcount == 1
+
+
+def set_evidence(connection: sqlite3.Connection, alert_id: str, evidence: Mapping[str, Any]) -> None:
+    """Say more of an open alert."""
+    connection.execute("UPDATE alerts SET evidence_json = ? WHERE id = ?", (_encoded(evidence), alert_id))
+
+
+def clear(
+    connection: sqlite3.Connection, tenant_id: TenantId, agent_id: AgentId | None, kind: AlertKind, by: str
+) -> bool:
+    """End the open alert of this kind; return whether there was one."""
+    cursor = connection.execute(
+        "UPDATE alerts SET cleared_at = ?, cleared_by = ? WHERE tenant_id = ? AND agent_id IS ? AND kind = ?"
+        " AND cleared_at IS NULL",
+        (clock.to_text(clock.now()), by, tenant_id, agent_id, kind.value),
+    )
+    return cursor.rowcount > 0
+
+
+def get(connection: sqlite3.Connection, alert_id: str, tenant_id: TenantId) -> Alert | None:
+    """Return a tenant's alert."""
+    row = one(connection, f"{_ALERT} WHERE l.id = ? AND l.tenant_id = ?", (alert_id, tenant_id))
+    return _to_alert(row) if row else None
+
+
+def open_of_kind(
+    connection: sqlite3.Connection, tenant_id: TenantId, agent_id: AgentId | None, kind: AlertKind
+) -> Alert | None:
+    """Return the open alert of a kind."""
+    row = one(
+        connection,
+        f"{_ALERT} WHERE l.tenant_id = ? AND l.agent_id IS ? AND l.kind = ? AND l.cleared_at IS NULL",
+        (tenant_id, agent_id, kind.value),
+    )
+    return _to_alert(row) if row else None
+
+
+def find(
+    connection: sqlite3.Connection, tenant_id: TenantId, *, agent_id: str, is_open: bool, before: str, limit: int
+) -> list[Alert]:
+    """Return a tenant's alerts, newest first. `agent_id` empty: of all hosts; `before`: only older ones than this id."""
+    rows = many(
+        connection,
+        f"{_ALERT} WHERE l.tenant_id = :tenant AND (:agent = '' OR l.agent_id = :agent)"
+        " AND (NOT :is_open OR l.cleared_at IS NULL) AND (:before = '' OR l.id < :before)"
+        " ORDER BY l.id DESC LIMIT :limit",
+        {"tenant": tenant_id, "agent": agent_id, "is_open": is_open, "before": before, "limit": limit},
+    )
+    return [_to_alert(row) for row in rows]
+
+
+def _encoded(evidence: Mapping[str, Any]) -> str:
+    return msgspec.json.encode(evidence).decode()
