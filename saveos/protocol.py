@@ -530,6 +530,7 @@ class HeartbeatAnswer(Wire, frozen=True, kw_only=True):
     questions: tuple[Question, ...] = ()
     listing_wanted: bool = False  # of a snapshot that the catalogue lacks: ask which
     seals: tuple[SealWanted, ...] = ()
+    generation: Count = 0  # see Assignment
 
 
 class OwnJobRequest(Wire, frozen=True, kw_only=True):

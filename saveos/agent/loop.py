@@ -11,7 +11,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
-from saveos.agent import enrol, lifeline, locks, succession, system
+from saveos.agent import enrol, lifeline, locks, pruning, succession, system
 from saveos.agent.answers import Answers
 from saveos.agent.client import Client
 from saveos.agent.failures import Failure, Refused
@@ -117,6 +117,7 @@ class Daemon:
 
     def _follow(self, answer: HeartbeatAnswer) -> bool:  # noqa: PLR0911 - one for each thing that it may want
         """Do what the appliance wants; return whether the connection is to be opened anew."""
+        pruning.follow_generation(self._home, answer.generation)
         self._answers.take(answer.questions)
         if answer.listing_wanted:
             self._listings.start()

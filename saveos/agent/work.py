@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from saveos.agent import archives, restores, update
+from saveos.agent import archives, pruning, restores, update
 from saveos.agent.borg import WAITING, Run
 from saveos.agent.borg_log import printable
 from saveos.agent.client import Client
@@ -141,11 +141,14 @@ class Work:
             self._run = None
 
     def _do(self) -> JobReport:
+        pruning.follow_generation(self.home, self.assignment.generation)
         if self.assignment.kind is Kind.BACKUP and self.assignment.backup is not None:
             return archives.back_up(self, self.assignment.backup)
         restore = self.assignment.restore or self.assignment.chosen_restore
         if self.assignment.kind is Kind.RESTORE and restore is not None:
             return restores.restore(self, restore)
+        if self.assignment.kind is Kind.PRUNE and self.assignment.prune is not None:
+            return pruning.prune(self, self.assignment.prune)
         if self.assignment.kind is Kind.UPDATE and self.assignment.update is not None:
             self.successor = update.prepare(self, self.assignment.update)
             return JobReport(outcome=Outcome.DONE, message="This is the ordered version already.")
