@@ -35,7 +35,7 @@ from saveos.repositories.access import Access
 from saveos.repositories.sessions import Sessions
 from saveos.repositories.unlocks import Unlocks
 from saveos.server import Contexts, Server, listen
-from saveos.snapshots import backup, restore
+from saveos.snapshots import backup, restore, witness
 from saveos.snapshots.unsealing import Unsealing
 from saveos.standing import Standing
 from saveos.tenants import facts, users
@@ -126,7 +126,7 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
     waiting = Waiting(database)
     # What else happens, in the same transaction, when a job of a kind ends.
     endings = {
-        Kind.BACKUP: backup.record_end,
+        Kind.BACKUP: backup.after_backup(settings),
         Kind.RESTORE: restore.record_end,
         Kind.BUILD_AGENT: updates.after_build(settings),
     }
@@ -135,7 +135,12 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
         Kind.PROTECT_APPLIANCE: protect_appliance(settings, database, authority, standing),
     }
     worker = Worker(settings, database, handlers, endings)
-    sessions = Sessions(settings=settings, authority=authority, authorise=Access(settings, database).authorise)
+    sessions = Sessions(
+        settings=settings,
+        authority=authority,
+        authorise=Access(settings, database).authorise,
+        on_written=lambda agent_id: witness.judge(database, settings, agent_id),
+    )
     unlocks = Unlocks(settings, database)
     facts.keep_addresses(database, standing.addresses)
     parts = Parts(
@@ -216,6 +221,7 @@ async def _background(appliance: Appliance) -> AsyncIterator[None]:
     """Start what runs beside the requests and stop it in reverse: code after uvicorn's `run` does not run."""
     settings = appliance.stores.settings
     await asyncio.to_thread(lifecycle.resume, appliance.stores.database, settings.lease_seconds)
+    await asyncio.to_thread(witness.sweep, appliance.stores.database, settings)
     own_host.sweep(settings)
     holder.sweep()
     await appliance.parts.unsealing.start()

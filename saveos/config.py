@@ -62,6 +62,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.folder / "authority"
 
     @property
+    def quarantine(self) -> Path:
+        """Checkpoints of repositories, as hard links: on the same file system as these."""
+        return self.repositories / ".quarantine"
+
+    @property
+    def evidence(self) -> Path:
+        """What sessions of hosts did to their repositories, until it is judged."""
+        return self.folder / "evidence"
+
+    @property
     def managed_key(self) -> Path:
         """What opens the keys of the hosts in managed mode; whoever steals it and the database reads their backups."""
         return self.folder / "keys" / "managed.key"

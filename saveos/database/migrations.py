@@ -253,8 +253,9 @@ CREATE TABLE checkpoints (
 ) STRICT;
 CREATE INDEX checkpoints_of_agent ON checkpoints(agent_id, id);
 CREATE TABLE writes (
-    id INTEGER PRIMARY KEY, agent_id TEXT NOT NULL REFERENCES agents(id), job_id TEXT NOT NULL DEFAULT '',
-    at TEXT NOT NULL, put_bytes INTEGER NOT NULL, facts_json TEXT NOT NULL
+    id INTEGER PRIMARY KEY, agent_id TEXT NOT NULL REFERENCES agents(id), name TEXT NOT NULL,
+    job_id TEXT NOT NULL DEFAULT '', at TEXT NOT NULL, put_bytes INTEGER NOT NULL, facts_json TEXT NOT NULL,
+    UNIQUE (agent_id, name)
 ) STRICT;
 CREATE INDEX writes_of_agent ON writes(agent_id, id);
 ALTER TABLE snapshots ADD COLUMN standing TEXT NOT NULL DEFAULT 'good';

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from saveos.agents import credentials
 from saveos.agents import table as agents
 from saveos.agents.enrolment import note_refusal
-from saveos.errors import NotAllowed, NotFound, SaveOSError
+from saveos.errors import NotAllowed, NotFound, RepositoryLocked, SaveOSError
 from saveos.jobs import table as jobs
 from saveos.jobs.model import State
 from saveos.protocol import AgentId, JobId, Kind, TunnelMode
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from saveos.config import Settings
     from saveos.database.connection import Database
     from saveos.jobs.model import Job
+
+
+UPKEEP_SECONDS = 30
+WRITING = (Kind.BACKUP, Kind.PRUNE)
 
 
 class Access:
@@ -50,10 +54,20 @@ class Access:
         if repository is None:
             message = "This agent has no repository."
             raise NotFound(message)
+        path = repository_path(self._settings, agent.tenant_id, owner)
+        if mode is not TunnelMode.WRITE:
+            return Grant(agent_id=owner, path=path)
+        if repository.upkeep_job:
+            message = "The appliance works on this repository itself for a while."
+            raise RepositoryLocked(message, retry_seconds=UPKEEP_SECONDS)
         return Grant(
             agent_id=owner,
-            path=repository_path(self._settings, agent.tenant_id, owner),
+            path=path,
             may_create=repository.state is RepositoryState.NEW and owner == agent.agent_id,
+            evidence=self._settings.evidence / owner,
+            job_id=_ordered(self._database.read, agent, job_id),
+            settled_segment=repository.settled_segment,
+            archive_ids=table.archive_ids(self._database.read, owner),
         )
 
 
@@ -63,6 +77,13 @@ def lender_of(job: Job | None, borrower: AgentId) -> AgentId | None:
         return None
     lender = job.order["restore"].get("lender")
     return AgentId(lender["agent_id"]) if lender else None
+
+
+def _ordered(connection: sqlite3.Connection, agent: AgentIdentity, job_id: str | None) -> str:
+    """Return the id of the job that a session is for, if this host has such a one running; else an empty text."""
+    job = jobs.get(connection, JobId(job_id), agent.tenant_id) if job_id else None
+    is_own = job is not None and job.agent_id == agent.agent_id and job.kind in WRITING
+    return job.id if job is not None and is_own and job.state is State.RUNNING else ""
 
 
 def _lent(connection: sqlite3.Connection, agent: AgentIdentity, mode: TunnelMode, job_id: str | None) -> AgentId | None:

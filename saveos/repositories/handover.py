@@ -41,6 +41,10 @@ class Grant(Wire, frozen=True, kw_only=True):
     path: Path
     may_create: bool = False
     storage_quota_bytes: int = 0  # 0: none
+    evidence: Path | None = None  # the folder for what the session does to snapshots
+    job_id: str = ""  # the running job of this host that stands behind the session
+    settled_segment: int = -1  # what lies up to here belongs to snapshots
+    archive_ids: tuple[str, ...] = ()  # of the good snapshots, hex
 
 
 class Verdict(Wire, frozen=True, kw_only=True):

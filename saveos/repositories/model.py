@@ -36,6 +36,15 @@ class Repository(msgspec.Struct, frozen=True, kw_only=True):
     sealed_at: datetime | None
     stored_bytes: int = 0  # on disk, when it was measured last
     measured_at: datetime | None = None  # None: never yet
+    upkeep_job: str = ""  # the appliance's own job that works on it: no host may write meanwhile
+    frozen_at: datetime | None = None  # since then nothing of it is removed for good
+    frozen_why: str = ""
+    settled_segment: int = -1  # the commit when the newest snapshot was recorded: what snapshots need lies up to here
+    manifest_bytes: int = 0  # of that commit; 0: not known
+    generation: int = 0  # grows with each roll-back: what the host knows of it is of no use then
+    retained_at: datetime | None = None  # when retention was carried out last
+    compacted_at: datetime | None = None
+    quarantine_bytes: int = 0  # what checkpoints hold that the repository itself does not
 
 
 class HostKey(msgspec.Struct, frozen=True, kw_only=True):

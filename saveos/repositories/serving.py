@@ -23,6 +23,8 @@ from borg.repository import Repository
 
 from saveos.agent.engine_committed import Committed, Unsettled
 from saveos.protocol import Frame, TunnelMode
+from saveos.repositories.evidence import Counter
+from saveos.repositories.guarded import Guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +91,7 @@ class Service:
         self._is_writing = mode is TunnelMode.WRITE
         self._lock_seconds = lock_seconds
         self._repository: Any = None
+        self._counter = Counter(grant.evidence, grant.job_id, grant.settled_segment, grant.archive_ids)
         self._failure: Exception | None = None  # of a change; the transaction is lost, only a rollback clears it
         self._methods: dict[bytes, tuple[Callable[..., Any], tuple[tuple[bytes, str], ...]]] = {}
         self._offer(self._open, b"open", ("create", "lock_wait", "exclusive"))
@@ -168,6 +171,7 @@ class Service:
             repository.io.close_segment()  # its last bytes find no room either
         has_commit = repository.io.get_segments_transaction_id() is not None
         repository._rollback(cleanup=has_commit)  # noqa: SLF001 - what Borg itself does when it writes locally
+        self._counter.forget()
         free = shutil.disk_usage(self._grant.path).free
         return Repository.InsufficientFreeSpaceError("more", format_file_size(free))  # type: ignore[no-any-return]
 
@@ -197,10 +201,9 @@ class Service:
         repository = None if self._is_writing else _committed(path)
         if repository is None:
             # None lets Borg take the exclusive lock when reading has to replay a commit that a crash cut off.
-            is_exclusive = bool(exclusive) if self._is_writing else None
-            repository = Repository(
-                str(path), is_new, is_exclusive, seconds, append_only=not is_new,
-                storage_quota=self._grant.storage_quota_bytes or None,
+            repository = Guarded(
+                str(path), self._counter, create=is_new, exclusive=bool(exclusive) if self._is_writing else None,
+                lock_wait=seconds, append_only=not is_new, storage_quota=self._grant.storage_quota_bytes or None,
             )  # fmt: skip
             repository.__enter__()
         self._repository = repository

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from saveos.errors import SaveOSError
-from saveos.protocol import PING_SECONDS, SILENCE_SECONDS, TunnelMode, TunnelRefusal
+from saveos.protocol import PING_SECONDS, SILENCE_SECONDS, AgentId, TunnelMode, TunnelRefusal
 from saveos.repositories.handover import Grant, Opening, Options
 from saveos.repositories.session import Session, SessionFacts
 from saveos.repositories.zygote import Zygote
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from saveos.config import Settings
 
     Authorise = Callable[[str, str, str, TunnelMode, str | None], Awaitable[Grant]]
+    OnWritten = Callable[[AgentId], None]
 
 __all__ = ["Grant", "Sessions"]
 
@@ -50,11 +51,16 @@ class Sessions:
         settings: Settings,
         authority: Authority,
         authorise: Authorise,
+        on_written: OnWritten = lambda _agent_id: None,
         ping_seconds: float = PING_SECONDS,
         silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
-        """Keep what is needed; nothing runs yet. `authorise` returns a grant or raises SaveOSError."""
-        self._settings = settings
+        """Keep what is needed; nothing runs yet. `authorise` returns a grant or raises SaveOSError.
+
+        `on_written` is called in a thread whenever the last session that wrote to a repository has gone, and before
+        the next one begins.
+        """
+        self._settings, self._on_written = settings, on_written
         self._authorise = authorise
         self._zygote = Zygote(
             Options(
@@ -127,6 +133,8 @@ class Sessions:
                 admission.cancel()
                 await asyncio.wait({admission})
             session.close()
+            if session.is_open and session.is_writing:
+                await self._note_written(session)
             del self._sessions[session.number]
             if session.has_place:
                 self._places.release()
@@ -142,11 +150,23 @@ class Sessions:
                 if other.agent_id == grant.agent_id and other.is_writing and other.number < session.number
             ]
             await self._end(older, SUPERSEDED)
+            await asyncio.to_thread(self._on_written, grant.agent_id)
             await self._places.acquire()
             session.has_place = True
             _require_space(grant.path, self._settings.reserve_bytes)
         session.is_open = True
         return grant
+
+    async def _note_written(self, session: Session) -> None:
+        """Tell that a session has written, unless another one of its host is at it: that one's end will tell."""
+        others = (other for other in self._sessions.values() if other.number != session.number)
+        if any(other.agent_id == session.agent_id and other.is_writing and other.is_open for other in others):
+            return
+        try:
+            assert session.agent_id is not None  # noqa: S101 - an open session has one
+            await asyncio.to_thread(self._on_written, session.agent_id)
+        except Exception:
+            log.exception("What a session wrote could not be judged; the next one, or the next start, does.")
 
     async def _end(self, sessions: list[Session], reason: TunnelRefusal) -> None:
         await asyncio.gather(*(session.end(reason) for session in sessions))

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from saveos.config import Settings
     from saveos.protocol import AgentId, TenantId
 
-_REPOSITORY = "SELECT id, tenant_id, agent_id, state, engine_id, sealed_at, stored_bytes, measured_at FROM repositories"
+_REPOSITORY = (
+    "SELECT id, tenant_id, agent_id, state, engine_id, sealed_at, stored_bytes, measured_at, upkeep_job, frozen_at,"
+    " frozen_why, settled_segment, manifest_bytes, generation, retained_at, compacted_at, quarantine_bytes"
+    " FROM repositories"
+)
 
 
 def insert(connection: sqlite3.Connection, tenant_id: TenantId, agent_id: AgentId) -> None:
@@ -42,6 +46,83 @@ def of_agent(connection: sqlite3.Connection, agent_id: str) -> Repository | None
 def everything(connection: sqlite3.Connection) -> list[Repository]:
     """Return all repositories of the appliance."""
     return [msgspec.convert(dict(row), Repository) for row in many(connection, _REPOSITORY)]
+
+
+def archive_ids(connection: sqlite3.Connection, agent_id: str) -> tuple[str, ...]:
+    """Return Borg's ids of the archives that an agent's snapshots are, hex."""
+    rows = many(connection, "SELECT archive_id FROM snapshots WHERE agent_id = ? AND standing <> 'lost'", (agent_id,))
+    return tuple(row["archive_id"] for row in rows)
+
+
+def set_settled(connection: sqlite3.Connection, agent_id: str, segment: int, manifest_bytes: int) -> None:
+    """Keep up to which segment snapshots need what is there; no `manifest_bytes`: as before."""
+    connection.execute(
+        "UPDATE repositories SET settled_segment = ?1, manifest_bytes = CASE ?2 WHEN 0 THEN manifest_bytes ELSE ?2 END"
+        " WHERE agent_id = ?3",
+        (segment, manifest_bytes, agent_id),
+    )
+
+
+def freeze(connection: sqlite3.Connection, agent_id: str, why: str) -> bool:
+    """Let nothing of a repository be removed for good from now on; return whether that is new."""
+    cursor = connection.execute(
+        "UPDATE repositories SET frozen_at = ?, frozen_why = ? WHERE agent_id = ? AND frozen_at IS NULL",
+        (clock.to_text(clock.now()), why, agent_id),
+    )
+    return cursor.rowcount > 0
+
+
+def thaw(connection: sqlite3.Connection, agent_id: str) -> bool:
+    """Let retention go on; return whether it was frozen."""
+    cursor = connection.execute(
+        "UPDATE repositories SET frozen_at = NULL, frozen_why = '' WHERE agent_id = ? AND frozen_at IS NOT NULL",
+        (agent_id,),
+    )
+    return cursor.rowcount > 0
+
+
+def begin_upkeep(connection: sqlite3.Connection, agent_id: str, job_id: str) -> bool:
+    """Keep hosts from writing while a job works on the repository; return False when another one does."""
+    cursor = connection.execute(
+        "UPDATE repositories SET upkeep_job = ?1 WHERE agent_id = ?2 AND upkeep_job IN ('', ?1)", (job_id, agent_id)
+    )
+    return cursor.rowcount > 0
+
+
+def end_upkeep(connection: sqlite3.Connection, agent_id: str, job_id: str) -> None:
+    """Let hosts write again."""
+    connection.execute(
+        "UPDATE repositories SET upkeep_job = '' WHERE agent_id = ? AND upkeep_job = ?", (agent_id, job_id)
+    )
+
+
+def set_retained(connection: sqlite3.Connection, agent_id: str) -> None:
+    """Note that retention has been looked at."""
+    connection.execute(
+        "UPDATE repositories SET retained_at = ? WHERE agent_id = ?", (clock.to_text(clock.now()), agent_id)
+    )
+
+
+def set_compacted(connection: sqlite3.Connection, agent_id: str, segment: int) -> None:
+    """Note a compaction: what snapshots need has moved, up to this segment."""
+    connection.execute(
+        "UPDATE repositories SET compacted_at = ?, settled_segment = ? WHERE agent_id = ?",
+        (clock.to_text(clock.now()), segment, agent_id),
+    )
+
+
+def set_rolled_back(connection: sqlite3.Connection, agent_id: str, segment: int) -> None:
+    """Note that the repository is another one now: its host learns of it by the generation."""
+    connection.execute(
+        "UPDATE repositories SET generation = generation + 1, settled_segment = ?, manifest_bytes = 0"
+        " WHERE agent_id = ?",
+        (segment, agent_id),
+    )
+
+
+def set_quarantine_bytes(connection: sqlite3.Connection, agent_id: str, size: int) -> None:
+    """Keep what checkpoints hold alone."""
+    connection.execute("UPDATE repositories SET quarantine_bytes = ? WHERE agent_id = ?", (size, agent_id))
 
 
 def set_ready(connection: sqlite3.Connection, agent_id: AgentId, engine_id: str) -> None:

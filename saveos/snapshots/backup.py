@@ -23,13 +23,13 @@ from saveos.policies import due
 from saveos.policies import table as policies
 from saveos.protocol import AgentId, BackupOrder, JobId, JobReport, Kind, SnapshotId
 from saveos.repositories import keys
-from saveos.snapshots import table, table_listings
+from saveos.snapshots import table, table_listings, witness
 from saveos.snapshots.model import Snapshot, SnapshotKind
 from saveos.snapshots.table_listings import Want
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from saveos.agents.model import AgentIdentity
@@ -168,12 +168,24 @@ def queue_due(connection: sqlite3.Connection) -> int:
     return count
 
 
-def record_end(connection: sqlite3.Connection, job: Job, state: State, report: JobReport) -> None:
-    """Keep the snapshot that a finished backup left. Called in the transaction that ends the job."""
+def after_backup(settings: Settings) -> Callable[[sqlite3.Connection, Job, State, JobReport], None]:
+    """Return what the end of a backup does in its transaction: what the host wrote is judged, the snapshot recorded."""
+
+    def end(connection: sqlite3.Connection, job: Job, state: State, report: JobReport) -> None:
+        if job.agent_id is not None:
+            witness.judge_in(connection, settings, job.agent_id)
+        if record_end(connection, job, state, report):
+            witness.settle(connection, settings, job)
+
+    return end
+
+
+def record_end(connection: sqlite3.Connection, job: Job, state: State, report: JobReport) -> bool:
+    """Keep the snapshot that a finished backup left; return whether there is one."""
     facts = report.archive
     is_ordered = facts is not None and facts.name == job.order.get("backup", {}).get("archive")
     if state not in GOOD or facts is None or job.agent_id is None or not is_ordered:
-        return
+        return False
     ended_at: datetime = clock.now()
     is_first = table.newest(connection, job.agent_id) is None
     table.insert(
@@ -200,6 +212,7 @@ def record_end(connection: sqlite3.Connection, job: Job, state: State, report: J
         ),
     )
     table_listings.want(connection, job.agent_id, Want.NEWEST)
+    return True
 
 
 def of_agent(

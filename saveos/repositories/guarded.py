@@ -1,0 +1,82 @@
+"""Borg's repository as a host may write to it: it only grows, and each commit leaves evidence of what it took away.
+
+Source: borg/repository.py and borg/crypto/key.py, 1.4.5. An encrypted object begins with a byte for the kind of key, 32
+bytes of authentication and 8 bytes of nonce; nonces are reserved in the repository and never used again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from borg.helpers import Manifest
+from borg.repository import Repository
+
+if TYPE_CHECKING:
+    from saveos.repositories.evidence import Counter
+
+KEY_TYPE = 0x05  # repokey-blake2, which our agents make
+NONCE = slice(33, 41)
+HEAD_BYTES = NONCE.stop
+NO_COMMIT = -1
+
+
+class Guarded(Repository):  # type: ignore[misc]
+    """A repository whose changes are counted."""
+
+    index: Any
+    io: Any
+
+    def __init__(self, path: str, counter: Counter, **how: Any) -> None:
+        """Take what Borg takes, and where to count."""
+        super().__init__(path, **how)
+        self._counter = counter
+        self._first_nonce: int | None = None
+        self._last_nonce = 0
+
+    def put(self, id: bytes, data: bytes, wait: bool = True) -> Any:  # noqa: A002, FBT001, FBT002 - Borg's signature
+        """Write an object."""
+        self._counter.add(put_count=1, put_bytes=len(data))
+        if id == Manifest.MANIFEST_ID:
+            self._counter.note_manifest(len(data))
+        self._look_at(data)
+        return super().put(id, data, wait)
+
+    def commit_nonce_reservation(self, next_unreserved: int, start_nonce: int | None) -> None:
+        """Reserve nonces."""
+        super().commit_nonce_reservation(next_unreserved, start_nonce)
+        if self._first_nonce is None:
+            self._first_nonce = start_nonce or 0
+        self._last_nonce = next_unreserved
+
+    def commit(self, *arguments: Any, **how: Any) -> Any:
+        """Commit, once the evidence of it is on the disk. Raises OSError when it cannot be."""
+        base = self.io.get_segments_transaction_id()
+        self._counter.keep(NO_COMMIT if base is None else base)
+        try:
+            return super().commit(*arguments, **how)
+        finally:
+            self._counter.forget()
+
+    def rollback(self) -> None:
+        """Take back what is not committed."""
+        self._counter.forget()
+        super().rollback()
+
+    def _delete(self, id: bytes, segment: int, offset: int) -> None:  # noqa: A002 - Borg's signature
+        """Supersede an object: called for each delete, and for each put over one that is there."""
+        if id != Manifest.MANIFEST_ID:
+            self._counter.note_gone(id, segment, is_replaced=id in self.index)
+        super()._delete(id, segment, offset)
+
+    def _look_at(self, data: bytes) -> None:
+        """Count what no client of ours would send: another kind of key, a nonce that is used up or not reserved."""
+        if self._first_nonce is None:
+            self._first_nonce = self._last_nonce = self.get_free_nonce() or 0
+        if len(data) < HEAD_BYTES or data[0] != KEY_TYPE:
+            self._counter.add(malformed_count=1)
+            return
+        nonce = int.from_bytes(data[NONCE], "big")
+        if nonce < self._first_nonce:
+            self._counter.add(replayed_count=1)
+        elif nonce >= self._last_nonce:
+            self._counter.add(malformed_count=1)

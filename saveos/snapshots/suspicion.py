@@ -1,0 +1,94 @@
+"""Does what a host did to its repository fit what it was told to do? Pure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from saveos.repositories.evidence import Evidence
+
+# What an archive takes in Borg's manifest: its id alone cannot be compressed; name and time are at most the rest.
+SMALLEST_ENTRY_BYTES = 32
+LARGEST_ENTRY_BYTES = 340
+ENTRIES_PER_JOB = 6  # its archive, and the checkpoints of attempts that were cut off
+SHRINKING = 0.75  # another compression makes a manifest a little smaller, never so much
+KNOWN_JOBS = 5
+GROWTH_FACTOR = 10
+GROWTH_BYTES = 10 * 1024**3
+
+
+class Why(StrEnum):
+    """What no order explains."""
+
+    ARCHIVES_LOST = "archives-lost"
+    OBJECTS_DELETED = "objects-deleted"
+    OBJECTS_REPLACED = "objects-replaced"
+    MANIFEST_SHRUNK = "manifest-shrunk"  # it names fewer archives than there are
+    ARCHIVES_ADDED = "archives-added"  # it names more
+    NO_ORDER = "no-order"  # something was written and no job asked for it
+    MALFORMED = "malformed"
+    REPLAYED = "replayed"
+    GROWTH = "growth"
+
+
+class Ordered(msgspec.Struct, frozen=True, kw_only=True):
+    """What stood behind a session. `archive_ids`: that were to be deleted; `is_prune`: it was an order to delete."""
+
+    is_prune: bool = False
+    archive_ids: frozenset[str] = frozenset()
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of the repository before. `job_bytes`: what former jobs added, newest first."""
+
+    manifest_bytes: int
+    snapshots_count: int
+    stored_bytes: int = 0
+    job_bytes: tuple[int, ...] = ()
+
+
+def findings(evidence: Evidence, ordered: Ordered | None, known: Known) -> dict[Why, int]:
+    """Return what does not fit, with a number each: of archives, objects or bytes. `ordered` None: no job at all."""
+    found: dict[Why, int] = {}
+    lost = set(evidence.archive_ids) - (ordered.archive_ids if ordered else frozenset())
+    if lost:
+        found[Why.ARCHIVES_LOST] = len(lost)
+    if ordered is None and (evidence.put_count or evidence.deleted_count or evidence.replaced_count):
+        found[Why.NO_ORDER] = evidence.put_bytes
+    if evidence.deleted_count and not (ordered and ordered.is_prune):
+        found[Why.OBJECTS_DELETED] = evidence.deleted_count
+    if evidence.replaced_count:
+        found[Why.OBJECTS_REPLACED] = evidence.replaced_count
+    if evidence.malformed_count:
+        found[Why.MALFORMED] = evidence.malformed_count
+    if evidence.replayed_count:
+        found[Why.REPLAYED] = evidence.replayed_count
+    return found | _of_manifest(evidence, ordered, known) | _of_growth(known)
+
+
+def _of_manifest(evidence: Evidence, ordered: Ordered | None, known: Known) -> dict[Why, int]:
+    if not evidence.manifest_bytes:
+        return {}
+    going = ordered.archive_ids if ordered else frozenset()
+    left = max(0, known.snapshots_count - len(going))
+    floor = left * SMALLEST_ENTRY_BYTES
+    if not (ordered and ordered.is_prune):
+        floor = max(floor, int(known.manifest_bytes * SHRINKING))
+    if evidence.manifest_bytes < floor:
+        return {Why.MANIFEST_SHRUNK: max(known.manifest_bytes, floor) - evidence.manifest_bytes}
+    ceiling = known.manifest_bytes + ENTRIES_PER_JOB * LARGEST_ENTRY_BYTES
+    if known.manifest_bytes and evidence.manifest_bytes > ceiling:
+        return {Why.ARCHIVES_ADDED: (evidence.manifest_bytes - known.manifest_bytes) // LARGEST_ENTRY_BYTES}
+    return {}
+
+
+def _of_growth(known: Known) -> dict[Why, int]:
+    """Find a job that adds ten times what any before it did, and half of all that is stored."""
+    if len(known.job_bytes) < KNOWN_JOBS:
+        return {}
+    added, *before = known.job_bytes
+    limit = max(GROWTH_FACTOR * max(before), GROWTH_BYTES, known.stored_bytes // 2)
+    return {Why.GROWTH: added} if added > limit else {}

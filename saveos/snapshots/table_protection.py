@@ -1,0 +1,158 @@
+"""All SQL on what protects snapshots from their host: what it wrote, and which of them are removed or lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from saveos import clock
+from saveos.database.connection import many, one
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from saveos.protocol import AgentId
+    from saveos.repositories.evidence import Evidence
+
+
+def add_write(connection: sqlite3.Connection, agent_id: AgentId, name: str, evidence: Evidence) -> bool:
+    """Keep evidence; return False when it is known by its name already."""
+    cursor = connection.execute(
+        "INSERT INTO writes (agent_id, name, job_id, at, put_bytes, facts_json) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING",
+        (
+            agent_id,
+            name,
+            evidence.job_id,
+            clock.to_text(evidence.at),
+            evidence.put_bytes,
+            msgspec.json.encode(evidence).decode(),
+        ),
+    )
+    return cursor.rowcount == 1
+
+
+def last_manifest(connection: sqlite3.Connection, agent_id: AgentId) -> int:
+    """Return the size of the manifest that was written last, 0 when none is known."""
+    row = one(
+        connection,
+        "SELECT json_extract(facts_json, '$.manifest_bytes') AS size FROM writes WHERE agent_id = ?"
+        " AND json_extract(facts_json, '$.manifest_bytes') > 0 ORDER BY id DESC LIMIT 1",
+        (agent_id,),
+    )
+    return int(row["size"]) if row else 0
+
+
+def bytes_of_jobs(connection: sqlite3.Connection, agent_id: AgentId, limit: int) -> list[int]:
+    """Return what the agent's newest jobs added, newest first."""
+    rows = many(
+        connection,
+        "SELECT sum(put_bytes) AS added FROM writes WHERE agent_id = ? AND job_id <> '' GROUP BY job_id"
+        " ORDER BY max(id) DESC LIMIT ?",
+        (agent_id, limit),
+    )
+    return [row["added"] for row in rows]
+
+
+def forget_writes(connection: sqlite3.Connection, kept: int) -> None:
+    """Forget old evidence: so many of each agent are kept."""
+    connection.execute(
+        "DELETE FROM writes WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY agent_id ORDER BY"
+        " id DESC) AS place FROM writes) WHERE place > ?)",
+        (kept,),
+    )
+
+
+def snapshots_count(connection: sqlite3.Connection, agent_id: AgentId) -> int:
+    """Return how many snapshots of an agent have an archive."""
+    row = one(
+        connection, "SELECT count(*) AS count FROM snapshots WHERE agent_id = ? AND standing <> 'lost'", (agent_id,)
+    )
+    return int(row["count"]) if row else 0
+
+
+def held_archives(connection: sqlite3.Connection, agent_id: AgentId) -> set[str]:
+    """Return the archive ids of an agent's snapshots that a hold keeps now."""
+    rows = many(
+        connection,
+        "SELECT s.archive_id FROM holds h JOIN snapshots s ON s.id = h.snapshot_id WHERE h.agent_id = ?"
+        " AND h.released_at IS NULL AND (h.until IS NULL OR h.until > ?)",
+        (agent_id, clock.to_text(clock.now())),
+    )
+    return {row["archive_id"] for row in rows}
+
+
+def set_lost(connection: sqlite3.Connection, agent_id: AgentId, archive_ids: Sequence[str]) -> int:
+    """Mark the snapshots of these archives as lost; return how many were not."""
+    cursor = connection.execute(
+        "UPDATE snapshots SET standing = 'lost' WHERE agent_id = ? AND standing <> 'lost'"
+        " AND archive_id IN (SELECT value FROM json_each(?))",
+        (agent_id, msgspec.json.encode(archive_ids).decode()),
+    )
+    return cursor.rowcount
+
+
+def remove(connection: sqlite3.Connection, agent_id: AgentId, archive_ids: Sequence[str], why: str) -> list[str]:
+    """Move the snapshots of these archives away; return their ids. Their rows are kept for a roll-back."""
+    rows = many(
+        connection,
+        "SELECT * FROM snapshots WHERE agent_id = ? AND archive_id IN (SELECT value FROM json_each(?))",
+        (agent_id, msgspec.json.encode(archive_ids).decode()),
+    )
+    now = clock.to_text(clock.now())
+    for row in rows:
+        values = dict(row)
+        connection.execute(
+            "INSERT INTO removed_snapshots (snapshot_id, tenant_id, agent_id, removed_at, why, row_json)"
+            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (row["id"], row["tenant_id"], agent_id, now, why, msgspec.json.encode(values).decode()),
+        )
+        connection.execute("DELETE FROM holds WHERE snapshot_id = ?", (row["id"],))  # all of them are over
+        connection.execute("DELETE FROM snapshots WHERE id = ?", (row["id"],))
+    return [row["id"] for row in rows]
+
+
+def bring_back(connection: sqlite3.Connection, agent_id: AgentId, before: str, since: str) -> int:
+    """Bring back the snapshots of before a moment that were removed after another one (both as text)."""
+    rows = many(
+        connection,
+        "SELECT snapshot_id, row_json FROM removed_snapshots WHERE agent_id = ? AND removed_at >= ?",
+        (agent_id, since),
+    )
+    count = 0
+    for row in rows:
+        values: dict[str, Any] = msgspec.json.decode(row["row_json"])
+        if values["ended_at"] > before:
+            continue
+        values["standing"] = "good"
+        names = ", ".join(values)
+        connection.execute(
+            f"INSERT INTO snapshots ({names}) VALUES ({', '.join(':' + name for name in values)})"
+            " ON CONFLICT DO NOTHING",
+            values,
+        )
+        connection.execute("DELETE FROM removed_snapshots WHERE snapshot_id = ?", (row["snapshot_id"],))
+        count += 1
+    return count
+
+
+def newer_archives(connection: sqlite3.Connection, agent_id: AgentId, moment: str) -> list[str]:
+    """Return the archive ids of the snapshots that were recorded after a moment (text)."""
+    rows = many(connection, "SELECT archive_id FROM snapshots WHERE agent_id = ? AND ended_at > ?", (agent_id, moment))
+    return [row["archive_id"] for row in rows]
+
+
+def set_good(connection: sqlite3.Connection, agent_id: AgentId, moment: str) -> int:
+    """Call the lost snapshots of up to a moment (text) good again; return how many."""
+    cursor = connection.execute(
+        "UPDATE snapshots SET standing = 'good' WHERE agent_id = ? AND standing = 'lost' AND ended_at <= ?",
+        (agent_id, moment),
+    )
+    return cursor.rowcount
+
+
+def forget_removed(connection: sqlite3.Connection, agent_id: AgentId, since: str) -> None:
+    """Forget the snapshots that were removed before a moment (text): no checkpoint holds them any more."""
+    connection.execute("DELETE FROM removed_snapshots WHERE agent_id = ? AND removed_at < ?", (agent_id, since))

@@ -1,0 +1,133 @@
+"""What a host did to its repository is judged here, in the run in which it did it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from saveos.agents import table as agents
+from saveos.alerts import raising
+from saveos.alerts import table as alerts
+from saveos.alerts.model import AlertKind
+from saveos.audit.record import record
+from saveos.jobs import table as jobs
+from saveos.protocol import AgentId, JobId, Kind, PruneOrder
+from saveos.repositories import evidence as kept
+from saveos.repositories import table as repositories
+from saveos.snapshots import suspicion, table_protection
+from saveos.snapshots.suspicion import Known, Ordered
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from saveos.agents.model import Agent
+    from saveos.config import Settings
+    from saveos.database.connection import Database
+    from saveos.jobs.model import Job
+    from saveos.repositories.evidence import Evidence
+    from saveos.repositories.model import Repository
+    from saveos.snapshots.suspicion import Why
+
+log = logging.getLogger("saveos.witness")
+KNOWN_JOBS = 20
+WRITES_KEPT = 500
+BY_ORDER = "retention"
+
+
+def judge(database: Database, settings: Settings, agent_id: AgentId) -> None:
+    """Judge what a host's sessions left, once none of them writes any more. Twice changes nothing.
+
+    Until then nobody may write: evidence of a commit that never happened would be taken for that of the next one.
+    """
+    folder = settings.evidence / agent_id
+    if any(kept.read_all(folder)):
+        done = database.write(lambda connection: judge_in(connection, settings, agent_id))
+        for path in folder.glob("*.json"):
+            path.unlink()  # what was not judged speaks of a commit that never happened
+        log.info("%d commits of %s are judged.", done, agent_id)
+
+
+def judge_in(connection: sqlite3.Connection, settings: Settings, agent_id: AgentId) -> int:
+    """Judge the commits that have happened within the caller's transaction; return how many there were."""
+    agent, repository = agents.get(connection, agent_id), repositories.of_agent(connection, agent_id)
+    if agent is None or repository is None:
+        return 0
+    folder = repositories.repository_path(settings, agent.tenant_id, agent_id)
+    last, count = kept.last_commit(folder), 0
+    for path, evidence in kept.read_all(settings.evidence / agent_id):
+        if evidence.base < last:
+            count += 1
+            if table_protection.add_write(connection, agent_id, path.name, evidence):
+                _judge(connection, agent, repository, evidence)
+    return count
+
+
+def sweep(database: Database, settings: Settings) -> None:
+    """Judge what a former life of the appliance left."""
+    if settings.evidence.is_dir():
+        for folder in settings.evidence.iterdir():
+            judge(database, settings, AgentId(folder.name))
+    database.write(lambda connection: table_protection.forget_writes(connection, WRITES_KEPT))
+
+
+def settle(connection: sqlite3.Connection, settings: Settings, job: Job) -> None:
+    """Let what a host's job left in its repository belong to snapshots."""
+    if job.agent_id is not None:
+        folder = repositories.repository_path(settings, job.tenant_id, job.agent_id)
+        manifest_bytes = table_protection.last_manifest(connection, job.agent_id)
+        repositories.set_settled(connection, job.agent_id, kept.last_commit(folder), manifest_bytes)
+
+
+def _judge(connection: sqlite3.Connection, agent: Agent, repository: Repository, evidence: Evidence) -> None:
+    job = jobs.get(connection, JobId(evidence.job_id)) if evidence.job_id else None
+    ordered = _ordered(job, table_protection.held_archives(connection, agent.id))
+    known = Known(
+        manifest_bytes=repository.manifest_bytes,
+        snapshots_count=table_protection.snapshots_count(connection, agent.id),
+        stored_bytes=repository.stored_bytes,
+        job_bytes=tuple(table_protection.bytes_of_jobs(connection, agent.id, KNOWN_JOBS)),
+    )
+    found = suspicion.findings(evidence, ordered, known) if repository.settled_segment >= 0 else {}
+    expected = ordered.archive_ids if ordered else frozenset()
+    table_protection.remove(connection, agent.id, [one for one in evidence.archive_ids if one in expected], BY_ORDER)
+    if found:
+        lost = [one for one in evidence.archive_ids if one not in expected]
+        table_protection.set_lost(connection, agent.id, lost)
+        _sound_the_alarm(connection, agent, evidence, found)
+
+
+def _ordered(job: Job | None, held: set[str]) -> Ordered | None:
+    """Return what a job was to do; what has been put under a hold since is not to be deleted, whatever it said."""
+    if job is None:
+        return None
+    if job.kind is not Kind.PRUNE:
+        return Ordered()
+    order = msgspec.convert(job.order["prune"], PruneOrder)
+    archive_ids = frozenset(archive.archive_id for archive in order.archives)
+    return Ordered(is_prune=True, archive_ids=archive_ids - held)
+
+
+def _sound_the_alarm(connection: sqlite3.Connection, agent: Agent, evidence: Evidence, found: dict[Why, int]) -> None:
+    """Freeze, and tell: once, however much follows."""
+    numbers = {why.value: number for why, number in found.items()}
+    known = alerts.open_of_kind(connection, agent.tenant_id, agent.id, AlertKind.HOSTILE)
+    if known is None:
+        # What was before it is what a person goes back to: the log holds it until the appliance compacts.
+        raising.raise_alert(
+            connection, agent.tenant_id, agent.id, AlertKind.HOSTILE, before=evidence.base, findings=numbers
+        )
+    else:
+        before = known.evidence.get("findings", {})
+        more = {name: max(before.get(name, 0), numbers.get(name, 0)) for name in {*before, *numbers}}
+        alerts.set_evidence(connection, known.id, {**known.evidence, "findings": more})
+    if repositories.freeze(connection, agent.id, AlertKind.HOSTILE.value):
+        record(
+            connection,
+            tenant_id=agent.tenant_id,
+            actor=raising.APPLIANCE,
+            action="repository-frozen",
+            target=agent.id,
+            findings=numbers,
+        )
