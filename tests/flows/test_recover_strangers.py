@@ -1,16 +1,20 @@
-"""What is open to everybody keeps nobody from coming back: challenges of strangers."""
+"""What is open to everybody keeps nobody from coming back: challenges of strangers, slow readers of the executable."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from saveos.agent.recovery_code import RecoveryCode
+from saveos.api import application
 from saveos.errors import InvalidRequest, NotAuthenticated, TooMany
-from saveos.protocol import RecoveryProof
+from saveos.installers import bases, rescue
+from saveos.installers.rescue import Rescues
+from saveos.protocol import Platform, RecoveryProof
 from saveos.repositories import sealing
 from saveos.snapshots import recovery as recoveries
 from saveos.snapshots import table_recovery
@@ -24,10 +28,15 @@ if TYPE_CHECKING:
 
     from saveos.parts import Parts
 
+CONTENT = bytes(range(256)) * 4096
+SOON = 20.0
+
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Iterator[Parts]:
     with board.appliance(tmp_path) as made:
+        made.settings.bases.mkdir(exist_ok=True)
+        (made.settings.bases / bases.name_of(Platform.LINUX)).write_bytes(CONTENT)
         yield made
 
 
@@ -70,3 +79,72 @@ def test_address_that_asks_for_strangers_too_often_waits(parts: Parts) -> None:
 def test_challenge_to_a_point_that_no_key_has_is_none(parts: Parts) -> None:
     with pytest.raises(InvalidRequest):
         recoveries.challenge(parts.database, base64.b64encode(bytes(32)).decode(), "192.0.2.1")
+
+
+class Reader:
+    """One who fetches the executable, and takes nothing after `messages` messages."""
+
+    def __init__(self, app: Any, messages: int | None = None) -> None:
+        self.status, self.body = 0, b""
+        self._left = messages
+        self.is_waiting = asyncio.Event()
+        self.task = asyncio.ensure_future(app(self._scope(), asyncio.Event().wait, self._send))
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        if self._left is not None:
+            self._left -= 1
+            if self._left < 0:
+                self.is_waiting.set()
+                await asyncio.Event().wait()
+        self.status = message.get("status", self.status)
+        self.body += message.get("body", b"")
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            self.is_waiting.set()
+            self.task.cancel()
+
+    async def settled(self) -> Reader:
+        """Wait until it has all, or takes nothing any more."""
+        await asyncio.wait_for(self.is_waiting.wait(), SOON)
+        return self
+
+    @staticmethod
+    def _scope() -> dict[str, Any]:
+        path = "/download/agent/linux/rescue"
+        return {
+            "type": "http", "http_version": "1.1", "asgi": {"version": "3.0"}, "method": "GET", "scheme": "https",
+            "path": path, "raw_path": path.encode(), "root_path": "", "query_string": b"", "headers": [],
+            "client": ("192.0.2.1", 1), "server": ("127.0.0.1", 8000), "extensions": {}, "state": {},
+        }  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # what the framework's next major version will change
+@pytest.mark.parametrize("messages", [0, 2], ids=["before-it-begins", "in-the-middle"])
+def test_readers_who_take_nothing_lose_their_place(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, messages: int
+) -> None:
+    async def go() -> None:
+        app: Any = application.build(parts)
+        assert 200 == (await Reader(app).settled()).status
+        slow = await asyncio.gather(*(Reader(app, messages).settled() for _ in range(rescue.PLACES)))
+        refused = await Reader(app).settled()
+        assert 429 == refused.status
+
+        await asyncio.wait_for(asyncio.gather(*(reader.task for reader in slow)), SOON)
+        assert all(len(reader.body) < len(CONTENT) for reader in slow)
+        served = await Reader(app).settled()
+        assert (200, CONTENT) == (served.status, served.body)
+
+    monkeypatch.setattr(rescue, "LIMIT_SECONDS", 3.0)
+    asyncio.run(go())
+
+
+def test_places_are_given_back_by_readers_and_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = Rescues()
+    taken = [places.take() for _ in range(rescue.PLACES)]
+    with pytest.raises(TooMany):
+        places.take()
+
+    taken[0].leave()
+    monkeypatch.setattr(rescue, "LIMIT_SECONDS", 0.0)
+    places.take()
+    places.take()  # the one before is over, though its reader never left
