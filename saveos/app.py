@@ -220,8 +220,10 @@ def _server(appliance: Appliance, listeners: list[socket.socket], on_ready: Call
 async def _background(appliance: Appliance) -> AsyncIterator[None]:
     """Start what runs beside the requests and stop it in reverse: code after uvicorn's `run` does not run."""
     settings = appliance.stores.settings
-    await asyncio.to_thread(lifecycle.resume, appliance.stores.database, settings.lease_seconds)
     await asyncio.to_thread(witness.sweep, appliance.stores.database, settings)
+    await asyncio.to_thread(
+        lifecycle.resume, appliance.stores.database, settings.lease_seconds, appliance.parts.endings
+    )
     own_host.sweep(settings)
     holder.sweep()
     await appliance.parts.unsealing.start()

@@ -15,6 +15,7 @@ from saveos.certificates.issuance import public_key_pin
 from saveos.config import Settings
 from saveos.database.connection import Database
 from saveos.installers import bases, requests
+from saveos.installers.rescue import Rescues
 from saveos.protocol import Kind, Platform, Stamp
 from saveos.repositories.unlocks import Unlocks
 from saveos.snapshots import lending
@@ -46,6 +47,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     unsealing: Unsealing
     sessions: Any = None  # the tunnel's registry, for the metrics
     tickets: Tickets = msgspec.field(default_factory=Tickets)
+    rescues: Rescues = msgspec.field(default_factory=Rescues)
 
     @property
     def means(self) -> Means:

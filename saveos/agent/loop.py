@@ -88,12 +88,15 @@ class Daemon:
     def _listen(self, client: Client) -> HeartbeatAnswer:
         self._is_listening = True
         try:
-            wait = min(max(self._wait_seconds, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
+            wait = self._bounded_wait()
             # On probation we still do the update, and want an answer at once.
             job_id = self._succession.job_id
             return client.heartbeat(system.heartbeat(job_id, 0.0 if job_id else wait))
         finally:
             self._is_listening = False
+
+    def _bounded_wait(self) -> float:
+        return min(max(self._wait_seconds, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
 
     def _turn(self) -> None:
         client = Client.for_host(self._home, self._config)
@@ -108,6 +111,8 @@ class Daemon:
                 is_confirmed = self._succession.confirm()
                 if self._follow(answer) or is_confirmed:
                     return
+                if self._succession.job_id:  # it could not be confirmed, and until then an answer comes at once
+                    self._stopping.wait(self._bounded_wait())
         except Refused as refusal:
             self._rest(refusal)
         except Failure as failure:

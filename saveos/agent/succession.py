@@ -134,14 +134,15 @@ class Succession:
         """Find out what this daemon is: a new executable on probation, the former one that is back, or neither.
 
         A former one that was never replaced says nothing: the appliance hears that the job is lost, and gives it anew.
+        A disk that takes no writing keeps neither from serving.
         """
         build, mark = own_build(), _read(self._home.update)
         if mark is None:
             return
         if build != mark.new_build:
-            if mark.is_rolling_back:
-                self._report(mark, Outcome.FAILED, ROLLED_BACK, f"The former version serves again. {mark.why}")
-            self._home.update.unlink(missing_ok=True)
+            what = f"The former version serves again. {mark.why}"
+            report = JobReport(outcome=Outcome.FAILED, error_code=ROLLED_BACK, message=what)
+            self._close(mark, report if mark.is_rolling_back else None)
             return
         self._mark = mark
         if mark.is_rolling_back or mark.starts >= STARTS_LIMIT:
@@ -164,15 +165,19 @@ class Succession:
             raise
 
     def confirm(self) -> bool:
-        """Take the appliance's answer as the end of the update; return whether there is a report to send now."""
+        """Take the appliance's answer as the end of the update; return whether there is a report to send now.
+
+        While the disk takes no report, the update stays unconfirmed, without a deadline: try again.
+        """
         with self._lock:
-            mark, self._mark = self._mark, None
+            mark = self._mark
             if mark is None:
                 return False
             if self._timer is not None:
                 self._timer.cancel()
-            self._report(mark, Outcome.DONE, "", f"Version {mark.version} serves.")
-            self._home.update.unlink(missing_ok=True)
+            if not self._close(mark, JobReport(outcome=Outcome.DONE, message=f"Version {mark.version} serves.")):
+                return False
+            self._mark = None
             log.info("The update to %s is confirmed.", mark.version)
             return True
 
@@ -197,12 +202,23 @@ class Succession:
                 os._exit(1)  # whoever starts the agent again starts the former one
 
     def _write(self, mark: Mark) -> None:
+        """Note where the update stands. Unnoted it goes on all the same: a start is not counted, a return not told."""
         self._mark = mark
-        write_private(self._home.update, msgspec.json.encode(mark))
+        try:
+            write_private(self._home.update, msgspec.json.encode(mark))
+        except OSError:
+            log.exception("The update cannot be noted.")
 
-    def _report(self, mark: Mark, outcome: Outcome, code: str, message: str) -> None:
-        report = JobReport(outcome=outcome, error_code=code, message=message)
-        write_private(self._home.reports / f"{mark.job_id}.json", msgspec.json.encode(report))
+    def _close(self, mark: Mark, report: JobReport | None) -> bool:
+        """Report how the update ended, if there is anything to say, and forget it; return False when that fails."""
+        try:
+            if report is not None:
+                write_private(self._home.reports / f"{mark.job_id}.json", msgspec.json.encode(report))
+            self._home.update.unlink(missing_ok=True)
+        except OSError:
+            log.exception("The end of the update cannot be noted.")
+            return False
+        return True
 
 
 def _read(path: Path) -> Mark | None:

@@ -12,16 +12,32 @@ from saveos.agents import questions, table
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
 from saveos.jobs.model import OWNER_DAEMON, Job
-from saveos.protocol import Assignment, BackupOrder, Kind, ProgressAnswer, Question, RestoreOrder, UpdateOrder, Wire
+from saveos.protocol import (
+    Assignment,
+    BackupOrder,
+    JobReport,
+    Kind,
+    Outcome,
+    ProgressAnswer,
+    Question,
+    RestoreOrder,
+    UpdateOrder,
+    Wire,
+)
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Mapping
 
     from saveos.agents.model import AgentIdentity
+    from saveos.jobs.lifecycle import OnEnd
     from saveos.protocol import Heartbeat, JobId, Progress
 
 
 UPDATE_LEASE_SECONDS = 900.0
+NEVER_BUILT = JobReport(
+    outcome=Outcome.FAILED, error_code="build-failed", message="The executable was not built in time."
+)
 
 
 class HostOrder(Wire, frozen=True, kw_only=True):
@@ -44,7 +60,12 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def beat(
-    connection: sqlite3.Connection, agent: AgentIdentity, heartbeat: Heartbeat, address: str, lease_seconds: float
+    connection: sqlite3.Connection,
+    agent: AgentIdentity,
+    heartbeat: Heartbeat,
+    address: str,
+    lease_seconds: float,
+    on_end: Mapping[Kind, OnEnd],
 ) -> Wanted:
     """Record a heartbeat, claim the host's next job and hand its questions out.
 
@@ -58,8 +79,8 @@ def beat(
         return Wanted(questions=questions.take(connection, agent))
     for job in jobs.running_of(connection, agent.agent_id):
         if job.owner == OWNER_DAEMON:
-            lifecycle.lost(connection, job, "The host lost this job (it was restarted or cut off).")
-    return claim(connection, agent, lease_seconds)
+            lifecycle.lost(connection, job, "The host lost this job (it was restarted or cut off).", on_end)
+    return claim(connection, agent, lease_seconds, on_end)
 
 
 def note_progress(
@@ -77,12 +98,26 @@ def note_progress(
     return ProgressAnswer(cancel=cancel, questions=questions.take(connection, agent) if is_daemon else ())
 
 
-def claim(connection: sqlite3.Connection, agent: AgentIdentity, lease_seconds: float) -> Wanted:
+def claim(
+    connection: sqlite3.Connection, agent: AgentIdentity, lease_seconds: float, on_end: Mapping[Kind, OnEnd]
+) -> Wanted:
     """Claim the host's next due job, if any, and hand its questions out."""
-    job = jobs.claim_for_host(connection, agent.agent_id, clock.now() + timedelta(seconds=lease_seconds))
-    if job is not None and job.kind is Kind.UPDATE:
-        jobs.renew_lease(connection, job.id, clock.now() + timedelta(seconds=lease_of(job, lease_seconds)))
+    job = _next_job(connection, agent, lease_seconds, on_end)
     return Wanted(assignment=assignment_of(job) if job else None, questions=questions.take(connection, agent))
+
+
+def _next_job(
+    connection: sqlite3.Connection, agent: AgentIdentity, lease_seconds: float, on_end: Mapping[Kind, OnEnd]
+) -> Job | None:
+    """Claim a job that the host can do. An update that waited in vain for its executable ends here instead."""
+    while job := jobs.claim_for_host(connection, agent.agent_id, clock.now() + timedelta(seconds=lease_seconds)):
+        if job.kind is not Kind.UPDATE:
+            return job
+        if job.order.get("update") is not None:
+            jobs.renew_lease(connection, job.id, clock.now() + timedelta(seconds=lease_of(job, lease_seconds)))
+            return job
+        lifecycle.finish(connection, job.id, None, NEVER_BUILT, on_end)
+    return None
 
 
 def assignment_of(job: Job) -> Assignment:

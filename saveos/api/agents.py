@@ -158,7 +158,7 @@ class AgentsThemselves(Controller):
         lease = parts.settings.lease_seconds
         parts.pulse.beat()
         wanted = await parts.database.write_async(
-            lambda connection: heartbeat.beat(connection, agent, data, visitor.address, lease)
+            lambda connection: heartbeat.beat(connection, agent, data, visitor.address, lease, parts.endings)
         )
         deadline = time.monotonic() + data.wait_seconds
         is_listing_wanted = agent.is_listing_wanted
@@ -169,7 +169,9 @@ class AgentsThemselves(Controller):
                 if not await parts.waiting.wait(agent.agent_id, left, gone, is_told=agent.is_listing_wanted):
                     break
                 is_listing_wanted = agent.agent_id in agents_table.wanting_listings(parts.database.read)
-                wanted = await parts.database.write_async(lambda connection: heartbeat.claim(connection, agent, lease))
+                wanted = await parts.database.write_async(
+                    lambda connection: heartbeat.claim(connection, agent, lease, parts.endings)
+                )
                 if is_listing_wanted:  # it was woken, and nothing else may be the reason
                     break
         finally:

@@ -122,7 +122,7 @@ class Jobs(Controller):
     )
     def cancel(self, job_id: JobIdPath, principal: Principal, parts: Parts) -> JobView:
         """Stop a job: at once if it waits, else as soon as its host hears of it."""
-        job = lifecycle.cancel(parts.database, principal, job_id)
+        job = lifecycle.cancel(parts.database, principal, job_id, parts.endings)
         return view(job, jobs_table.progress(parts.database.read, job.id))
 
     @post(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from litestar import Controller, get, post
 from litestar.concurrency import sync_to_thread
 from litestar.response import Stream
 
 from saveos.api.problems import documented
-from saveos.errors import PlatformUnavailable, TooMany
+from saveos.errors import PlatformUnavailable
 from saveos.identity.sessions import Visitor
 from saveos.installers import bundles
+from saveos.installers.rescue import Place
 from saveos.parts import Parts
 from saveos.protocol import (
     Challenge,
@@ -29,9 +33,8 @@ from saveos.repositories import sealing
 from saveos.snapshots import recovery
 from saveos.tenants import users
 
+log = logging.getLogger("saveos.api")
 CHUNK_BYTES = 1 << 18
-AT_ONCE = 8  # anybody may ask for the executable: not all of the line is theirs
-_streams: set[object] = set()
 
 
 class Recoveries(Controller):
@@ -87,22 +90,37 @@ async def rescue_executable(platform: Platform, parts: Parts) -> Stream:
     if base is None:
         message = f"This appliance has no agent for {platform.value} ready: it is built when the first host is added."
         raise PlatformUnavailable(message)
-    if len(_streams) >= AT_ONCE:
-        message = "Others fetch it now. Try again in a minute."
-        raise TooMany(message, retry_seconds=60)
     headers = {
         "content-disposition": f'attachment; filename="{bundles.file_name(platform)}"',
         "content-length": str(base.stat().st_size),
     }
-    return Stream(_chunks(base), media_type="application/octet-stream", headers=headers)
+    return _Rescue(base, headers, parts.rescues.take())
+
+
+class _Rescue(Stream):
+    """The response to one who has a place."""
+
+    def __init__(self, base: Path, headers: dict[str, str], place: Place) -> None:
+        super().__init__(_chunks(base), media_type="application/octet-stream", headers=headers)
+        self._place = place
+
+    def to_asgi_response(self, *given: Any, **named: Any) -> Any:
+        """Return what sends it."""
+        sending = super().to_asgi_response(*given, **named)
+
+        async def send_in_time(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                async with asyncio.timeout(self._place.seconds_left):
+                    await sending(scope, receive, send)
+            except TimeoutError:  # it lacks its end, and the connection closes
+                log.warning("A rescue system's executable was fetched too slowly, and is cut off.")
+            finally:
+                self._place.leave()
+
+        return send_in_time
 
 
 async def _chunks(base: Path) -> AsyncIterator[bytes]:
-    mark = object()
-    _streams.add(mark)
-    try:
-        with base.open("rb") as file:
-            while chunk := await sync_to_thread(file.read, CHUNK_BYTES):
-                yield chunk
-    finally:
-        _streams.discard(mark)
+    with base.open("rb") as file:
+        while chunk := await sync_to_thread(file.read, CHUNK_BYTES):
+            yield chunk

@@ -1,7 +1,8 @@
 """Agents that become another executable: who has one to come, and asking hosts to take it.
 
 A host's order names the very file. While that is still to be built, its job waits in the queue, held back; the end of
-the build lets it go.
+the build lets it go, however that ends. One of which no end is ever heard lets it go when HOLD is over: it fails when
+its host comes for it.
 """
 
 from __future__ import annotations
@@ -116,8 +117,9 @@ def executable(settings: Settings, platform: Platform, sha256: str) -> Path:
 def after_build(settings: Settings) -> Callable[[sqlite3.Connection, Job, State, JobReport], None]:
     """Return what the end of a build does in its transaction: the hosts that wait for it go on, or hear why not."""
 
-    def end(connection: sqlite3.Connection, job: Job, _state: State, report: JobReport) -> None:
-        _release(connection, settings=settings, platform=Platform(job.order["platform"]), why=report.message)
+    def end(connection: sqlite3.Connection, job: Job, state: State, report: JobReport) -> None:
+        why = "The build of the executable was cancelled." if state is State.CANCELLED else report.message
+        _release(connection, settings=settings, platform=Platform(job.order["platform"]), why=why)
 
     return end
 

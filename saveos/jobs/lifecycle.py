@@ -103,7 +103,7 @@ def log(database: Database, principal: Principal, job_id: str, after: int = 0, l
     return table.log(database.read, job_id, after, limit)
 
 
-def cancel(database: Database, principal: Principal, job_id: str) -> Job:
+def cancel(database: Database, principal: Principal, job_id: str, on_end: Mapping[Kind, OnEnd]) -> Job:
     """Stop a job: at once if it waits, else as soon as its hands hear of it. Raises IllegalTransition."""
     principal.require(Permission.BACK_UP)
 
@@ -114,7 +114,7 @@ def cancel(database: Database, principal: Principal, job_id: str) -> Job:
             raise IllegalTransition(message)
         table.request_cancel(connection, job.id)
         if job.state is State.QUEUED:
-            table.end(connection, job.id, State.CANCELLED, "cancelled", "Cancelled before it began.", 0)
+            _end(connection, job, State.CANCELLED, _said(Outcome.CANCELLED, "Cancelled before it began."), on_end)
         record(connection, tenant_id=job.tenant_id, actor=principal.label, action="job-cancelled", target=job.id)
         return _known(table.get(connection, job_id))
 
@@ -166,23 +166,21 @@ def finish(
     if state is State.FAILED and _may_try_again(job, report.error_code):
         _queue_again(connection, job, report.message)
         return
-    table.end(connection, job.id, state, report.error_code, report.message, report.warnings_count)
-    if handler := on_end.get(job.kind):
-        handler(connection, job, state, report)
+    _end(connection, job, state, report, on_end)
 
 
-def lost(connection: sqlite3.Connection, job: Job, why: str) -> None:
+def lost(connection: sqlite3.Connection, job: Job, why: str, on_end: Mapping[Kind, OnEnd]) -> None:
     """Nobody works on a running job any more: queue it again, or give it up."""
     table.add_log(connection, job.id, [LogLine(level="warning", line=why)])
     if job.cancel_requested_at is not None:
-        table.end(connection, job.id, State.CANCELLED, "cancelled", "Cancelled.", 0)
+        _end(connection, job, State.CANCELLED, _said(Outcome.CANCELLED, "Cancelled."), on_end)
     elif job.owner == OWNER_COMMAND or job.attempts >= job.attempts_limit:
-        table.end(connection, job.id, State.FAILED, "lost", why, 0)
+        _end(connection, job, State.FAILED, _said(Outcome.FAILED, why, "lost"), on_end)
     else:
         _queue_again(connection, job, why)
 
 
-def reap(database: Database) -> int:
+def reap(database: Database, on_end: Mapping[Kind, OnEnd]) -> int:
     """Take back the jobs whose lease ran out; return how many."""
     if not table.expired(database.read):
         return 0
@@ -190,21 +188,35 @@ def reap(database: Database) -> int:
     def write(connection: sqlite3.Connection) -> int:
         jobs = table.expired(connection)
         for job in jobs:
-            lost(connection, job, "Nothing was heard of this job in time.")
+            lost(connection, job, "Nothing was heard of this job in time.", on_end)
         return len(jobs)
 
     return database.write(write)
 
 
-def resume(database: Database, lease_seconds: float) -> None:
+def resume(database: Database, lease_seconds: float, on_end: Mapping[Kind, OnEnd]) -> None:
     """Take up what a former process left: its own jobs are queued again, hosts get time to speak up for theirs."""
 
     def write(connection: sqlite3.Connection) -> None:
         for job in table.running_on_appliance(connection):
-            lost(connection, job, "The appliance was restarted.")
+            lost(connection, job, "The appliance was restarted.", on_end)
         table.renew_leases_of_hosts(connection, clock.now() + timedelta(seconds=lease_seconds))
 
     database.write(write)
+
+
+def _end(
+    connection: sqlite3.Connection, job: Job, state: State, report: JobReport, on_end: Mapping[Kind, OnEnd]
+) -> None:
+    """Write how a job ended, and do what else its end means, whoever ended it."""
+    table.end(connection, job.id, state, report.error_code, report.message, report.warnings_count)
+    if handler := on_end.get(job.kind):
+        handler(connection, job, state, report)
+
+
+def _said(outcome: Outcome, message: str, code: str = "cancelled") -> JobReport:
+    """Return the report of a job whose hands say nothing themselves."""
+    return JobReport(outcome=outcome, error_code=code, message=message)
 
 
 def _may_try_again(job: Job, error_code: str) -> bool:

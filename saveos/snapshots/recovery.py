@@ -69,19 +69,21 @@ def challenge(database: Database, recovery_public_key: str, address: str) -> Cha
     raw = _key_bytes(recovery_public_key)
     public = X25519PublicKey.from_public_bytes(raw)
     challenge_id, secret = new_id("rch"), secrets.token_bytes(SECRET_BYTES)
-
-    def write(connection: sqlite3.Connection) -> None:
-        if table.live_count(connection) >= LIVE_LIMIT:
-            message = "Too many recoveries are under way. Try again in some minutes."
-            raise TooMany(message, retry_seconds=int(LIFE.total_seconds()))
-        patience.note_failure(connection, _name(address))  # taken back by the proof
-        table.insert(connection, challenge_id, raw, _hash(secret), address, clock.now() + LIFE)
-
-    database.write(write)
     try:
         sealed = SUITE.encrypt(secret, public, RECOVERY_INFO + challenge_id.encode())
     except ValueError as error:  # a point that no key has
         raise _no_key() from error
+
+    def write(connection: sqlite3.Connection) -> None:
+        patience.note_failure(connection, _name(address))  # taken back by the proof
+        if not table.is_known(connection, raw):
+            return  # no proof would help: it takes no room from those who can give one
+        if table.live_count(connection) >= LIVE_LIMIT:
+            message = "Too many recoveries are under way. Try again in some minutes."
+            raise TooMany(message, retry_seconds=int(LIFE.total_seconds()))
+        table.insert(connection, challenge_id, raw, _hash(secret), address, clock.now() + LIFE)
+
+    database.write(write)
     return Challenge(challenge_id=challenge_id, sealed=base64.b64encode(sealed).decode())
 
 

@@ -84,7 +84,7 @@ class Work:
 
     async def _stop(self) -> None:
         if self._job is not None:
-            await self._visit.change(lifecycle.cancel, self._job.id)
+            await self._visit.change(lifecycle.cancel, self._job.id, self._visit.parts.endings)
 
 
 def what(

@@ -23,6 +23,6 @@ async def act(visit: Visit, agent_id: str, pressed: str) -> None:
         def cancel(database: Database, principal: Principal) -> None:
             for host in visit.board.hosts(database, principal):
                 if host.agent.id == agent_id and host.job is not None:
-                    lifecycle.cancel(database, principal, host.job.id)
+                    lifecycle.cancel(database, principal, host.job.id, visit.parts.endings)
 
         await visit.change(cancel)

@@ -170,7 +170,7 @@ class Worker:
         if self._stopping.is_set() and outcome is not Outcome.DONE:
             running.close()
             why = "Interrupted by a stop of the appliance."
-            self._database.write(lambda connection: lifecycle.lost(connection, job, why))
+            self._database.write(lambda connection: lifecycle.lost(connection, job, why, self._endings))
             return
         report = JobReport(outcome=outcome, error_code=code, message=message[:4096], log=running.close())
         self._database.write(lambda connection: lifecycle.finish(connection, job.id, None, report, self._endings))
@@ -183,7 +183,7 @@ class Worker:
             try:
                 if passed >= REAP_SECONDS:
                     passed = 0.0
-                    lifecycle.reap(self._database)
+                    lifecycle.reap(self._database, self._endings)
                 for job_id in table.due_on_appliance(self._database.read):
                     if job_id not in self._rung:
                         self._rung.add(job_id)

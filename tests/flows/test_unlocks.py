@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import configparser
 import hashlib
 import json
 import os
@@ -30,7 +31,7 @@ from tests.support.appliance import Appliance, wait_until
 from tests.support.processes import alive, children
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from saveos.repositories.model import Offer
 
@@ -313,16 +314,37 @@ def test_host_cannot_swap_the_key_that_is_there(protected: RealAgent) -> None:
     context = protected.appliance.context(folder / "agent.pem", folder / "agent.key")
     token = (folder / "token").read_text().strip()
     sealed = base64.b64encode(b"x" * 100).decode()
+    borgs = configparser.ConfigParser()
+    borgs.read(protected.repository / "config")
+    kit = wait_until(_resealed(protected.appliance), 40, "the host to seal to the kit of today")
 
-    def hand_over(**more: str) -> int:
-        body = {"sealed": sealed, "repository_id": "0" * 64, **more}
+    def hand_over(**more: str) -> str:
+        body = {"sealed": sealed, "repository_id": borgs["repository"]["id"], **more}
         answer = protected.appliance.call(
             "POST", "/api/v1/agents/escrow", body, token=token, name="agent.saveos.internal", context=context
         )
-        return answer.status
+        return str(answer.expect(409)["detail"])
 
     mine = base64.b64encode(b"k" * 32).decode()
-    assert [409] * 3 == [hand_over(), hand_over(public_key=mine), hand_over(public_key=mine, purpose="managed")]
+    here, unasked = (
+        "The sealed key of this repository is here already.",
+        "Nobody asked for the key to be sealed to this.",
+    )
+    assert [here] * 2 == [hand_over(), hand_over(public_key=kit["public_key"])]
+    assert [unasked] * 2 == [hand_over(public_key=mine), hand_over(public_key=mine, purpose="managed")]
+    assert (
+        0 == protected.appliance.cli("key", "export", protected.id, stdin=protected.appliance.recovery_code).returncode
+    )
+
+
+def _resealed(appliance: Appliance) -> Callable[[], Any]:
+    """Return what returns the kit once the one host is sealed to it."""
+
+    def look() -> Any:
+        kit = appliance.call("GET", "/api/v1/keys/kit").expect(200)
+        return kit if kit["resealing"]["resealed_count"] == 1 else None
+
+    return look
 
 
 def test_kit_is_replaced_confirmed_and_shown_by_the_command_line(protected: RealAgent) -> None:

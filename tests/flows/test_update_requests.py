@@ -9,23 +9,27 @@ import msgspec
 import pytest
 
 from saveos import __version__, clock
+from saveos.agents import heartbeat
 from saveos.agents import table as agents
+from saveos.agents.model import AgentIdentity, AgentState
 from saveos.errors import AlreadyCurrent, Conflict, NotAllowed, NotFound, NotUpdatable
 from saveos.identity.principals import Role
 from saveos.installers import bases, updates
 from saveos.installers.updates import Asked, Offer, has_update
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
-from saveos.jobs.model import JobChoice, State
-from saveos.protocol import JobReport, Kind, Outcome, Platform
+from saveos.jobs.model import JobChoice, NewJob, RunsOn, State
+from saveos.protocol import AgentId, JobId, JobReport, Kind, Outcome, Platform
 from tests.support.big_fleet import plant
 from tests.support.host import WireHost
 from tests.ui import board
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator
     from pathlib import Path
 
+    from saveos.agents.heartbeat import Wanted
     from saveos.agents.model import Agent
     from saveos.identity.principals import Principal
     from saveos.jobs.model import Job
@@ -187,6 +191,61 @@ def test_request_before_the_executable_is_built_waits_for_the_end_of_the_build(
         assert {(State.FAILED, "build-failed", "no linker")} == {
             (job.state, job.error_code, job.message) for job in ended
         }
+
+
+@pytest.mark.parametrize("way", ["cancelled", "reaped", "restarted"])
+def test_updates_that_wait_end_with_their_build_however_it_ends(parts: Parts, principal: Principal, way: str) -> None:
+    updates.request_many(parts.database, parts.settings, principal, agent_ids(parts))
+    build = asked_jobs(parts, principal, Kind.BUILD_AGENT)[0]
+
+    if way == "cancelled":
+        lifecycle.cancel(parts.database, principal, build.id, parts.endings)
+    else:
+        execute(parts, f"UPDATE jobs SET attempts_limit = 1 WHERE id = '{build.id}'")
+        parts.database.write(lambda connection: jobs.claim(connection, build.id, "appliance", clock.now()))
+        if way == "reaped":
+            lifecycle.reap(parts.database, parts.endings)
+        else:
+            lifecycle.resume(parts.database, 60, parts.endings)
+
+    ended = [(job.state, job.error_code) for job in asked_jobs(parts, principal)]
+    assert [(State.FAILED, "build-failed")] * 4 == ended
+
+
+def test_update_whose_build_is_never_heard_of_is_not_handed_out(parts: Parts, principal: Principal) -> None:
+    host = AgentIdentity(
+        agent_id=AgentId(agent_ids(parts)[0]),
+        tenant_id=principal.tenant_id,
+        hostname="web01",
+        serial="1",
+        is_renewal_due=False,
+        state=AgentState.READY,
+    )
+    updates.request_many(parts.database, parts.settings, principal, [host.agent_id])
+    held = asked_jobs(parts, principal)[0]
+    backup = JobId("job_after_it")
+
+    def come(connection: sqlite3.Connection) -> Wanted:
+        return heartbeat.claim(connection, host, 60, parts.endings)
+
+    assert parts.database.write(come).assignment is None
+    assert State.QUEUED is lifecycle.get(parts.database, principal, held.id).state
+    execute(parts, f"UPDATE jobs SET not_before = '2020-01-01T00:00:00.000000Z' WHERE id = '{held.id}'")
+    order = NewJob(
+        id=backup,
+        tenant_id=host.tenant_id,
+        agent_id=host.agent_id,
+        kind=Kind.BACKUP,
+        runs_on=RunsOn.HOST,
+        order={},
+        requested_by="system:schedule",
+    )
+    parts.database.write(lambda connection: lifecycle.request(connection, order))
+    got = parts.database.write(come).assignment
+
+    ended = lifecycle.get(parts.database, principal, held.id)
+    assert (State.FAILED, "build-failed") == (ended.state, ended.error_code)
+    assert backup == (got and got.job_id)
 
 
 def test_executable_is_sent_from_where_it_is_wanted_and_to_hosts_only(

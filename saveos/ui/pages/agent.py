@@ -216,7 +216,7 @@ class AgentPage(frame.Page):
 
     async def _act_on_job(self, job_id: str, act: str) -> None:
         if act == host_cells.CANCEL:
-            await self.visit.change(lifecycle.cancel, job_id)
+            await self.visit.change(lifecycle.cancel, job_id, self.visit.parts.endings)
         elif act == job_cells.RETRY:
             await self.visit.change(again.retry, job_id)
         await self.refresh()

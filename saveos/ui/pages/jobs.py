@@ -119,7 +119,7 @@ class JobsPage(frame.Page):
 
     async def _act(self, job_id: str, act: str) -> None:
         if act == host_cells.CANCEL:
-            await self.visit.change(lifecycle.cancel, job_id)
+            await self.visit.change(lifecycle.cancel, job_id, self.visit.parts.endings)
         elif act == job_cells.RETRY:
             await self.visit.change(again.retry, job_id)
             self.visit.notify(self.visit.say("jobs.retried"))
