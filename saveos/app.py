@@ -8,7 +8,7 @@ import fcntl
 import logging
 import os
 import resource
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import uvicorn
@@ -35,7 +35,7 @@ from saveos.repositories.access import Access
 from saveos.repositories.sessions import Sessions
 from saveos.repositories.unlocks import Unlocks
 from saveos.server import Contexts, Server, listen
-from saveos.snapshots import backup, restore, witness
+from saveos.snapshots import backup, pruning, restore, witness
 from saveos.snapshots.unsealing import Unsealing
 from saveos.standing import Standing
 from saveos.tenants import facts, users
@@ -43,6 +43,7 @@ from saveos.worker import schedule
 from saveos.worker.indexing import Indexer
 from saveos.worker.installers import build_agent, protect_appliance
 from saveos.worker.queue import Worker
+from saveos.worker.upkeep import Upkeep
 
 if TYPE_CHECKING:
     import socket
@@ -68,6 +69,7 @@ class Appliance(msgspec.Struct, frozen=True, kw_only=True):
     waiting: Waiting
     worker: Worker
     indexer: Indexer
+    upkeep: Upkeep
     sessions: Sessions
     parts: Parts
     addresses: tuple[str, ...]
@@ -124,23 +126,27 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
     contexts = Contexts(authority)
     standing.on_certificate = contexts.load
     waiting = Waiting(database)
-    # What else happens, in the same transaction, when a job of a kind ends.
-    endings = {
-        Kind.BACKUP: backup.after_backup(settings),
-        Kind.RESTORE: restore.record_end,
-        Kind.BUILD_AGENT: updates.after_build(settings),
-    }
-    handlers = {
-        Kind.BUILD_AGENT: build_agent(settings),
-        Kind.PROTECT_APPLIANCE: protect_appliance(settings, database, authority, standing),
-    }
-    worker = Worker(settings, database, handlers, endings)
     sessions = Sessions(
         settings=settings,
         authority=authority,
         authorise=Access(settings, database).authorise,
         on_written=lambda agent_id: witness.judge(database, settings, agent_id),
     )
+    # What else happens, in the same transaction, when a job of a kind ends.
+    endings: dict[Kind, Any] = {
+        Kind.BACKUP: backup.after_backup(settings),
+        Kind.PRUNE: pruning.after_prune(settings),
+        Kind.RESTORE: restore.record_end,
+        Kind.BUILD_AGENT: updates.after_build(settings),
+    }
+    handlers: dict[Kind, Any] = {
+        Kind.BUILD_AGENT: build_agent(settings),
+        Kind.PROTECT_APPLIANCE: protect_appliance(settings, database, authority, standing),
+    }
+    upkeep = Upkeep(settings, database, sessions)
+    handlers |= upkeep.handlers()
+    endings |= upkeep.endings()
+    worker = Worker(settings, database, handlers, endings)
     unlocks = Unlocks(settings, database)
     facts.keep_addresses(database, standing.addresses)
     parts = Parts(
@@ -162,6 +168,7 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
         waiting=waiting,
         worker=worker,
         indexer=Indexer(settings, database),
+        upkeep=upkeep,
         sessions=sessions,
         parts=parts,
         addresses=standing.addresses,
@@ -232,6 +239,7 @@ async def _background(appliance: Appliance) -> AsyncIterator[None]:
     appliance.indexer.start()
     hourly = lambda: _renew_and_reload(appliance)  # noqa: E731 - bound to this appliance
     clock = schedule.start(appliance.stores.database, hourly)
+    schedule.add_upkeep(clock, appliance.stores.database, appliance.upkeep.tidy)
     schedule.add_measurements(clock, appliance.stores.database, settings, _sampler(appliance))
     watch = asyncio.create_task(appliance.waiting.watch())
     try:

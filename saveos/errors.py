@@ -197,6 +197,12 @@ class SnapshotDamaged(EngineError):
     code = "snapshot-damaged"
 
 
+class UpkeepFailed(EngineError):
+    """What the appliance itself does to a repository did not go well; again it would not either."""
+
+    code = "upkeep-failed"
+
+
 class StorageError(SaveOSError):
     """S3 failed."""
 

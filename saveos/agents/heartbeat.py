@@ -19,6 +19,7 @@ from saveos.protocol import (
     Kind,
     Outcome,
     ProgressAnswer,
+    PruneOrder,
     Question,
     RestoreOrder,
     UpdateOrder,
@@ -46,6 +47,7 @@ class HostOrder(Wire, frozen=True, kw_only=True):
     backup: BackupOrder | None = None
     restore: RestoreOrder | None = None
     update: UpdateOrder | None = None
+    prune: PruneOrder | None = None
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +105,8 @@ def claim(
 ) -> Wanted:
     """Claim the host's next due job, if any, and hand its questions out."""
     job = _next_job(connection, agent, lease_seconds, on_end)
-    return Wanted(assignment=assignment_of(job) if job else None, questions=questions.take(connection, agent))
+    assignment = assignment_of(job, table.generation(connection, agent.agent_id)) if job else None
+    return Wanted(assignment=assignment, questions=questions.take(connection, agent))
 
 
 def _next_job(
@@ -120,8 +123,8 @@ def _next_job(
     return None
 
 
-def assignment_of(job: Job) -> Assignment:
-    """Return a claimed host job as its host hears it."""
+def assignment_of(job: Job, generation: int) -> Assignment:
+    """Return a claimed host job as its host hears it. `generation`: of its repository."""
     order = msgspec.json.decode(job.order_json, type=HostOrder)
     is_chosen = order.restore is not None and has_choices(order.restore)
     return Assignment(
@@ -132,6 +135,8 @@ def assignment_of(job: Job) -> Assignment:
         restore=None if is_chosen else order.restore,
         chosen_restore=order.restore if is_chosen else None,
         update=order.update,
+        prune=order.prune,
+        generation=generation,
     )
 
 

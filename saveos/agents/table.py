@@ -101,6 +101,12 @@ def wanting_listings(connection: sqlite3.Connection) -> set[str]:
     return {row["id"] for row in many(connection, "SELECT id FROM agents WHERE listings_wanted > 0")}
 
 
+def generation(connection: sqlite3.Connection, agent_id: AgentId) -> int:
+    """Return which life of an agent's repository this is: it grows with each roll-back."""
+    row = one(connection, "SELECT generation FROM repositories WHERE agent_id = ?", (agent_id,))
+    return int(row["generation"]) if row else 0
+
+
 def due(connection: sqlite3.Connection) -> list[Agent]:
     """Return the ready agents whose next backup has come, or is not known yet."""
     rows = many(

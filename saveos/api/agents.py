@@ -184,6 +184,7 @@ class AgentsThemselves(Controller):
             questions=wanted.questions,
             listing_wanted=is_listing_wanted,
             seals=keys.wanted(parts.database.read, parts.settings, agent),
+            generation=agents_table.generation(parts.database.read, agent.agent_id),
         )
 
     @post("/renew", summary="Renew the certificate", status_code=200, sync_to_thread=True, responses=documented(409))

@@ -26,6 +26,7 @@ from saveos.api.listings import Listings
 from saveos.api.measurements import Measurements
 from saveos.api.policies import Policies
 from saveos.api.problems import HANDLERS
+from saveos.api.protection import Protections
 from saveos.api.provisionings import Provisionings
 from saveos.api.questions import Answers, Questions
 from saveos.api.reading import Downloads, HostStreams
@@ -48,6 +49,7 @@ def build(parts: Parts) -> Litestar:
             Provisionings,
             PeopleOnAgents,
             AgentsThemselves,
+            Protections,
             Updates,
             Jobs,
             Measurements,

@@ -243,7 +243,8 @@ CREATE INDEX holds_of_snapshot ON holds(snapshot_id) WHERE released_at IS NULL;
 CREATE INDEX holds_of_agent ON holds(agent_id) WHERE released_at IS NULL;
 CREATE TABLE removed_snapshots (
     snapshot_id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL REFERENCES tenants(id),
-    agent_id TEXT NOT NULL REFERENCES agents(id), removed_at TEXT NOT NULL, why TEXT NOT NULL, row_json TEXT NOT NULL
+    agent_id TEXT NOT NULL REFERENCES agents(id), removed_at TEXT NOT NULL, why TEXT NOT NULL,
+    job_id TEXT NOT NULL, row_json TEXT NOT NULL
 ) STRICT;
 CREATE INDEX removed_snapshots_of_agent ON removed_snapshots(agent_id, removed_at);
 CREATE TABLE checkpoints (

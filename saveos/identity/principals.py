@@ -30,6 +30,7 @@ class Permission(StrEnum):
     SETTINGS = "settings"  # of the appliance itself
     USERS = "users"
     KEYS = "keys"
+    ROLL_BACK = "roll-back"  # of a repository; say that what a host did was meant
 
 
 class Actor(StrEnum):

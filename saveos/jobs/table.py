@@ -25,6 +25,11 @@ JOB = (
     " j.ended_at, j.cancel_requested_at, j.error_code, j.message, j.warnings_count, a.hostname"
     " FROM jobs j LEFT JOIN agents a ON a.id = j.agent_id"
 )
+# What writes waits while the appliance itself works on the repository.
+_MAY = (
+    "NOT (kind IN ('backup', 'prune') AND EXISTS"
+    " (SELECT 1 FROM repositories r WHERE r.agent_id = jobs.agent_id AND r.upkeep_job <> ''))"
+)
 
 
 def to_job(row: sqlite3.Row) -> Job:
@@ -124,7 +129,8 @@ def agents_with_work(connection: sqlite3.Connection) -> set[str]:
     """Return the agents that could claim a job now."""
     rows = many(
         connection,
-        "SELECT DISTINCT agent_id FROM jobs WHERE state = 'queued' AND runs_on = 'host' AND not_before <= ?",
+        "SELECT DISTINCT agent_id FROM jobs WHERE state = 'queued' AND runs_on = 'host' AND not_before <= ?"
+        f" AND {_MAY}",
         (clock.to_text(clock.now()),),
     )
     return {row["agent_id"] for row in rows}
@@ -136,7 +142,7 @@ def claim_for_host(connection: sqlite3.Connection, agent_id: AgentId, lease_unti
         connection,
         "UPDATE jobs SET state = 'running', attempts = attempts + 1, lease_until = ?1, owner = ?2,"
         " started_at = coalesce(started_at, ?3) WHERE id = (SELECT id FROM jobs WHERE agent_id = ?4"
-        " AND state = 'queued' AND runs_on = 'host' AND not_before <= ?3"
+        f" AND state = 'queued' AND runs_on = 'host' AND not_before <= ?3 AND {_MAY}"
         " ORDER BY priority DESC, not_before, id LIMIT 1) RETURNING id",
         (clock.to_text(lease_until), OWNER_DAEMON, clock.to_text(clock.now()), agent_id),
     )

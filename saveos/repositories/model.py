@@ -47,6 +47,36 @@ class Repository(msgspec.Struct, frozen=True, kw_only=True):
     quarantine_bytes: int = 0  # what checkpoints hold that the repository itself does not
 
 
+class CheckpointWhy(StrEnum):
+    """Why a checkpoint was kept."""
+
+    RETENTION = "retention"  # before snapshots were removed
+    HOSTILE = "hostile-changes"  # what was before a host did something that no order explains
+    ROLL_BACK = "roll-back"  # what stood there before a roll-back
+
+
+class CheckpointState(StrEnum):
+    """Whether it is whole."""
+
+    MAKING = "making"
+    MADE = "made"
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What a repository was at a commit. `moment`: the commit's segment; `made_at`: of what it shows, in time."""
+
+    id: str
+    tenant_id: TenantId
+    agent_id: AgentId
+    moment: int
+    made_at: datetime
+    why: CheckpointWhy
+    job_id: str
+    expires_at: datetime
+    state: CheckpointState = CheckpointState.MAKING
+    own_bytes: int = 0  # what it holds alone, when it was measured last
+
+
 class HostKey(msgspec.Struct, frozen=True, kw_only=True):
     """Who holds a host's key. `is_held`: the appliance can open it; `was_managed`: it could once."""
 

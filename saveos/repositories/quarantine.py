@@ -78,15 +78,40 @@ def remove(checkpoint: Path) -> None:
     shutil.rmtree(going, ignore_errors=True)
 
 
-def replace(repository: Path, checkpoint: Path, spare: Path) -> None:
-    """Let a repository be what a checkpoint was; what stood there becomes the checkpoint `spare`.
+def prepare(repository: Path, checkpoint: Path) -> Path:
+    """Build beside a repository what it is to become, with a nonce that was never used. Raises StorageError.
 
-    Nobody may write to it meanwhile. Done again after a kill at any step, it ends the same. Raises StorageError.
+    Nobody may write to the repository from here until `swap` is done.
+    """
+    following = repository.with_name(repository.name + NEXT)
+    try:
+        shutil.rmtree(following, ignore_errors=True)
+        following.mkdir(mode=0o700)
+        for path in _files(checkpoint):
+            target = following / path.relative_to(checkpoint)
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if path.name in (*COPIED, "nonce"):
+                shutil.copy2(path, target)
+            else:
+                os.link(path, target)
+        nonces = [nonce for folder in (repository, checkpoint) if (nonce := _nonce(folder)) is not None]
+        if nonces:
+            (following / "nonce").write_text(max(nonces).to_bytes(NONCE_BYTES, "big").hex())
+        sync(following)
+    except OSError as error:
+        raise StorageError(f"The repository cannot be rolled back: {error.strerror or error}.") from error
+    return following
+
+
+def swap(repository: Path, spare: Path) -> None:
+    """Put what was prepared in the place of a repository; what stood there becomes the checkpoint `spare`.
+
+    Done again after a kill at any step, it ends the same. Raises StorageError.
     """
     following = repository.with_name(repository.name + NEXT)
     try:
         if not spare.exists():
-            _prepare(repository, checkpoint, following)
+            os.sync()  # the copies and links, before anything points to them
             spare.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             repository.rename(spare)
             sync(spare.parent)
@@ -97,24 +122,6 @@ def replace(repository: Path, checkpoint: Path, spare: Path) -> None:
             _delete(path)
     except OSError as error:
         raise StorageError(f"The repository cannot be rolled back: {error.strerror or error}.") from error
-
-
-def _prepare(repository: Path, checkpoint: Path, following: Path) -> None:
-    """Build what the repository is to become, with a nonce that was never used."""
-    shutil.rmtree(following, ignore_errors=True)
-    following.mkdir(mode=0o700)
-    for path in _files(checkpoint):
-        target = following / path.relative_to(checkpoint)
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if path.name in (*COPIED, "nonce"):
-            shutil.copy2(path, target)
-        else:
-            os.link(path, target)
-    nonces = [nonce for folder in (repository, checkpoint) if (nonce := _nonce(folder)) is not None]
-    if nonces:
-        (following / "nonce").write_text(max(nonces).to_bytes(NONCE_BYTES, "big").hex())
-    for folder in (following / "data", following):
-        sync(folder)
 
 
 def _nonce(folder: Path) -> int | None:

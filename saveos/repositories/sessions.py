@@ -39,6 +39,9 @@ RELAXED_SECONDS = 60.0
 SUPERSEDED = TunnelRefusal(
     code="superseded", message="A newer session of this host writes to the repository.", retry_seconds=30
 )
+UPKEEP = TunnelRefusal(
+    code="repository-locked", message="The appliance works on this repository itself for a while.", retry_seconds=30
+)
 STOPPING = TunnelRefusal(code="stopping", message="The appliance is stopping. Try again soon.", retry_seconds=10)
 
 
@@ -78,9 +81,11 @@ class Sessions:
         self._tasks: set[asyncio.Task[None]] = set()
         self._watch: asyncio.Task[None] | None = None
         self._is_stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
         """Start the tunnel's process; it is kept alive until `stop`."""
+        self._loop = asyncio.get_running_loop()
         self._settings.borg_home.mkdir(parents=True, exist_ok=True, mode=0o700)
         await self._zygote.start()
         self._watch = asyncio.create_task(self._revalidate())
@@ -107,6 +112,20 @@ class Sessions:
         task = asyncio.get_running_loop().create_task(self._run(session, client))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def is_held(self, agent_id: AgentId, *, is_reading_too: bool) -> bool:
+        """Return whether a session has an agent's repository open to write, or at all. From any thread."""
+        return bool(self._holding(agent_id, is_reading_too=is_reading_too))
+
+    def end_of(self, agent_id: AgentId, *, is_reading_too: bool) -> None:
+        """End the sessions that write to an agent's repository, or all. From any thread; does not wait for it."""
+        if self._loop is not None:
+            coroutine = self._end(self._holding(agent_id, is_reading_too=is_reading_too), UPKEEP)
+            asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def _holding(self, agent_id: AgentId, *, is_reading_too: bool) -> list[Session]:
+        sessions = (session for session in list(self._sessions.values()) if session.agent_id == agent_id)
+        return [session for session in sessions if is_reading_too or session.is_writing]
 
     def listing(self) -> list[SessionFacts]:
         """Return the sessions of known agents, oldest first. From any thread."""

@@ -65,11 +65,13 @@ def perform(order: Order) -> Ending:
     """Do it in this process."""
     from borg.helpers import Error  # noqa: PLC0415 - reads the environment while it is imported
     from borg.locking import LockFailed, LockTimeout  # noqa: PLC0415
+    from borg.logger import setup_logging  # noqa: PLC0415
     from borg.repository import Repository  # noqa: PLC0415
 
     from saveos.repositories import locks  # noqa: PLC0415
 
     locks.adopt()
+    setup_logging(level="warning", env_var=None)
     before = _size(Path(order.repository))
     try:
         # Exclusive in both cases: to make an index is to write.

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from saveos import clock
+from saveos.agents import table as agents
 from saveos.agents.heartbeat import assignment_of
 from saveos.errors import Conflict, InvalidRequest, NotFound
 from saveos.jobs import table as jobs
@@ -64,7 +65,8 @@ def request(database: Database, agent: AgentIdentity, asked: OwnJobRequest, leas
         if claimed is None:
             message = "The job could not be claimed. Try again."
             raise Conflict(message)
-        return OwnJob(job_id=job.id, assignment=assignment_of(claimed))
+        generation = agents.generation(connection, agent.agent_id)
+        return OwnJob(job_id=job.id, assignment=assignment_of(claimed, generation))
 
     return database.write(write)
 

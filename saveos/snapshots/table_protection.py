@@ -12,8 +12,9 @@ from saveos.database.connection import many, one
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
+    from datetime import datetime
 
-    from saveos.protocol import AgentId
+    from saveos.protocol import AgentId, SnapshotId
     from saveos.repositories.evidence import Evidence
 
 
@@ -94,7 +95,9 @@ def set_lost(connection: sqlite3.Connection, agent_id: AgentId, archive_ids: Seq
     return cursor.rowcount
 
 
-def remove(connection: sqlite3.Connection, agent_id: AgentId, archive_ids: Sequence[str], why: str) -> list[str]:
+def remove(
+    connection: sqlite3.Connection, agent_id: AgentId, archive_ids: Sequence[str], why: str, job_id: str
+) -> list[str]:
     """Move the snapshots of these archives away; return their ids. Their rows are kept for a roll-back."""
     rows = many(
         connection,
@@ -105,13 +108,58 @@ def remove(connection: sqlite3.Connection, agent_id: AgentId, archive_ids: Seque
     for row in rows:
         values = dict(row)
         connection.execute(
-            "INSERT INTO removed_snapshots (snapshot_id, tenant_id, agent_id, removed_at, why, row_json)"
-            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (row["id"], row["tenant_id"], agent_id, now, why, msgspec.json.encode(values).decode()),
+            "INSERT INTO removed_snapshots (snapshot_id, tenant_id, agent_id, removed_at, why, job_id, row_json)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (row["id"], row["tenant_id"], agent_id, now, why, job_id, msgspec.json.encode(values).decode()),
         )
         connection.execute("DELETE FROM holds WHERE snapshot_id = ?", (row["id"],))  # all of them are over
         connection.execute("DELETE FROM snapshots WHERE id = ?", (row["id"],))
     return [row["id"] for row in rows]
+
+
+def removed_by(connection: sqlite3.Connection, agent_id: AgentId, job_id: str) -> tuple[list[str], int]:
+    """Return the ids of the snapshots that a job removed, and the commit that it found (-1: none)."""
+    rows = many(
+        connection, "SELECT snapshot_id FROM removed_snapshots WHERE agent_id = ? AND job_id = ?", (agent_id, job_id)
+    )
+    first = one(
+        connection,
+        "SELECT min(json_extract(facts_json, '$.base')) AS base FROM writes WHERE agent_id = ? AND job_id = ?",
+        (agent_id, job_id),
+    )
+    return [row["snapshot_id"] for row in rows], -1 if first is None or first["base"] is None else int(first["base"])
+
+
+def still_there(connection: sqlite3.Connection, agent_id: AgentId, archive_ids: Sequence[str]) -> set[str]:
+    """Return those of some archives that are snapshots still."""
+    rows = many(
+        connection,
+        "SELECT archive_id FROM snapshots WHERE agent_id = ? AND standing <> 'lost'"
+        " AND archive_id IN (SELECT value FROM json_each(?))",
+        (agent_id, msgspec.json.encode(archive_ids).decode()),
+    )
+    return {row["archive_id"] for row in rows}
+
+
+def due_for_retention(connection: sqlite3.Connection, before: datetime) -> list[AgentId]:
+    """Return the ready agents whose retention was looked at before a moment or never, and nothing keeps from it."""
+    rows = many(
+        connection,
+        "SELECT r.agent_id FROM repositories r JOIN agents a ON a.id = r.agent_id WHERE a.state = 'ready'"
+        " AND r.frozen_at IS NULL AND r.upkeep_job = '' AND (r.retained_at IS NULL OR r.retained_at < ?)",
+        (clock.to_text(before),),
+    )
+    return [row["agent_id"] for row in rows]
+
+
+def held_snapshots(connection: sqlite3.Connection, agent_id: AgentId) -> set[SnapshotId]:
+    """Return the snapshots of an agent that a hold keeps now."""
+    rows = many(
+        connection,
+        "SELECT snapshot_id FROM holds WHERE agent_id = ? AND released_at IS NULL AND (until IS NULL OR until > ?)",
+        (agent_id, clock.to_text(clock.now())),
+    )
+    return {row["snapshot_id"] for row in rows}
 
 
 def bring_back(connection: sqlite3.Connection, agent_id: AgentId, before: str, since: str) -> int:
@@ -153,6 +201,20 @@ def set_good(connection: sqlite3.Connection, agent_id: AgentId, moment: str) -> 
     return cursor.rowcount
 
 
-def forget_removed(connection: sqlite3.Connection, agent_id: AgentId, since: str) -> None:
-    """Forget the snapshots that were removed before a moment (text): no checkpoint holds them any more."""
-    connection.execute("DELETE FROM removed_snapshots WHERE agent_id = ? AND removed_at < ?", (agent_id, since))
+def rolled_back_at(connection: sqlite3.Connection, agent_id: AgentId) -> str:
+    """Return when (text) an agent's repository was rolled back last; "" for never."""
+    row = one(
+        connection,
+        "SELECT max(ended_at) AS at FROM jobs WHERE agent_id = ? AND kind = 'roll-back' AND state = 'done'",
+        (agent_id,),
+    )
+    return row["at"] or "" if row else ""
+
+
+def forget_removed(connection: sqlite3.Connection) -> None:
+    """Forget the snapshots that were removed before every checkpoint: none holds them any more."""
+    connection.execute(
+        "DELETE FROM removed_snapshots WHERE removed_at < coalesce((SELECT min(c.made_at) FROM checkpoints c"
+        " WHERE c.agent_id = removed_snapshots.agent_id), ?)",
+        (clock.to_text(clock.now()),),
+    )

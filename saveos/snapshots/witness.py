@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from saveos import clock
 from saveos.agents import table as agents
 from saveos.alerts import raising
 from saveos.alerts import table as alerts
@@ -21,6 +22,7 @@ from saveos.snapshots.suspicion import Known, Ordered
 
 if TYPE_CHECKING:
     import sqlite3
+    from datetime import datetime
 
     from saveos.agents.model import Agent
     from saveos.config import Settings
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from saveos.jobs.model import Job
     from saveos.repositories.evidence import Evidence
     from saveos.repositories.model import Repository
-    from saveos.snapshots.suspicion import Why
 
 log = logging.getLogger("saveos.witness")
 KNOWN_JOBS = 20
@@ -91,11 +92,13 @@ def _judge(connection: sqlite3.Connection, agent: Agent, repository: Repository,
     )
     found = suspicion.findings(evidence, ordered, known) if repository.settled_segment >= 0 else {}
     expected = ordered.archive_ids if ordered else frozenset()
-    table_protection.remove(connection, agent.id, [one for one in evidence.archive_ids if one in expected], BY_ORDER)
+    going = [one for one in evidence.archive_ids if one in expected]
+    table_protection.remove(connection, agent.id, going, BY_ORDER, evidence.job_id)
     if found:
         lost = [one for one in evidence.archive_ids if one not in expected]
         table_protection.set_lost(connection, agent.id, lost)
-        _sound_the_alarm(connection, agent, evidence, found)
+        numbers = {why.value: number for why, number in found.items()}
+        sound_the_alarm(connection, repository, evidence.base, evidence.at, numbers)
 
 
 def _ordered(job: Job | None, held: set[str]) -> Ordered | None:
@@ -109,25 +112,30 @@ def _ordered(job: Job | None, held: set[str]) -> Ordered | None:
     return Ordered(is_prune=True, archive_ids=archive_ids - held)
 
 
-def _sound_the_alarm(connection: sqlite3.Connection, agent: Agent, evidence: Evidence, found: dict[Why, int]) -> None:
-    """Freeze, and tell: once, however much follows."""
-    numbers = {why.value: number for why, number in found.items()}
-    known = alerts.open_of_kind(connection, agent.tenant_id, agent.id, AlertKind.HOSTILE)
+def sound_the_alarm(
+    connection: sqlite3.Connection, repository: Repository, base: int, at: datetime, numbers: dict[str, int]
+) -> None:
+    """Freeze, and tell: once, however much follows. `base`, `at`: the last commit before it, and until when it held.
+
+    What was then is what a person goes back to; the log holds it until the appliance compacts.
+    """
+    tenant_id, agent_id = repository.tenant_id, repository.agent_id
+    known = alerts.open_of_kind(connection, tenant_id, agent_id, AlertKind.HOSTILE)
     if known is None:
-        # What was before it is what a person goes back to: the log holds it until the appliance compacts.
+        since = clock.to_text(at)
         raising.raise_alert(
-            connection, agent.tenant_id, agent.id, AlertKind.HOSTILE, before=evidence.base, findings=numbers
+            connection, tenant_id, agent_id, AlertKind.HOSTILE, before=base, since=since, findings=numbers
         )
     else:
         before = known.evidence.get("findings", {})
         more = {name: max(before.get(name, 0), numbers.get(name, 0)) for name in {*before, *numbers}}
         alerts.set_evidence(connection, known.id, {**known.evidence, "findings": more})
-    if repositories.freeze(connection, agent.id, AlertKind.HOSTILE.value):
+    if repositories.freeze(connection, agent_id, AlertKind.HOSTILE.value):
         record(
             connection,
-            tenant_id=agent.tenant_id,
+            tenant_id=tenant_id,
             actor=raising.APPLIANCE,
             action="repository-frozen",
-            target=agent.id,
+            target=agent_id,
             findings=numbers,
         )

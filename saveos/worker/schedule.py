@@ -13,7 +13,7 @@ from saveos.agents import questions
 from saveos.errors import Unavailable
 from saveos.measurements import storage
 from saveos.measurements.model import SAMPLE_SECONDS
-from saveos.snapshots import backup
+from saveos.snapshots import backup, pruning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("saveos.schedule")
 TICK_SECONDS = 15
+MINUTE_SECONDS = 60
 HOUR_SECONDS = 3600
 
 
@@ -36,6 +37,15 @@ def start(database: Database, hourly: Callable[[], None]) -> BackgroundScheduler
     scheduler.add_job(hourly, "interval", seconds=HOUR_SECONDS, id="hourly")
     scheduler.start()
     return scheduler
+
+
+def add_upkeep(scheduler: BackgroundScheduler, database: Database, tidy: Callable[[], None]) -> None:
+    """Look at retention every minute; let old checkpoints go now and every hour."""
+    for name, seconds, work in (
+        ("retention", MINUTE_SECONDS, lambda: database.write(pruning.queue_due)),
+        ("tidy", HOUR_SECONDS, tidy),
+    ):
+        scheduler.add_job(_while_open, "interval", [work], seconds=seconds, id=name, next_run_time=clock.now())
 
 
 def add_measurements(scheduler: BackgroundScheduler, database: Database, settings: Settings, sampler: Sampler) -> None:

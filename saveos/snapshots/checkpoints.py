@@ -1,0 +1,203 @@
+"""Checkpoints for people: what there is, rolling a repository back to one, and letting retention go on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from saveos import clock
+from saveos.agents import table as agents
+from saveos.alerts import raising
+from saveos.alerts import table as alerts
+from saveos.alerts.model import AlertKind
+from saveos.audit.record import record
+from saveos.database.identifiers import new_id
+from saveos.errors import Conflict, InvalidRequest, NotFound
+from saveos.identity.principals import Permission, Principal
+from saveos.jobs import lifecycle
+from saveos.jobs import table as jobs
+from saveos.jobs.model import Job, NewJob, RunsOn
+from saveos.protocol import AgentId, JobId, Kind
+from saveos.repositories import maintenance, table_checkpoints
+from saveos.repositories import table as repositories
+from saveos.repositories.model import Checkpoint, CheckpointState, CheckpointWhy
+from saveos.snapshots import rebuilding, table_protection
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping
+
+    from saveos.agents.model import Agent
+    from saveos.config import Settings
+    from saveos.database.connection import Database
+    from saveos.jobs.lifecycle import OnEnd
+    from saveos.repositories.model import Repository
+
+ATTEMPTS = 100  # a roll-back that was begun is finished
+PRIORITY = 5
+
+
+class Protection(msgspec.Struct, frozen=True, kw_only=True):
+    """How a host's repository is protected from that host. `checkpoints`: newest first."""
+
+    agent_id: AgentId
+    frozen_at: datetime | None
+    frozen_why: str
+    quarantine_bytes: int
+    retained_at: datetime | None
+    compacted_at: datetime | None
+    is_in_upkeep: bool
+    checkpoints: tuple[Checkpoint, ...]
+
+
+def of_host(database: Database, principal: Principal, agent_id: str) -> Protection:
+    """Return how a host's repository is protected. Raises NotFound."""
+    principal.require(Permission.READ)
+    _agent, repository = _known(database.read, principal, agent_id)
+    found = table_checkpoints.of_agent(database.read, repository.agent_id)
+    return Protection(
+        agent_id=repository.agent_id,
+        frozen_at=repository.frozen_at,
+        frozen_why=repository.frozen_why,
+        quarantine_bytes=repository.quarantine_bytes,
+        retained_at=repository.retained_at,
+        compacted_at=repository.compacted_at,
+        is_in_upkeep=bool(repository.upkeep_job),
+        checkpoints=tuple(one for one in found if one.state is CheckpointState.MADE),
+    )
+
+
+def request_roll_back(
+    database: Database,
+    principal: Principal,
+    agent_id: str,
+    checkpoint_id: str,
+    hostname: str,
+    on_end: Mapping[Kind, OnEnd],
+) -> Job:
+    """Let a repository be what a checkpoint was. `hostname`: typed by the person, who means this one.
+
+    Raises NotFound, InvalidRequest (another name), Conflict (one is under way).
+    """
+    principal.require(Permission.ROLL_BACK)
+
+    def write(connection: sqlite3.Connection) -> Job:
+        agent, _repository = _known(connection, principal, agent_id)
+        checkpoint = table_checkpoints.get(connection, checkpoint_id)
+        if checkpoint is None or checkpoint.agent_id != agent.id or checkpoint.state is not CheckpointState.MADE:
+            raise NotFound("There is no such checkpoint.")
+        if hostname.strip() != agent.hostname:
+            raise InvalidRequest(f"Type the name of the host: {agent.hostname}.", field="hostname")
+        if jobs.waiting_of(connection, agent.id, Kind.ROLL_BACK):
+            raise Conflict("This repository is being rolled back already.")
+        cancel_removals(connection, agent.id, on_end)
+        record(
+            connection,
+            tenant_id=agent.tenant_id,
+            actor=principal.label,
+            action="roll-back-requested",
+            target=agent.id,
+            checkpoint=checkpoint.id,
+        )
+        return lifecycle.request(connection, _new_job(agent, checkpoint, principal))
+
+    return database.write(write)
+
+
+def let_go_on(database: Database, principal: Principal, agent_id: str) -> None:
+    """Say that what froze a repository was meant: retention goes on. Raises NotFound, Conflict (not frozen)."""
+    principal.require(Permission.ROLL_BACK)
+
+    def write(connection: sqlite3.Connection) -> None:
+        agent, repository = _known(connection, principal, agent_id)
+        if not repositories.thaw(connection, agent.id):
+            raise Conflict("Nothing keeps the retention of this host from going on.")
+        raising.clear(connection, agent.tenant_id, agent.id, AlertKind.HOSTILE, principal.label)
+        record(
+            connection,
+            tenant_id=agent.tenant_id,
+            actor=principal.label,
+            action="repository-thawed",
+            target=agent.id,
+            was=repository.frozen_why,
+        )
+
+    database.write(write)
+
+
+def keep_before_alarm(database: Database, settings: Settings, agent_id: AgentId) -> None:
+    """Keep a checkpoint of what was before a host did what no order explains; once. Raises StorageError."""
+    repository = repositories.of_agent(database.read, agent_id)
+    if repository is None or repository.frozen_at is None:
+        return
+    alert = alerts.open_of_kind(database.read, repository.tenant_id, agent_id, AlertKind.HOSTILE)
+    if alert is None or int(alert.evidence.get("before", -1)) < 0:
+        return
+    kept = (one for one in table_checkpoints.of_agent(database.read, agent_id) if one.job_id == alert.id)
+    if not any(one.state is CheckpointState.MADE for one in kept):
+        maintenance.keep(
+            database,
+            settings,
+            repository,
+            CheckpointWhy.HOSTILE,
+            moment=int(alert.evidence["before"]),
+            job_id=alert.id,
+            made_at=clock.from_text(alert.evidence["since"]),
+        )
+
+
+def settle_roll_back(connection: sqlite3.Connection, job: Job, checkpoint: Checkpoint, segment: int) -> int:
+    """Show what is there after a roll-back; return how many snapshots came back."""
+    agent_id, moment = checkpoint.agent_id, clock.to_text(checkpoint.made_at)
+    gone = table_protection.newer_archives(connection, agent_id, moment)
+    table_protection.remove(connection, agent_id, gone, CheckpointWhy.ROLL_BACK.value, job.id)
+    count = table_protection.bring_back(connection, agent_id, before=moment, since=moment)
+    count += table_protection.set_good(connection, agent_id, moment)
+    repositories.set_rolled_back(connection, agent_id, segment)
+    repositories.thaw(connection, agent_id)
+    raising.clear(connection, checkpoint.tenant_id, agent_id, AlertKind.HOSTILE, job.requested_by)
+    rebuilding.ask_for_all(connection, agent_id)
+    repositories.end_upkeep(connection, agent_id, job.id)
+    record(
+        connection,
+        tenant_id=checkpoint.tenant_id,
+        actor=job.requested_by,
+        action="rolled-back",
+        target=agent_id,
+        checkpoint=checkpoint.id,
+        came_back=count,
+        went=len(gone),
+    )
+    return count
+
+
+def cancel_removals(connection: sqlite3.Connection, agent_id: AgentId, on_end: Mapping[Kind, OnEnd]) -> None:
+    """Cancel what would remove snapshots again that are about to come back."""
+    for kind in (Kind.RETENTION, Kind.PRUNE, Kind.COMPACT):
+        for job in jobs.waiting_of(connection, agent_id, kind):
+            jobs.request_cancel(connection, job.id)
+            lifecycle.lost(connection, jobs.get(connection, job.id) or job, "A roll-back was asked for.", on_end)
+
+
+def _new_job(agent: Agent, checkpoint: Checkpoint, principal: Principal) -> NewJob:
+    return NewJob(
+        id=JobId(new_id("job")),
+        tenant_id=agent.tenant_id,
+        agent_id=agent.id,
+        kind=Kind.ROLL_BACK,
+        runs_on=RunsOn.APPLIANCE,
+        order={"checkpoint": checkpoint.id},
+        requested_by=principal.label,
+        priority=PRIORITY,
+        attempts_limit=ATTEMPTS,
+    )
+
+
+def _known(connection: sqlite3.Connection, principal: Principal, agent_id: str) -> tuple[Agent, Repository]:
+    agent = agents.get(connection, agent_id, principal.tenant_id)
+    repository = repositories.of_agent(connection, agent_id) if agent else None
+    if agent is None or repository is None:
+        raise NotFound("There is no such agent.")
+    return agent, repository

@@ -1,0 +1,183 @@
+"""What the worker does to repositories: carry retention out, compact, roll back, let old checkpoints go."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from saveos.errors import Conflict, NotFound, RepositoryLocked, SaveOSError
+from saveos.jobs import table as jobs
+from saveos.jobs.model import State
+from saveos.protocol import AgentId, Kind
+from saveos.repositories import evidence, maintenance, quarantine, table_checkpoints
+from saveos.repositories import table as repositories
+from saveos.repositories.model import CheckpointWhy
+from saveos.repositories.upkeep import Order
+from saveos.snapshots import catalogue_files, checkpoints, pruning, rebuilding, table_protection, witness
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from saveos.config import Settings
+    from saveos.database.connection import Database
+    from saveos.jobs.model import Job
+    from saveos.protocol import JobReport
+    from saveos.repositories.model import Repository
+    from saveos.repositories.sessions import Sessions
+    from saveos.worker.queue import Running
+
+    Handler = Callable[[Running], str]
+
+log = logging.getLogger("saveos.upkeep")
+LEAVE_SECONDS = 60.0
+
+
+class Upkeep:
+    """The handlers of the appliance's own jobs on repositories."""
+
+    def __init__(self, settings: Settings, database: Database, sessions: Sessions) -> None:
+        """Keep what is needed."""
+        self._settings, self._database, self._sessions = settings, database, sessions
+
+    def handlers(self) -> dict[Kind, Handler]:
+        """Return what to do per kind."""
+        return {Kind.RETENTION: self.retain, Kind.COMPACT: self.compact, Kind.ROLL_BACK: self.roll_back}
+
+    def endings(self) -> dict[Kind, Callable[[sqlite3.Connection, Job, State, JobReport], None]]:
+        """Return what else the end of a job means, however it comes: hosts may write again."""
+        return {Kind.COMPACT: self._after, Kind.ROLL_BACK: self._after}
+
+    def retain(self, running: Running) -> str:
+        """Decide, keep a checkpoint, and order the host to delete."""
+        repository = self._repository(running.job)
+        decided = {snapshot.id for snapshot in pruning.going(self._database.read, repository)}
+        if decided:
+            self._require_rest(repository)
+            running.say(f"{len(decided)} snapshots are to go. A checkpoint of the repository is kept.")
+            moment = evidence.last_commit(self._folder(repository))
+            maintenance.keep(self._database, self._settings, repository, CheckpointWhy.RETENTION, moment=moment)
+        count = self._database.write(lambda connection: pruning.order(connection, running.job, decided))
+        return f"The host is to delete {count} archives." if count else "Nothing is to be removed."
+
+    def compact(self, running: Running) -> str:
+        """Give the room of deleted archives back; a checkpoint of what was before them is kept."""
+        repository = self._begin(running.job)
+        if repository.frozen_at is not None:
+            return "Not done: the repository is frozen."
+        moment = int(running.job.order["moment"])
+        self._keep_before(repository, moment)
+        folder = self._folder(repository)
+        order = Order(repository=str(folder), home=str(self._settings.borg_home), compact=True)
+        ending = maintenance.run(
+            self._settings,
+            order,
+            lambda done: running.say("", phase="compacting", done=done, total=1000),
+            running.is_cancelled,
+        )
+        self._database.write(
+            lambda connection: repositories.set_compacted(connection, repository.agent_id, ending.segment)
+        )
+        removed, _base = table_protection.removed_by(
+            self._database.read, repository.agent_id, running.job.order["prune_job"]
+        )
+        rebuilding.forget(self._settings, repository.tenant_id, repository.agent_id, removed)
+        held = maintenance.measure(self._database, self._settings, repository.tenant_id, repository.agent_id)
+        return f"{ending.freed_bytes} bytes are free in the repository; checkpoints hold {held} bytes."
+
+    def roll_back(self, running: Running) -> str:
+        """Let a repository be what a checkpoint was."""
+        repository = self._begin(running.job, is_reading_ended=True)
+        checkpoint = table_checkpoints.get(self._database.read, running.job.order["checkpoint"])
+        if checkpoint is None:
+            raise NotFound("The checkpoint is not there any more.")
+        folder, place = self._folder(repository), self._place(repository, checkpoint.id)
+        spare = maintenance.note(
+            self._database,
+            repository,
+            CheckpointWhy.ROLL_BACK,
+            moment=evidence.last_commit(folder) if folder.exists() else -1,
+            job_id=running.job.id,
+        )
+        spare_place = self._place(repository, spare.id)
+        if not spare_place.exists():  # else it was cut off after this
+            running.say("The repository of then is put together; its index is made anew if needed.", phase="indexing")
+            following = quarantine.prepare(folder, place)
+            maintenance.run(self._settings, Order(repository=str(following), home=str(self._settings.borg_home)))
+        quarantine.swap(folder, spare_place)
+        self._database.write(lambda connection: table_checkpoints.set_made(connection, spare.id))
+        segment = evidence.last_commit(folder)
+        count = self._database.write(
+            lambda connection: checkpoints.settle_roll_back(connection, running.job, checkpoint, segment)
+        )
+        catalogue_files.remove(self._settings, repository.tenant_id, repository.agent_id)
+        maintenance.measure(self._database, self._settings, repository.tenant_id, repository.agent_id)
+        return f"The repository is what it was; {count} snapshots came back."
+
+    def tidy(self) -> None:
+        """Let checkpoints go whose time is over, and keep those that alarms still lack."""
+        for checkpoint in table_checkpoints.expired(self._database.read):
+            try:
+                maintenance.let_go(self._database, self._settings, checkpoint)
+                maintenance.measure(self._database, self._settings, checkpoint.tenant_id, checkpoint.agent_id)
+            except (OSError, SaveOSError):
+                log.exception("A checkpoint of %s could not be let go of.", checkpoint.agent_id)
+        for repository in repositories.everything(self._database.read):
+            if repository.frozen_at is not None:
+                checkpoints.keep_before_alarm(self._database, self._settings, repository.agent_id)
+        self._database.write(table_protection.forget_removed)
+
+    def _keep_before(self, repository: Repository, moment: int) -> None:
+        """Keep what was before the deletion, unless a checkpoint shows just that: backups came since the last one."""
+        since = table_protection.rolled_back_at(self._database.read, repository.agent_id)
+        kept = table_checkpoints.at_moment(self._database.read, repository.agent_id, moment, since)
+        if kept is None:
+            maintenance.keep(self._database, self._settings, repository, CheckpointWhy.RETENTION, moment=moment)
+
+    def _begin(self, job: Job, *, is_reading_ended: bool = False) -> Repository:
+        """Keep hosts from writing, wait until none does, and judge what they did. Raises RepositoryLocked."""
+        repository = self._repository(job)
+        self._require_rest(repository)
+        is_ours = self._database.write(
+            lambda connection: repositories.begin_upkeep(connection, repository.agent_id, job.id)
+        )
+        if not is_ours:
+            raise RepositoryLocked("Another job of the appliance works on this repository.")
+        deadline = time.monotonic() + LEAVE_SECONDS
+        self._sessions.end_of(repository.agent_id, is_reading_too=is_reading_ended)
+        while self._sessions.is_held(repository.agent_id, is_reading_too=is_reading_ended):
+            if time.monotonic() >= deadline:
+                raise RepositoryLocked("The host's session does not end.")
+            time.sleep(0.1)
+        witness.judge(self._database, self._settings, repository.agent_id)
+        return self._repository(job)
+
+    def _require_rest(self, repository: Repository) -> None:
+        """Raise RepositoryLocked while the host runs a job that writes: no snapshot has it yet."""
+        for kind in (Kind.BACKUP, Kind.PRUNE):
+            waiting = jobs.waiting_of(self._database.read, repository.agent_id, kind)
+            if any(job.state is State.RUNNING for job in waiting):
+                raise RepositoryLocked("The host writes to its repository now; this is tried again.")
+
+    def _after(self, connection: sqlite3.Connection, job: Job, _state: State, _report: JobReport) -> None:
+        if job.agent_id is None:
+            return
+        repository = repositories.of_agent(connection, job.agent_id)
+        if repository is not None and repository.upkeep_job == job.id:
+            if job.kind is Kind.COMPACT:  # wherever it was cut off, nobody else has written since it began
+                repositories.set_settled(connection, job.agent_id, evidence.last_commit(self._folder(repository)), 0)
+            repositories.end_upkeep(connection, job.agent_id, job.id)
+
+    def _repository(self, job: Job) -> Repository:
+        repository = repositories.of_agent(self._database.read, AgentId(job.agent_id or ""))
+        if repository is None:
+            raise Conflict("The host has no repository.")
+        return repository
+
+    def _folder(self, repository: Repository) -> Path:
+        return repositories.repository_path(self._settings, repository.tenant_id, repository.agent_id)
+
+    def _place(self, repository: Repository, checkpoint_id: str) -> Path:
+        return quarantine.place(self._settings, repository.tenant_id, repository.agent_id, checkpoint_id)

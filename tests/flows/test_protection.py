@@ -1,0 +1,123 @@
+"""What a host may do to its snapshots, and what it may not: real Borg, real agents, everything undone again."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.agent import RealAgent, assert_restored, back_up_only, database, put_base
+from tests.support.appliance import Appliance, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KEEP_TWO = '{"keep_hourly":0,"keep_daily":0,"keep_weekly":0,"keep_monthly":0,"keep_yearly":2}'
+
+
+@pytest.fixture(scope="module")
+def appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
+    with Appliance.started(tmp_path_factory.mktemp("protection")) as appliance:
+        appliance.set_up()
+        put_base(appliance)
+        yield appliance
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for number in range(40):
+        (tree / f"file {number}").write_bytes(os.urandom(20_000))
+    return tree
+
+
+@pytest.fixture
+def host(appliance: Appliance, tree: Path, tmp_path: Path) -> Iterator[RealAgent]:
+    """A host with three snapshots, each of another tree."""
+    back_up_only(appliance, tree)
+    with database(appliance) as connection:
+        connection.execute("UPDATE policies SET schedule = ''")
+    agent = RealAgent.enrolled(appliance, tmp_path / "host", hostname=f"host-{tmp_path.name[-8:]}".replace("_", "-"))
+    agent.start_daemon()
+    try:
+        agent.first_backup()
+        for number in range(2):
+            (tree / f"more {number}").write_bytes(os.urandom(50_000))
+            back_up(agent)
+        yield agent
+    finally:
+        agent.stop()
+
+
+def back_up(agent: RealAgent) -> dict[str, Any]:
+    return agent.appliance.wait_for_job(agent.back_up())
+
+
+def protection(agent: RealAgent) -> dict[str, Any]:
+    shown: dict[str, Any] = agent.appliance.call("GET", f"/api/v1/agents/{agent.id}/protection").expect(200)
+    return shown
+
+
+def retain(agent: RealAgent) -> None:
+    """Carry retention out, to the end of the compaction."""
+    with database(agent.appliance) as connection:
+        connection.execute("UPDATE policies SET retention_json = ?", (KEEP_TWO,))
+        connection.execute(  # as if the snapshots were of different days
+            "UPDATE snapshots SET started_at = strftime('%Y-%m-%dT%H:%M:%fZ', started_at, '-' || (10 - (SELECT count(*)"
+            " FROM snapshots o WHERE o.agent_id = snapshots.agent_id AND o.id < snapshots.id)) || ' days')"
+        )
+    job = agent.appliance.call("POST", f"/api/v1/agents/{agent.id}/retention").expect(202)
+    assert agent.appliance.wait_for_job(job["id"])["state"] == "done"
+    wait_until(lambda: kinds(agent).get("compact") == "done", 60, "the compaction")
+
+
+def kinds(agent: RealAgent) -> dict[str, str]:
+    """Return the state of the newest job of each kind."""
+    jobs = agent.appliance.call("GET", f"/api/v1/jobs?agent_id={agent.id}&limit=100").expect(200)["items"]
+    return {job["kind"]: job["state"] for job in reversed(jobs)}
+
+
+def restored(agent: RealAgent, snapshot_id: str, target: Path) -> Path:
+    asked = {"snapshot_id": snapshot_id, "target": str(target)}
+    job = agent.appliance.call("POST", "/api/v1/restore", asked).expect(202)
+    done = agent.appliance.wait_for_job(job["id"])
+    assert done["state"] == "done", done
+    return target
+
+
+def stored(agent: RealAgent) -> int:
+    return sum(path.stat().st_size for path in (agent.repository / "data").rglob("*") if path.is_file())
+
+
+def test_retention_removes_what_no_rule_keeps_and_a_roll_back_brings_it_back(
+    host: RealAgent, tree: Path, tmp_path: Path
+) -> None:
+    before, size = host.appliance.snapshots(host.id), stored(host)
+    retain(host)
+
+    left = host.appliance.snapshots(host.id)
+    assert [before[0]["id"], before[2]["id"]] == [one["id"] for one in left]
+    assert stored(host) < size
+    checkpoint = protection(host)["checkpoints"][0]
+    assert 0 < protection(host)["quarantine_bytes"]
+    restored(host, left[0]["id"], tmp_path / "kept")
+    assert_restored(tree, tmp_path / "kept")
+
+    path = f"/api/v1/agents/{host.id}/checkpoints/{checkpoint['id']}/roll-back"
+    assert host.appliance.call("POST", path, {"hostname": "another"}).status == 400
+    job = host.appliance.call("POST", path, {"hostname": host.hostname}).expect(202)
+    done = host.appliance.wait_for_job(job["id"])
+
+    assert done["state"] == "done", done
+    assert [one["id"] for one in before] == [one["id"] for one in host.appliance.snapshots(host.id)]
+    restored(host, before[1]["id"], tmp_path / "back")
+    assert sorted(path.name for path in tree.iterdir() if path.name != "more 1") == sorted(
+        os.listdir(tmp_path / "back" / str(tree).lstrip("/"))
+    )
+    assert "done" == back_up(host)["state"]
+    assert 4 == len(host.appliance.snapshots(host.id))
+    assert json.dumps(protection(host))
