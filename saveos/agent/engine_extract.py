@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from saveos.agent.engine_look import Look, Parts, Selection, Step
+from saveos.agent.engine_look import Look, Step
 from saveos.agent.engine_nodes import Nodes
 from saveos.agent.engine_put import FATAL, Foresight, Hand, Hands
+from saveos.agent.engine_selection import Parts, Selection
 from saveos.agent.ground import Ground, Refusal, parts_of
 from saveos.agent.tally import Tally
 from saveos.protocol import Fate, OnConflict, RestoreFacts, entry_bytes
@@ -150,6 +151,8 @@ class Extraction:
             return None
         if item.get("hardlink_master", True) and "source" not in item and stat.S_ISREG(item.mode):
             self._look.masters[item.path] = item.get("chunks", ())
+            if "chunks_healthy" in item:
+                self._look.lost[item.path] = item.chunks_healthy
         if self._selection.holds(parts):
             step = Step(item=item, parts=parts)
             if not self._plan.is_dry_run and stat.S_ISREG(item.mode) and "source" not in item:

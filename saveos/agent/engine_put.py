@@ -8,7 +8,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any, Protocol
 
-from saveos.agent.engine_look import IDENTICAL, NEW, Parts, Step
+from saveos.agent.engine_look import DAMAGED, IDENTICAL, NEW, Step
 from saveos.agent.ground import Ground, Refusal, status_of
 from saveos.protocol import Fate, OnConflict, entry_path
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from saveos.agent.engine_look import Look
     from saveos.agent.engine_nodes import Nodes
+    from saveos.agent.engine_selection import Parts
     from saveos.agent.tally import Tally
 
 FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # the next entry would fail too
@@ -90,8 +91,6 @@ class Hands:
         path = step.item.path
         try:
             self._put(step)
-            if "chunks_healthy" in step.item:
-                self._tally.differs(path, Fate.FAILED, "damaged: zeros stand for what the repository has lost")
         except Refusal as refusal:
             is_skipped = self._look.plan.conflict is OnConflict.SKIP and refusal.code == "not-a-folder"
             self._tally.differs(path, Fate.SKIPPED if is_skipped else Fate.REFUSED, refusal.code)
@@ -116,6 +115,8 @@ class Hands:
             self._make(step, (*parts[:-1], detail), replace=False)
         elif fate is Fate.REPLACED:
             if not (step.is_same and self._keep(step)):
+                if self._look.is_damaged(step.item):
+                    raise Refusal(DAMAGED)
                 self._make(step, parts, replace=True)
         elif fate == IDENTICAL:
             self._keep(step)
@@ -152,6 +153,8 @@ class Hands:
         if stat.S_ISREG(item.mode):
             status = self._nodes.file(folder, name, item, self._content(step), replace=replace)
             self._tally.written_bytes += status.st_size
+            if self._look.is_damaged(item):
+                self._tally.differs(item.path, Fate.FAILED, "damaged: zeros stand for what the repository has lost")
         else:
             self._nodes.special(folder, name, item, replace=replace)
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
