@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from saveos.agent.engine_foresight import Foresight
 from saveos.agent.engine_look import Look, Step
 from saveos.agent.engine_nodes import Nodes
-from saveos.agent.engine_put import FATAL, Foresight, Hand, Hands
+from saveos.agent.engine_put import FATAL, Hand, Hands
 from saveos.agent.engine_selection import Parts, Selection
 from saveos.agent.ground import Ground, Refusal, parts_of
 from saveos.agent.tally import Tally
@@ -118,6 +119,8 @@ class Extraction:
             if problem.errno not in FATAL:
                 raise
             error = int(problem.errno or errno.EIO)
+        finally:
+            hand.finish(self._passed)
         missing = () if error else self._selection.missing()
         return Extracted(facts=self._tally.facts(), missing=missing, error=error)
 
@@ -131,7 +134,6 @@ class Extraction:
             if len(batch) >= BATCH_COUNT or sum(step.preloaded_bytes for step in batch) >= BATCH_BYTES:
                 self._flush(batch, hand)
         self._flush(batch, hand)
-        hand.finish(self._passed)
 
     def _flush(self, batch: list[Step], hand: Hand) -> None:
         for step in batch:

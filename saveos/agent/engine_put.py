@@ -1,4 +1,4 @@
-"""Puts what an archive holds onto the ground, as the rule on conflicts says; or says what that would do."""
+"""Puts what an archive holds onto the ground, as the rule on conflicts says."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any, Protocol
 
+from saveos.agent.engine_foresight import count
 from saveos.agent.engine_look import DAMAGED, IDENTICAL, NEW, Step
-from saveos.agent.ground import Ground, Refusal, status_of
-from saveos.protocol import Fate, OnConflict, entry_path
+from saveos.agent.ground import NEW_FOLDER_MODE, Ground, Refusal, address_of, status_of
+from saveos.protocol import Fate, OnConflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,44 +32,6 @@ class Hand(Protocol):
 
     def finish(self, passed: dict[Parts, Any]) -> None:
         """Do what comes last. `passed`: folders above what was chosen, as the archive knows them."""
-
-
-class Foresight:
-    """Counts what would happen."""
-
-    def __init__(self, look: Look, tally: Tally) -> None:
-        """Nothing is written."""
-        self._look, self._tally = look, tally
-        self._counted: set[str] = set()  # hard links whose bytes are counted
-
-    def do(self, step: Step) -> None:
-        """Count one entry."""
-        path = step.item.path
-        try:
-            fate, detail = self._look.judge(step)
-        except Refusal as refusal:
-            self._tally.differs(path, Fate.REFUSED, refusal.code)
-            return
-        except OSError as error:
-            self._tally.differs(path, Fate.FAILED, error.strerror or str(error))
-            return
-        count(self._tally, step, fate, detail)
-        if stat.S_ISDIR(step.item.mode) and fate in (Fate.REPLACED, Fate.RENAMED):
-            self._look.absent.add(step.parts)
-        if fate not in (IDENTICAL, Fate.SKIPPED):
-            self._tally.written_bytes += self._bytes_of(step)
-
-    def finish(self, passed: dict[Parts, Any]) -> None:
-        """Nothing comes last."""
-
-    def _bytes_of(self, step: Step) -> int:
-        item = step.item
-        first = item.get("source", item.path)
-        if not stat.S_ISREG(item.mode) or first in self._counted:
-            return 0
-        if "source" in item or item.get("hardlink_master", False):
-            self._counted.add(first)
-        return sum(chunk.size for chunk in self._look.chunks_of(item) or ())
 
 
 class Hands:
@@ -134,7 +97,7 @@ class Hands:
             self._ground.forget(parts)
         if fate is not Fate.SKIPPED:
             self._ground.folder(parts, make=True)
-            if self._look.plan.conflict is OnConflict.OVERWRITE or parts in self._ground.made:
+            if self._look.plan.conflict is OnConflict.OVERWRITE or parts in self._ground.unfinished:
                 self._folders.append((step.parts, parts, step.item))
         count(self._tally, step, fate, detail)
 
@@ -204,30 +167,26 @@ class Hands:
             self._ground.made.discard(made)
 
     def _finish(self, parts: Parts, item: Any) -> None:
+        self._ground.unfinished.discard(parts)
         try:
             folder = self._others.folder(parts)
             if folder is not None:
                 self._nodes.set_on_folder(folder, item)
         except (Refusal, OSError) as error:
-            if isinstance(error, OSError) and error.errno in FATAL:
-                raise
             self._tally.differs(item.path, Fate.FAILED, str(error))
 
     def finish(self, passed: dict[Parts, Any]) -> None:
-        """Give folders their attributes; those above what was chosen only if they were not there."""
+        """Give folders their attributes; those above what was chosen only if they were not there.
+
+        However the restore ends: nobody could enter them.
+        """
         self._leave(())
         for parts in sorted(passed, key=len, reverse=True):
             mapped = self._look.mapped(parts)
-            if mapped in self._ground.made:
+            if mapped in self._ground.unfinished:
                 self._finish(mapped, passed[parts])
-
-
-def count(tally: Tally, step: Step, fate: str, detail: str) -> None:
-    """Count what became of an entry."""
-    if fate == NEW:
-        tally.new()
-    elif fate == IDENTICAL:
-        tally.identical()
-    else:
-        shown = entry_path(os.fsencode(detail)) if fate is Fate.RENAMED else detail
-        tally.differs(step.item.path, Fate(fate), shown)
+        for parts in tuple(self._ground.unfinished):  # the archive does not know them
+            with contextlib.suppress(Refusal, OSError):
+                folder = self._others.folder(parts)
+                if folder is not None:
+                    os.chmod(address_of(folder), NEW_FOLDER_MODE)  # noqa: PTH101 - a magic link, no path

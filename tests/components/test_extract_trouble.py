@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
 
 from saveos.protocol import Difference, Fate, OnConflict
-from tests.support.archives import MOMENT, Store, item
+from tests.support.appliance import wait_until
+from tests.support.archives import FOLDER, MOMENT, Store, item
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 STAMP = "2026-11-25 14-03"
+FILES = tuple(f"src/sub/{number:02d}" for number in range(12))
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +85,79 @@ class TestLost:
         assert bytes(8) in [path.read_bytes() for path in out.iterdir()]
         assert (1, 1) == (first.facts.failed, again.facts.refused)
         assert (2 if conflict is OnConflict.RENAME else 1) == len(os.listdir(out))
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Files that take a while to write, two folders down, in a repository that a kill leaves locked."""
+    store = Store.made(tmp_path_factory.mktemp("locked") / "store")
+    folder = tmp_path_factory.mktemp("large") / "src" / "sub"
+    folder.mkdir(parents=True)
+    for name in FILES:
+        (folder.parent.parent / name).write_bytes(os.urandom(8_000_000))
+    for made, its_mode in ((folder.parent, 0o751), (folder, 0o2775)):
+        made.chmod(its_mode)
+        os.utime(made, ns=(MOMENT, MOMENT))
+    store.back_up("large", "src", folder=folder.parent.parent)
+    return store
+
+
+class TestCutShort:
+    """The restore ends before its time, and begins again."""
+
+    def cut(self, store: Store, out: Path, number: signal.Signals, entries: tuple[str, ...]) -> None:
+        process = store.start("large", out, conflict=OnConflict.SKIP, entries=entries)
+        place = out / "src" / "sub"
+        wait_until(lambda: place.is_dir() and len(os.listdir(place)) >= 1, 30, "the first file")
+        process.send_signal(number)
+        assert process.stdout is not None
+        process.stdout.close()
+        process.wait(timeout=30)
+        assert len(os.listdir(place)) < len(FILES)
+        store.unlock()
+
+    def modes(self, out: Path) -> list[tuple[int, int]]:
+        folders = [out / "src", out / "src" / "sub"]
+        return [(mode(folder), folder.stat().st_mtime_ns) for folder in folders]
+
+    @pytest.mark.parametrize("entries", [(), FILES], ids=["all", "files"])
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_end_in_order_leaves_folders_as_in_the_archive(
+        self, large: Store, tmp_path: Path, number: signal.Signals, entries: tuple[str, ...]
+    ) -> None:
+        self.cut(large, tmp_path / "out", number, entries)
+
+        assert [(0o751, MOMENT), (0o2775, MOMENT)] == self.modes(tmp_path / "out")
+
+    @pytest.mark.parametrize("entries", [(), FILES], ids=["all", "files"])
+    @pytest.mark.parametrize("conflict", list(OnConflict))
+    def test_restore_after_a_kill_finishes_folders(
+        self, large: Store, tmp_path: Path, conflict: OnConflict, entries: tuple[str, ...]
+    ) -> None:
+        self.cut(large, tmp_path / "out", signal.SIGKILL, entries)
+
+        again = large.restore("large", tmp_path / "out", *map(os.fsencode, entries), conflict=conflict, stamp=STAMP)
+
+        assert () == again.facts.differences
+        assert [(0o751, MOMENT), (0o2775, MOMENT)] == self.modes(tmp_path / "out")
+
+    @pytest.mark.parametrize("conflict", [OnConflict.SKIP, OnConflict.RENAME])
+    def test_folder_that_somebody_closed_stays_closed(self, store: Store, tmp_path: Path, conflict: OnConflict) -> None:
+        if "open" not in store.names:
+            store.craft("open", item("d", FOLDER), item("d/a.txt"))
+        (tmp_path / "out" / "d").mkdir(parents=True, mode=0o700)
+
+        store.restore("open", tmp_path / "out", conflict=conflict)
+
+        assert 0o700 == mode(tmp_path / "out" / "d")
+
+    def test_folder_that_the_archive_does_not_know_is_ours_alone(self, store: Store, tmp_path: Path) -> None:
+        store.craft("parentless", item("a/b/c.txt"))
+
+        store.restore("parentless", tmp_path / "out")
+
+        assert [0o700] * 3 == [mode(tmp_path / place) for place in ("out", "out/a", "out/a/b")]
