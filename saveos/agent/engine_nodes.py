@@ -12,7 +12,7 @@ import secrets
 import stat
 from typing import TYPE_CHECKING, Any
 
-from saveos.agent.ground import address_of
+from saveos.agent.ground import address_of, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,12 +34,12 @@ class Nodes:
         archive.noflags = True
 
     def file(self, folder: int, name: str, item: Any, content: Iterable[bytes], *, replace: bool) -> os.stat_result:
-        """Write a file and return what it is."""
+        """Write a file and return what it is. Raises PermissionError when it is there, without all its attributes."""
         descriptor, temporary = _nameless(folder)
         try:
             size = _write(descriptor, content)
             _require_size(item, size)
-            self._set_attributes(name, item, descriptor)
+            refused = self._set_what_goes(name, item, descriptor)
             status = os.fstat(descriptor)
             if temporary is None:
                 magic = address_of(descriptor, "").rstrip("/")
@@ -54,6 +54,8 @@ class Nodes:
             raise
         finally:
             os.close(descriptor)
+        if refused is not None:
+            raise refused
         return status
 
     def hard_link(self, folder: int, name: str, other: tuple[int, str, os.stat_result], *, replace: bool) -> None:
@@ -105,6 +107,15 @@ class Nodes:
         self._harmless(item)
         self._archive.restore_attrs(path, item)
         self._set_flags(path, item, None)
+
+    def _set_what_goes(self, name: str, item: Any, descriptor: int) -> PermissionError | None:
+        """Set attributes and return why not all: vfat and exfat know no modes, and content is worth more than those."""
+        try:
+            self._set_attributes(name, item, descriptor)
+        except PermissionError as error:
+            os.utime(descriptor, ns=(item.get("atime", item.mtime), item.mtime))
+            return error
+        return None
 
     def _set_attributes(self, name: str, item: Any, descriptor: int) -> None:
         self._harmless(item)
@@ -182,7 +193,7 @@ def _rename(folder: int, temporary: str, name: str, *, replace: bool) -> None:
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise
-        if name in os.listdir(folder):
+        if status_of(folder, name) is not None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         return
