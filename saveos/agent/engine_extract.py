@@ -19,7 +19,7 @@ import msgspec
 from saveos.agent.engine_foresight import Foresight
 from saveos.agent.engine_look import Look, Step
 from saveos.agent.engine_nodes import Nodes
-from saveos.agent.engine_put import FATAL, Hand, Hands
+from saveos.agent.engine_put import Hand, Hands
 from saveos.agent.engine_selection import Parts, Selection
 from saveos.agent.ground import Ground, Refusal, parts_of
 from saveos.agent.tally import Tally
@@ -47,7 +47,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Extracted(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of it, on stdout. `missing`: entries that the archive does not hold. `error`: errno of the end."""
+    """What became of it, on stdout. `missing`: entries that are not in the archive. `error`: why not all, an errno."""
 
     facts: RestoreFacts
     missing: tuple[str, ...] = ()
@@ -115,13 +115,10 @@ class Extraction:
             self._work(hand)
         except Stopped:
             error = errno.EINTR
-        except OSError as problem:
-            if problem.errno not in FATAL:
-                raise
-            error = int(problem.errno or errno.EIO)
         finally:
             hand.finish(self._passed)
         missing = () if error else self._selection.missing()
+        error = error or next(iter(self._look.full.values()), 0)
         return Extracted(facts=self._tally.facts(), missing=missing, error=error)
 
     def _work(self, hand: Hand) -> None:

@@ -7,6 +7,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from saveos.agent.engine_selection import another_name
 from saveos.agent.ground import Ground, Refusal, status_of
 from saveos.protocol import Fate, OnConflict
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from saveos.agent.engine_extract import Plan
     from saveos.agent.engine_selection import Parts
 
-NAME_LENGTH = 255  # bytes
 NAMES_LIMIT = 1000
 DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
 NEW, IDENTICAL = "new", "identical"
@@ -46,6 +46,7 @@ class Look:
     placed: dict[str, tuple[Parts, os.stat_result]] = field(default_factory=dict)  # where one of them is by now
     absent: set[Parts] = field(default_factory=set)  # folders that a dry run foresees to be made anew
     renamed: dict[Parts, str] = field(default_factory=dict)
+    full: dict[int, int] = field(default_factory=dict)  # file systems without room → the error that said so
 
     def chunks_of(self, item: Any) -> Any:
         """Return the pieces of a regular file; None for a hard link to what the archive does not hold."""
@@ -86,9 +87,15 @@ class Look:
         if step.is_same:
             return False
         try:
+            self.require_room(self.mapped(step.parts))
             return self.judge(step)[0] not in (IDENTICAL, Fate.SKIPPED)
         except (OSError, Refusal):
             return False
+
+    def require_room(self, parts: Parts) -> None:
+        """Raise OSError where a file would go to a file system that is full. Raises Refusal."""
+        if self.full and self.ground is not None and (error := self.full.get(self.ground.device(parts[:-1]))):
+            raise OSError(error, os.strerror(error))
 
     def judge(self, step: Step) -> tuple[str, str]:
         """Return what becomes of an item: new, identical or a Fate, and what is to be said of it.
@@ -115,7 +122,11 @@ class Look:
 
     def is_own(self, step: Step, status: os.stat_result) -> bool:
         """Return whether a file may get attributes: it has no other name, whose they would be too, or has them."""
-        return status.st_nlink == 1 or not self._differing_attributes(step.item, status)
+        return status.st_nlink == 1 or self.has_attributes(step.item, status)
+
+    def has_attributes(self, item: Any, status: os.stat_result) -> bool:
+        """Return whether something that is there has the mode, the owner and the time of the archive."""
+        return not self._differing_attributes(item, status)
 
     def _is_absent(self, parts: Parts) -> bool:
         if self.plan.is_dry_run and self.ground is None:
@@ -223,19 +234,3 @@ class Look:
                 return False
             hashed = self.archive.key.id_hash
             return all(hashed(file.read(chunk.size)) == chunk.id for chunk in chunks)
-
-
-def another_name(name: str, stamp: str, number: int) -> str:
-    """Return the name that something restored gets beside what is there: "a (restored 2026-11-25 14-03).txt".
-
-    As long as a name may be, it is shortened before the brackets.
-    """
-    stem, dot, suffix = name.rpartition(".")
-    if not stem.strip(".") or len(os.fsencode(suffix)) > 20:  # noqa: PLR2004 - a suffix, not the end of a sentence
-        stem, dot, suffix = name, "", ""
-    said = f" (restored {stamp})" if number == 1 else f" (restored {stamp}, {number})"
-    room = NAME_LENGTH - len(os.fsencode(said + dot + suffix))
-    raw = os.fsencode(stem)
-    if len(raw) > room:
-        raw = raw[:room].decode("utf-8", "ignore").encode() or raw[:room]
-    return os.fsdecode(raw) + said + dot + suffix

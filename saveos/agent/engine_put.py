@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from saveos.agent.engine_selection import Parts
     from saveos.agent.tally import Tally
 
-FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # the next entry would fail too
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)  # the next file there would fail too
 
 
 class Hand(Protocol):
@@ -46,7 +46,7 @@ class Hands:
         self._folders: list[tuple[Parts, Parts, Any]] = []  # entered: in the archive, on the ground, the item
 
     def do(self, step: Step) -> None:
-        """Put one entry where it belongs. Raises OSError when no other can be."""
+        """Put one entry where it belongs, and count it."""
         from borg.helpers import IntegrityError  # noqa: PLC0415
         from borg.repository import Repository  # noqa: PLC0415
 
@@ -60,12 +60,17 @@ class Hands:
         except (IntegrityError, Repository.ObjectNotFound) as error:
             self._tally.differs(path, Fate.FAILED, f"damaged: {type(error).__name__}")
         except OSError as error:
-            if error.errno in FATAL:
-                raise
+            if error.errno in NO_ROOM:
+                self._note_full(step, error.errno)
             self._tally.differs(path, Fate.FAILED, error.strerror or str(error))
         with contextlib.suppress(IntegrityError, Repository.ObjectNotFound):
             for _rest in step.content or ():  # what was asked for has to be taken
                 pass
+
+    def _note_full(self, step: Step, error: int) -> None:
+        with contextlib.suppress(Refusal, OSError):
+            device = self._ground.device(self._look.mapped(step.parts)[:-1])
+            self._look.full[device] = error
 
     def _put(self, step: Step) -> None:
         """Put an item where it belongs, as the conflict rule says."""
@@ -114,6 +119,7 @@ class Hands:
             self._link(folder, name, placed, replace=replace)
             return
         if stat.S_ISREG(item.mode):
+            self._look.require_room(parts)
             status = self._nodes.file(folder, name, item, self._content(step), replace=replace)
             self._tally.written_bytes += status.st_size
             if self._look.is_damaged(item):
@@ -155,6 +161,9 @@ class Hands:
                 self._nodes.set_on_file(folder, parts[-1], item, status)
             except PermissionError:
                 return False
+            except OSError as error:
+                if not self._is_as_it_should(error, item, status):
+                    raise
         if item.get("hardlink_master", False) and "source" not in item and step.is_same:
             self._look.placed[item.path] = (parts, status)
         return True
@@ -166,14 +175,25 @@ class Hands:
             self._finish(made, item)
             self._ground.made.discard(made)
 
+    def _is_as_it_should(self, error: OSError, item: Any, status: os.stat_result) -> bool:
+        """Return whether something on a file system that takes no change needs none."""
+        return error.errno == errno.EROFS and self._look.has_attributes(item, status)
+
     def _finish(self, parts: Parts, item: Any) -> None:
         self._ground.unfinished.discard(parts)
         try:
             folder = self._others.folder(parts)
             if folder is not None:
-                self._nodes.set_on_folder(folder, item)
+                self._set_on_folder(folder, item)
         except (Refusal, OSError) as error:
             self._tally.differs(item.path, Fate.FAILED, str(error))
+
+    def _set_on_folder(self, folder: int, item: Any) -> None:
+        try:
+            self._nodes.set_on_folder(folder, item)
+        except OSError as error:
+            if not self._is_as_it_should(error, item, os.fstat(folder)):
+                raise
 
     def finish(self, passed: dict[Parts, Any]) -> None:
         """Give folders their attributes; those above what was chosen only if they were not there.

@@ -1,4 +1,4 @@
-"""Which entries of an archive a restore is to bring back."""
+"""Which entries of an archive a restore is to bring back, and under which name where theirs is taken."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from saveos.protocol import entry_bytes, entry_path
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+NAME_LENGTH = 255  # bytes
 Parts = tuple[str, ...]
 
 
@@ -41,3 +42,19 @@ class Selection:
     def missing(self) -> tuple[str, ...]:
         """Return what was wanted and never met."""
         return tuple(entry_path(os.fsencode("/".join(parts))) for parts in sorted(self._wanted - self._met - {()}))
+
+
+def another_name(name: str, stamp: str, number: int) -> str:
+    """Return the name that something restored gets beside what is there: "a (restored 2026-11-25 14-03).txt".
+
+    As long as a name may be, it is shortened before the brackets.
+    """
+    stem, dot, suffix = name.rpartition(".")
+    if not stem.strip(".") or len(os.fsencode(suffix)) > 20:  # noqa: PLR2004 - a suffix, not the end of a sentence
+        stem, dot, suffix = name, "", ""
+    said = f" (restored {stamp})" if number == 1 else f" (restored {stamp}, {number})"
+    room = NAME_LENGTH - len(os.fsencode(said + dot + suffix))
+    raw = os.fsencode(stem)
+    if len(raw) > room:
+        raw = raw[:room].decode("utf-8", "ignore").encode() or raw[:room]
+    return os.fsdecode(raw) + said + dot + suffix

@@ -99,6 +99,11 @@ class Ground:
             at = step
         return at
 
+    def device(self, parts: Sequence[str]) -> int:
+        """Return the file system of a folder; of what stands above it while it is not there. Raises as `folder`."""
+        self.folder(parts)
+        return os.fstat(self._way[-1][1] if self._way else self._top).st_dev
+
     def forget(self, parts: Sequence[str]) -> None:
         """Look again at what stands at a place: it was replaced."""
         if [name for name, _at in self._way[: len(parts)]] == list(parts):

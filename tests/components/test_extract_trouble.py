@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import signal
 import stat
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +17,7 @@ from tests.support.appliance import wait_until
 from tests.support.archives import FOLDER, MOMENT, Store, item
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 STAMP = "2026-11-25 14-03"
@@ -161,3 +165,45 @@ class TestCutShort:
         store.restore("parentless", tmp_path / "out")
 
         assert [0o700] * 3 == [mode(tmp_path / place) for place in ("out", "out/a", "out/a/b")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount")
+class TestFileSystems:
+    """Other file systems are mounted below the target."""
+
+    @pytest.fixture
+    def mounted(self, store: Store, tmp_path: Path) -> Iterator[Path]:
+        """A folder where a file system of two megabytes is mounted at `b`."""
+        if "mounts" not in store.names:
+            large = {f"b/{number}": str(number) * 1_500_000 for number in range(3)}
+            folders = (item(name, FOLDER) for name in ("a", "b", "c"))
+            files = {"a/a.txt": "a", **large, "b/same.txt": "same", "c/c.txt": "c"}
+            store.craft("mounts", *folders, *(item(name, content=content) for name, content in files.items()))
+        place = tmp_path / "out" / "b"
+        place.mkdir(parents=True)
+        words = ["mount", "-t", "tmpfs", "-o", "size=2m,mode=755", "none", place]
+        if subprocess.run(words, capture_output=True, check=False).returncode != 0:
+            pytest.skip("nothing can be mounted here")
+        with contextlib.ExitStack() as stack:
+            stack.callback(subprocess.run, ["umount", place], check=True)
+            yield tmp_path / "out"
+
+    def test_full_one_costs_its_own_files_alone(self, store: Store, mounted: Path) -> None:
+        extracted = store.restore("mounts", mounted)
+
+        assert {"a.txt", "0", "c.txt"} == {path.name for path in mounted.rglob("*") if path.is_file()}
+        assert errno.ENOSPC == extracted.error
+        assert ["b/1", "b/2", "b/same.txt"] == [entry.path for entry in extracted.facts.differences]
+        assert {os.strerror(errno.ENOSPC)} == {entry.detail for entry in extracted.facts.differences}
+
+    def test_read_only_one_is_left_where_it_is_as_it_should_be(self, store: Store, mounted: Path) -> None:
+        store.restore("mounts", mounted, b"b/same.txt", b"b/0")
+        os.utime(mounted / "b", ns=(MOMENT, MOMENT))
+        subprocess.run(["mount", "-o", "remount,ro", mounted / "b"], check=True)
+
+        extracted = store.restore("mounts", mounted)
+
+        assert "c" == (mounted / "c" / "c.txt").read_text()
+        assert 0 == extracted.error
+        assert ["b/1", "b/2"] == [entry.path for entry in extracted.facts.differences]
+        assert {os.strerror(errno.EROFS)} == {entry.detail for entry in extracted.facts.differences}
