@@ -162,7 +162,7 @@ class Extraction:
         return None
 
     def _ask_ahead(self, step: Step) -> None:
-        step.is_same = self._look.has_content(step)
+        self._look.compare(step)
         if self._look.is_wanted(step):
             chunks = step.item.get("chunks", ())
             self._archive.repository.preload([chunk.id for chunk in chunks])

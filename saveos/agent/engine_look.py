@@ -25,11 +25,12 @@ DAMAGED = "damaged"
 
 @dataclass
 class Step:
-    """One item to restore. `is_same`: what stands there has its very content; `content`: it is on its way."""
+    """One item to restore. `is_same`: what stands at `place` has its very content; `content`: it is on its way."""
 
     item: Any
     parts: Parts
     is_same: bool = False
+    place: Parts | None = None  # on the ground, when that was looked at; None: never
     content: Iterator[bytes] | None = None
     preloaded_bytes: int = 0
 
@@ -67,6 +68,12 @@ class Look:
         if not self.renamed:
             return parts
         return tuple(self.renamed.get(parts[: depth + 1], name) for depth, name in enumerate(parts))
+
+    def compare(self, step: Step) -> None:
+        """Find whether the content of a regular file has to be written; again when a folder got another name since."""
+        place = self.mapped(step.parts)
+        if step.place != place:
+            step.place, step.is_same = place, self.has_content(step)
 
     def has_content(self, step: Step) -> bool:
         """Return whether a regular file stands there with the very content of the item.

@@ -77,6 +77,8 @@ class Hands:
         if stat.S_ISDIR(step.item.mode):
             self._put_folder(step)
             return
+        if step.place is not None:
+            self._look.compare(step)
         fate, detail = self._look.judge(step)
         parts = self._look.mapped(step.parts)
         if fate is Fate.RENAMED:

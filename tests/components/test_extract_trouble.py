@@ -166,6 +166,19 @@ class TestCutShort:
 
         assert [0o700] * 3 == [mode(tmp_path / place) for place in ("out", "out/a", "out/a/b")]
 
+    def test_folder_under_another_name_is_found_again_with_all_that_is_in_it(
+        self, store: Store, tmp_path: Path
+    ) -> None:
+        store.craft("beside", item("a", FOLDER), item("a/f.txt", content="hello"), item("a/g.txt", content="bye"))
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "a").write_text("a file of this name")
+
+        for _again in range(2):
+            extracted = store.restore("beside", tmp_path / "out", conflict=OnConflict.RENAME, stamp=STAMP)
+
+        assert ["f.txt", "g.txt"] == sorted(os.listdir(tmp_path / "out" / f"a (restored {STAMP})"))
+        assert (2, 1) == (extracted.facts.identical, extracted.facts.renamed)
+
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount")
 class TestFileSystems:
