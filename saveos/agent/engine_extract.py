@@ -47,11 +47,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Extracted(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of it, on stdout. `missing`: entries that are not in the archive. `error`: why not all, an errno."""
+    """What became of it, on stdout. `missing`: entries that are not in the archive. `error`: why not all, an errno.
+
+    `refusal`: why the target itself is not written to; see `ground.Refusal`.
+    """
 
     facts: RestoreFacts
     missing: tuple[str, ...] = ()
     error: int = 0
+    refusal: str = ""
 
 
 def read_plan() -> Plan:
@@ -101,10 +105,22 @@ class Extraction:
         self._told_at, self._path = 0.0, ""
 
     def run(self) -> Extracted:
-        """Do it all. Raises Borg's errors, and Refusal when the target itself leads astray."""
+        """Do it all. Raises Borg's errors."""
+        try:
+            ground = self._ground()
+        except Refusal as refusal:
+            return Extracted(facts=self._tally.facts(), refusal=refusal.code)
+        except OSError as problem:
+            return Extracted(facts=self._tally.facts(), error=problem.errno or errno.EIO)
+        return self._onto(ground)
+
+    def _ground(self) -> Ground | None:
+        if self._plan.target is None:
+            return Ground.whole()
+        return Ground.at(os.fsdecode(entry_bytes(self._plan.target)), make=not self._plan.is_dry_run)
+
+    def _onto(self, ground: Ground | None) -> Extracted:
         plan = self._plan
-        target = None if plan.target is None else os.fsdecode(entry_bytes(plan.target))
-        ground = Ground.whole() if target is None else Ground.at(target, make=not plan.is_dry_run)
         self._look = Look(ground, self._archive, plan)
         hand: Hand = Foresight(self._look, self._tally)
         if ground is not None and not plan.is_dry_run:

@@ -221,7 +221,7 @@ def _require_sound(terms: Terms) -> None:
             message = "An entry is named as in the snapshot: without a leading slash, a NUL byte or a '..' part."
             raise InvalidRequest(message, field="selected")
     if terms.target is not None:
-        require_clean([terms.target])
+        require_clean([terms.target], field="target")
         if not (terms.target.startswith("/") or terms.target[1:3] in (":\\", ":/")):
             message = "The target is an absolute path on the host."
             raise InvalidRequest(message, field="target")

@@ -180,6 +180,30 @@ class TestCutShort:
         assert (2, 1) == (extracted.facts.identical, extracted.facts.renamed)
 
 
+class TestTarget:
+    """The folder to restore into cannot be had."""
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="needs a link of another owner")
+    @pytest.mark.parametrize("is_dry_run", [True, False])
+    def test_target_that_leads_astray_is_refused(self, store: Store, tmp_path: Path, *, is_dry_run: bool) -> None:
+        if "any" not in store.names:
+            store.craft("any", item("a"))
+        (tmp_path / "file").write_text("")
+        (tmp_path / "theirs").symlink_to(tmp_path)
+        os.lchown(tmp_path / "theirs", 4242, 4242)
+        targets = {"theirs/out": "link", "file/out": "not-a-folder", "x/../out": "outside"}
+
+        refusals = {place: store.restore("any", tmp_path / place, is_dry_run=is_dry_run).refusal for place in targets}
+
+        assert targets == refusals
+        assert ["file", "theirs"] == sorted(os.listdir(tmp_path))
+
+    def test_target_that_the_system_refuses_says_why(self, store: Store, tmp_path: Path) -> None:
+        store.craft("some", item("a"))
+
+        assert errno.ENAMETOOLONG == store.restore("some", tmp_path / ("x" * 300)).error
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount")
 class TestFileSystems:
     """Other file systems are mounted below the target."""

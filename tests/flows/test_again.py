@@ -55,13 +55,14 @@ def test_backup_of_chosen_paths_is_done_again_with_those(host: WireHost) -> None
     assert ["/srv/one", "/srv/two"] == host.heartbeat()["assignment"]["backup"]["sources"]
 
 
-def test_failed_restore_is_done_again_with_the_same_paths(host: WireHost) -> None:
+@pytest.mark.parametrize("code", ["path-not-found", "target-refused"])
+def test_failed_restore_is_done_again_with_the_same_paths(host: WireHost, code: str) -> None:
     first = host.heartbeat()["assignment"]
     facts = {"name": first["backup"]["archive"], "archive_id": "ab" * 32}
     host.call("POST", f"/api/v1/jobs/{first['job_id']}/report", {"outcome": "done", "archive": facts}).expect(204)
     asked = {"snapshot_id": host.appliance.snapshots(host.id)[0]["id"], "paths": ["etc/hosts"], "target": "/srv/back"}
     host.appliance.call("POST", "/api/v1/restore", asked).expect(202)
-    failed = end(host, "failed", "path-not-found")
+    failed = end(host, "failed", code)  # for good: it is not tried again by itself
 
     retry(host, failed["job_id"]).expect(202)
 
