@@ -76,7 +76,7 @@ class Nodes:
 
         def link(new: str) -> None:
             os.symlink(item.source, new, dir_fd=folder)
-            self._archive.restore_attrs(address_of(folder, new), item, symlink=True)
+            self._set_followed(folder, new, item)
 
         place(link, folder, name, replace=replace)
 
@@ -127,22 +127,24 @@ class Nodes:
         from borg.archive import get_item_uid_gid  # noqa: PLC0415
         from borg.platform import acl_set  # noqa: PLC0415
 
+        is_link = stat.S_ISLNK(item.mode)
         self._harmless(item)
         if not hasattr(os, "O_PATH"):
-            self._archive.restore_attrs(address_of(folder, name), item)
+            self._archive.restore_attrs(address_of(folder, name), item, symlink=is_link)
             return
         descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         try:
-            if stat.S_IFMT(os.fstat(descriptor).st_mode) != stat.S_IFMT(item.mode):
-                raise OSError(errno.EBUSY, "Somebody exchanged it meanwhile")
-            path = address_of(descriptor, "").rstrip("/")
+            _require_made(descriptor, item)
+            path = address_of(descriptor, "").rstrip("/")  # of a link: itself, it leads no further
             with contextlib.suppress(OSError):
                 os.chown(path, *get_item_uid_gid(item, numeric=self._archive.numeric_ids))
-            os.chmod(path, stat.S_IMODE(item.mode))  # noqa: PTH101 - a magic link, no path
-            with contextlib.suppress(OSError):
-                acl_set(path, item, self._archive.numeric_ids)
+            if not is_link:
+                os.chmod(path, stat.S_IMODE(item.mode))  # noqa: PTH101 - a magic link, no path
+                with contextlib.suppress(OSError):
+                    acl_set(path, item, self._archive.numeric_ids)
             xattr.set_all(path, item.get("xattrs", {}), follow_symlinks=True)
-            os.utime(path, ns=(item.get("atime", item.mtime), item.mtime))
+            with contextlib.suppress(*((OSError,) if is_link else ())):  # not every file system has times of links
+                os.utime(path, ns=(item.get("atime", item.mtime), item.mtime))
         finally:
             os.close(descriptor)
 
@@ -164,6 +166,15 @@ class Nodes:
 def _require_size(item: Any, size: int) -> None:
     if item.get("size", size) != size:
         raise OSError(errno.EIO, "The snapshot holds another size of it than its content has")
+
+
+def _require_made(descriptor: int, item: Any) -> None:
+    """Raise OSError for something else than was just made, which whoever owns the folder may have put there."""
+    is_same = stat.S_IFMT(os.fstat(descriptor).st_mode) == stat.S_IFMT(item.mode)
+    if is_same and stat.S_ISLNK(item.mode):  # one that leads elsewhere would be trusted as its new owner's
+        is_same = os.readlink("", dir_fd=descriptor) == item.source
+    if not is_same:
+        raise OSError(errno.EBUSY, "Somebody exchanged it meanwhile")
 
 
 def place(make: Callable[[str], None], folder: int, name: str, *, replace: bool) -> None:
