@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from typing import TYPE_CHECKING, Any
 
+from saveos.agent.engine_leftovers import temporary_name
 from saveos.agent.ground import address_of, status_of
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def place(make: Callable[[str], None], folder: int, name: str, *, replace: bool)
     if not replace:
         make(name)
         return
-    temporary = _temporary_name()
+    temporary = temporary_name()
     try:
         make(temporary)
         _rename(folder, temporary, name, replace=True)
@@ -219,13 +219,9 @@ def _nameless(folder: int) -> tuple[int, str | None]:
         except OSError as error:
             if error.errno not in NO_NAMELESS:
                 raise
-    name = _temporary_name()
+    name = temporary_name()
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.open(name, flags, 0o600, dir_fd=folder), name
-
-
-def _temporary_name() -> str:
-    return f".saveos-restoring-{secrets.token_hex(8)}"
 
 
 def _write(descriptor: int, content: Iterable[bytes]) -> int:

@@ -9,6 +9,7 @@ import stat
 from typing import TYPE_CHECKING, Any, Protocol
 
 from saveos.agent.engine_foresight import count
+from saveos.agent.engine_leftovers import sweep
 from saveos.agent.engine_look import DAMAGED, IDENTICAL, NEW, Step
 from saveos.agent.ground import NEW_FOLDER_MODE, Ground, Refusal, address_of, status_of
 from saveos.protocol import Fate, OnConflict
@@ -44,6 +45,7 @@ class Hands:
         self._ground, self._look, self._nodes, self._tally, self._fetch = ground, look, nodes, tally, fetch
         self._others = ground.again()  # the way to places far from the one in hand
         self._folders: list[tuple[Parts, Parts, Any]] = []  # entered: in the archive, on the ground, the item
+        self._swept: list[Parts] = []  # the folder in hand and those above it, on the ground
 
     def do(self, step: Step) -> None:
         """Put one entry where it belongs, and count it."""
@@ -74,6 +76,7 @@ class Hands:
 
     def _put(self, step: Step) -> None:
         """Put an item where it belongs, as the conflict rule says."""
+        self._sweep(self._look.mapped(step.parts)[:-1])
         if stat.S_ISDIR(step.item.mode):
             self._put_folder(step)
             return
@@ -93,6 +96,16 @@ class Hands:
         elif fate == NEW:
             self._make(step, parts, replace=False)
         count(self._tally, step, fate, detail)
+
+    def _sweep(self, parts: Parts) -> None:
+        """Remove what a restore that was killed left in a folder, when the first entry for it comes."""
+        while self._swept and parts[: len(self._swept[-1])] != self._swept[-1]:
+            self._swept.pop()
+        if self._swept[-1:] == [parts]:
+            return
+        if parts not in self._ground.made and (folder := self._ground.folder(parts)) is not None:
+            sweep(folder)
+        self._swept.append(parts)
 
     def _put_folder(self, step: Step) -> None:
         fate, detail = self._look.judge(step)

@@ -179,6 +179,26 @@ class TestCutShort:
         assert ["f.txt", "g.txt"] == sorted(os.listdir(tmp_path / "out" / f"a (restored {STAMP})"))
         assert (2, 1) == (extracted.facts.identical, extracted.facts.renamed)
 
+    @pytest.mark.parametrize("conflict", list(OnConflict))
+    def test_what_a_kill_left_is_removed(self, store: Store, tmp_path: Path, conflict: OnConflict) -> None:
+        if "left" not in store.names:
+            store.craft("left", item("d", FOLDER), item("d/f", content="f"), item("d/e", FOLDER), item("d/g"))
+        folder = tmp_path / "out" / "d"
+        store.restore("left", folder.parent)
+        kept = {"f", "e", "g", f".saveos-restoring-{'1' * 16}", ".saveos-restoring-mine"}
+        (folder / f".saveos-restoring-{'1' * 16}").mkdir()
+        (folder / ".saveos-restoring-mine").write_text("")
+        os.link(folder / "f", folder / f".saveos-restoring-{'a' * 16}")
+        (folder / f".saveos-restoring-{'b' * 16}").write_text("half of")
+        (folder.parent / f".saveos-restoring-{'c' * 16}").symlink_to(folder)
+
+        store.restore("left", folder.parent, conflict=conflict, is_dry_run=True)
+        assert 7 == len(os.listdir(folder))
+        store.restore("left", folder.parent, conflict=conflict, stamp=STAMP)
+
+        assert kept == set(os.listdir(folder))
+        assert ["d"] == os.listdir(folder.parent)
+
 
 class TestTarget:
     """The folder to restore into cannot be had."""
