@@ -20,7 +20,7 @@ from saveos.agent.borg_log import printable
 from saveos.agent.client import Client
 from saveos.agent.failures import EXIT_CODES, Failure
 from saveos.agent.loop import Daemon
-from saveos.agent.restores import inside
+from saveos.agent.restores import inside, target_of
 from saveos.agent.settings import Config, Home, is_frozen, read_stamp
 from saveos.agent.terminal import Bar, restored_lines, size
 from saveos.agent.work import Work
@@ -89,10 +89,10 @@ def restore(home: Home, options: argparse.Namespace) -> Answer:
     if options.target is None and not options.original:
         message = "Say where to: --target FOLDER, or --original for the places the files came from."
         raise Failure("usage", message)
+    target = target_of(options.target) if options.target else None
     client = Client.for_host(home, config)
     with contextlib.closing(client):
         snapshot = _find(client.snapshots(), options.snapshot)
-    target = str(Path(options.target).absolute()) if options.target else None
     asked = OwnJobRequest(
         kind=Kind.RESTORE,
         claim=True,
@@ -107,7 +107,7 @@ def restore(home: Home, options: argparse.Namespace) -> Answer:
 
 def recover(home: Home, options: argparse.Namespace) -> Answer:
     """Bring a host back on this machine, from a rescue system."""
-    target = Path(options.target).absolute()
+    target = Path(target_of(options.target))
     work, config = recovery.begin(options)
     client = Client.for_host(work, config)
     with contextlib.closing(client):

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from saveos.agent.engine_look import Look, Parts, Selection, Step
+from saveos.agent.engine_foresight import Foresight
+from saveos.agent.engine_look import Look, Step
 from saveos.agent.engine_nodes import Nodes
-from saveos.agent.engine_put import FATAL, Foresight, Hand, Hands
+from saveos.agent.engine_put import Hand, Hands
+from saveos.agent.engine_selection import Parts, Selection
 from saveos.agent.ground import Ground, Refusal, parts_of
 from saveos.agent.tally import Tally
 from saveos.protocol import Fate, OnConflict, RestoreFacts, entry_bytes
@@ -45,11 +47,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Extracted(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of it, on stdout. `missing`: entries that the archive does not hold. `error`: errno of the end."""
+    """What became of it, on stdout. `missing`: entries that are not in the archive. `error`: why not all, an errno.
+
+    `refusal`: why the target itself is not written to; see `ground.Refusal`.
+    """
 
     facts: RestoreFacts
     missing: tuple[str, ...] = ()
     error: int = 0
+    refusal: str = ""
 
 
 def read_plan() -> Plan:
@@ -99,10 +105,22 @@ class Extraction:
         self._told_at, self._path = 0.0, ""
 
     def run(self) -> Extracted:
-        """Do it all. Raises Borg's errors, and Refusal when the target itself leads astray."""
+        """Do it all. Raises Borg's errors."""
+        try:
+            ground = self._ground()
+        except Refusal as refusal:
+            return Extracted(facts=self._tally.facts(), refusal=refusal.code)
+        except OSError as problem:
+            return Extracted(facts=self._tally.facts(), error=problem.errno or errno.EIO)
+        return self._onto(ground)
+
+    def _ground(self) -> Ground | None:
+        if self._plan.target is None:
+            return Ground.whole()
+        return Ground.at(os.fsdecode(entry_bytes(self._plan.target)), make=not self._plan.is_dry_run)
+
+    def _onto(self, ground: Ground | None) -> Extracted:
         plan = self._plan
-        target = None if plan.target is None else os.fsdecode(entry_bytes(plan.target))
-        ground = Ground.whole() if target is None else Ground.at(target, make=not plan.is_dry_run)
         self._look = Look(ground, self._archive, plan)
         hand: Hand = Foresight(self._look, self._tally)
         if ground is not None and not plan.is_dry_run:
@@ -113,11 +131,10 @@ class Extraction:
             self._work(hand)
         except Stopped:
             error = errno.EINTR
-        except OSError as problem:
-            if problem.errno not in FATAL:
-                raise
-            error = int(problem.errno or errno.EIO)
+        finally:
+            hand.finish(self._passed)
         missing = () if error else self._selection.missing()
+        error = error or next(iter(self._look.full.values()), 0)
         return Extracted(facts=self._tally.facts(), missing=missing, error=error)
 
     def _work(self, hand: Hand) -> None:
@@ -130,7 +147,6 @@ class Extraction:
             if len(batch) >= BATCH_COUNT or sum(step.preloaded_bytes for step in batch) >= BATCH_BYTES:
                 self._flush(batch, hand)
         self._flush(batch, hand)
-        hand.finish(self._passed)
 
     def _flush(self, batch: list[Step], hand: Hand) -> None:
         for step in batch:
@@ -150,6 +166,8 @@ class Extraction:
             return None
         if item.get("hardlink_master", True) and "source" not in item and stat.S_ISREG(item.mode):
             self._look.masters[item.path] = item.get("chunks", ())
+            if "chunks_healthy" in item:
+                self._look.lost[item.path] = item.chunks_healthy
         if self._selection.holds(parts):
             step = Step(item=item, parts=parts)
             if not self._plan.is_dry_run and stat.S_ISREG(item.mode) and "source" not in item:
@@ -160,7 +178,7 @@ class Extraction:
         return None
 
     def _ask_ahead(self, step: Step) -> None:
-        step.is_same = self._look.has_content(step)
+        self._look.compare(step)
         if self._look.is_wanted(step):
             chunks = step.item.get("chunks", ())
             self._archive.repository.preload([chunk.id for chunk in chunks])

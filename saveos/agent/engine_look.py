@@ -1,4 +1,4 @@
-"""What a restore is to bring back, and how that compares with what stands on the host."""
+"""How what a restore is to bring back compares with what stands on the host."""
 
 from __future__ import annotations
 
@@ -7,59 +7,32 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from saveos.agent.ground import Ground, Refusal, parts_of, status_of
-from saveos.protocol import Fate, OnConflict, entry_bytes, entry_path
+from saveos.agent.engine_selection import another_name
+from saveos.agent.ground import Ground, Refusal, status_of
+from saveos.protocol import Fate, OnConflict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from saveos.agent.engine_extract import Plan
+    from saveos.agent.engine_selection import Parts
 
-NAME_LENGTH = 255  # bytes
 NAMES_LIMIT = 1000
 DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
 NEW, IDENTICAL = "new", "identical"
-Parts = tuple[str, ...]
+DAMAGED = "damaged"
 
 
 @dataclass
 class Step:
-    """One item to restore. `is_same`: what stands there has its very content; `content`: it is on its way."""
+    """One item to restore. `is_same`: what stands at `place` has its very content; `content`: it is on its way."""
 
     item: Any
     parts: Parts
     is_same: bool = False
+    place: Parts | None = None  # on the ground, when that was looked at; None: never
     content: Iterator[bytes] | None = None
     preloaded_bytes: int = 0
-
-
-class Selection:
-    """Which entries of an archive are wanted: each with all that is below it. No name is a pattern."""
-
-    def __init__(self, entries: Sequence[str]) -> None:
-        """`entries`: as `protocol.entry_path` writes them; none for all. Raises Refusal."""
-        self._wanted = {parts_of(os.fsdecode(entry_bytes(entry))) for entry in entries}
-        self._above = {parts[:depth] for parts in self._wanted for depth in range(len(parts))}
-        self._met: set[Parts] = set()
-        self.is_all = not self._wanted or () in self._wanted
-
-    def holds(self, parts: Parts) -> bool:
-        """Return whether an entry is wanted."""
-        if not self._wanted:
-            return True
-        for depth in range(len(parts) + 1):
-            if parts[:depth] in self._wanted:
-                self._met.add(parts[:depth])
-                return True
-        return False
-
-    def is_above(self, parts: Parts) -> bool:
-        """Return whether an entry that is wanted lies below this one."""
-        return parts in self._above
-
-    def missing(self) -> tuple[str, ...]:
-        """Return what was wanted and never met."""
-        return tuple(entry_path(os.fsencode("/".join(parts))) for parts in sorted(self._wanted - self._met - {()}))
 
 
 @dataclass
@@ -70,13 +43,25 @@ class Look:
     archive: Any
     plan: Plan
     masters: dict[str, Any] = field(default_factory=dict)  # hard links: path of the first → its chunks
+    lost: dict[str, Any] = field(default_factory=dict)  # damaged: path of the first → the chunks that it had
     placed: dict[str, tuple[Parts, os.stat_result]] = field(default_factory=dict)  # where one of them is by now
     absent: set[Parts] = field(default_factory=set)  # folders that a dry run foresees to be made anew
     renamed: dict[Parts, str] = field(default_factory=dict)
+    full: dict[int, int] = field(default_factory=dict)  # file systems without room → the error that said so
 
     def chunks_of(self, item: Any) -> Any:
         """Return the pieces of a regular file; None for a hard link to what the archive does not hold."""
         return self.masters.get(item.source) if "source" in item else item.get("chunks", ())
+
+    def is_damaged(self, item: Any) -> bool:
+        """Return whether the repository has lost some of a file: `borg check --repair` put zeros in its place."""
+        return "chunks_healthy" in item or item.get("source", item.path) in self.lost
+
+    def healthy_of(self, item: Any) -> Any:
+        """Return the pieces that a file had when it was backed up; Borg keeps the names of those that it has lost."""
+        if not self.is_damaged(item):
+            return self.chunks_of(item)
+        return item.get("chunks_healthy") or self.lost[item.get("source", item.path)]
 
     def mapped(self, parts: Parts) -> Parts:
         """Return where an entry goes: folders on its way may have got another name."""
@@ -84,18 +69,23 @@ class Look:
             return parts
         return tuple(self.renamed.get(parts[: depth + 1], name) for depth, name in enumerate(parts))
 
+    def compare(self, step: Step) -> None:
+        """Find whether the content of a regular file has to be written; again when a folder got another name since."""
+        place = self.mapped(step.parts)
+        if step.place != place:
+            step.place, step.is_same = place, self.has_content(step)
+
     def has_content(self, step: Step) -> bool:
         """Return whether a regular file stands there with the very content of the item.
 
         Known without the repository: Borg names each piece of a file by its keyed hash.
         """
-        item = step.item
-        if self.plan.conflict is OnConflict.SKIP or "chunks_healthy" in item:
+        if self.plan.conflict is OnConflict.SKIP:
             return False
-        parts = self.mapped(step.parts)
+        parts, chunks = self.mapped(step.parts), self.healthy_of(step.item)
         try:
-            folder = self._folder(parts[:-1]) if parts else None
-            return folder is not None and self._matches(folder, parts[-1], item.get("chunks", ()))
+            folder = self._folder(parts[:-1]) if parts and chunks is not None else None
+            return folder is not None and self._matches(folder, parts[-1], chunks)
         except (OSError, Refusal):
             return False
 
@@ -104,9 +94,15 @@ class Look:
         if step.is_same:
             return False
         try:
+            self.require_room(self.mapped(step.parts))
             return self.judge(step)[0] not in (IDENTICAL, Fate.SKIPPED)
         except (OSError, Refusal):
             return False
+
+    def require_room(self, parts: Parts) -> None:
+        """Raise OSError where a file would go to a file system that is full. Raises Refusal."""
+        if self.full and self.ground is not None and (error := self.full.get(self.ground.device(parts[:-1]))):
+            raise OSError(error, os.strerror(error))
 
     def judge(self, step: Step) -> tuple[str, str]:
         """Return what becomes of an item: new, identical or a Fate, and what is to be said of it.
@@ -133,7 +129,11 @@ class Look:
 
     def is_own(self, step: Step, status: os.stat_result) -> bool:
         """Return whether a file may get attributes: it has no other name, whose they would be too, or has them."""
-        return status.st_nlink == 1 or not self._differing_attributes(step.item, status)
+        return status.st_nlink == 1 or self.has_attributes(step.item, status)
+
+    def has_attributes(self, item: Any, status: os.stat_result) -> bool:
+        """Return whether something that is there has the mode, the owner and the time of the archive."""
+        return not self._differing_attributes(item, status)
 
     def _is_absent(self, parts: Parts) -> bool:
         if self.plan.is_dry_run and self.ground is None:
@@ -157,6 +157,8 @@ class Look:
     def _rule(self, step: Step, folder: int, name: str, words: str) -> tuple[str, str]:
         if self.plan.conflict is OnConflict.SKIP:
             return Fate.SKIPPED, words
+        if self.is_damaged(step.item):
+            self._require_nothing_lost(step, folder, name)
         if self.plan.conflict is OnConflict.OVERWRITE:
             return Fate.REPLACED, words
         for number in range(1, NAMES_LIMIT):
@@ -164,12 +166,30 @@ class Look:
             status = status_of(folder, other)
             if status is None:
                 return Fate.RENAMED, other
+            if self.is_damaged(step.item) and self._is_like(step.item, folder, other):
+                raise Refusal(DAMAGED)
             if stat.S_ISDIR(step.item.mode):
                 if stat.S_ISDIR(status.st_mode):  # made by an attempt that was cut short
                     return Fate.RENAMED, other
             elif not self._differing(step, folder, other, status):
                 return IDENTICAL, ""
         raise Refusal("no-name")
+
+    def _require_nothing_lost(self, step: Step, folder: int, name: str) -> None:
+        """Raise Refusal where zeros would take the place of what may be healthy, or stand there already."""
+        if self.plan.conflict is OnConflict.OVERWRITE:
+            is_lost = not self.has_content(step)
+        else:
+            is_lost = self._is_like(step.item, folder, name)
+        if is_lost:
+            raise Refusal(DAMAGED)
+
+    def _is_like(self, item: Any, folder: int, name: str) -> bool:
+        """Return whether a file stands there with what the repository holds of the item by now."""
+        try:
+            return self._matches(folder, name, self.chunks_of(item) or ())
+        except OSError:  # a link
+            return False
 
     def _differing(self, step: Step, folder: int, name: str, status: os.stat_result) -> list[str]:
         """Return in what a thing that is there differs from the item."""
@@ -191,7 +211,7 @@ class Look:
 
     def _differing_content(self, step: Step, folder: int, name: str, status: os.stat_result) -> list[str]:
         item = step.item
-        chunks = self.chunks_of(item) or ()
+        chunks = self.healthy_of(item) or ()
         if status.st_size != sum(chunk.size for chunk in chunks):
             return ["size"]
         is_quick = self.plan.is_dry_run or self.plan.conflict is OnConflict.SKIP or "source" in item
@@ -221,19 +241,3 @@ class Look:
                 return False
             hashed = self.archive.key.id_hash
             return all(hashed(file.read(chunk.size)) == chunk.id for chunk in chunks)
-
-
-def another_name(name: str, stamp: str, number: int) -> str:
-    """Return the name that something restored gets beside what is there: "a (restored 2026-11-25 14-03).txt".
-
-    As long as a name may be, it is shortened before the brackets.
-    """
-    stem, dot, suffix = name.rpartition(".")
-    if not stem.strip(".") or len(os.fsencode(suffix)) > 20:  # noqa: PLR2004 - a suffix, not the end of a sentence
-        stem, dot, suffix = name, "", ""
-    said = f" (restored {stamp})" if number == 1 else f" (restored {stamp}, {number})"
-    room = NAME_LENGTH - len(os.fsencode(said + dot + suffix))
-    raw = os.fsencode(stem)
-    if len(raw) > room:
-        raw = raw[:room].decode("utf-8", "ignore").encode() or raw[:room]
-    return os.fsdecode(raw) + said + dot + suffix

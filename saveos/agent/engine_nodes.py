@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from typing import TYPE_CHECKING, Any
 
-from saveos.agent.ground import address_of
+from saveos.agent.engine_leftovers import temporary_name
+from saveos.agent.ground import address_of, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,12 +34,12 @@ class Nodes:
         archive.noflags = True
 
     def file(self, folder: int, name: str, item: Any, content: Iterable[bytes], *, replace: bool) -> os.stat_result:
-        """Write a file and return what it is."""
+        """Write a file and return what it is. Raises PermissionError when it is there, without all its attributes."""
         descriptor, temporary = _nameless(folder)
         try:
             size = _write(descriptor, content)
             _require_size(item, size)
-            self._set_attributes(name, item, descriptor)
+            refused = self._set_what_goes(name, item, descriptor)
             status = os.fstat(descriptor)
             if temporary is None:
                 magic = address_of(descriptor, "").rstrip("/")
@@ -54,6 +54,8 @@ class Nodes:
             raise
         finally:
             os.close(descriptor)
+        if refused is not None:
+            raise refused
         return status
 
     def hard_link(self, folder: int, name: str, other: tuple[int, str, os.stat_result], *, replace: bool) -> None:
@@ -74,7 +76,7 @@ class Nodes:
 
         def link(new: str) -> None:
             os.symlink(item.source, new, dir_fd=folder)
-            self._archive.restore_attrs(address_of(folder, new), item, symlink=True)
+            self._set_followed(folder, new, item)
 
         place(link, folder, name, replace=replace)
 
@@ -106,6 +108,15 @@ class Nodes:
         self._archive.restore_attrs(path, item)
         self._set_flags(path, item, None)
 
+    def _set_what_goes(self, name: str, item: Any, descriptor: int) -> PermissionError | None:
+        """Set attributes and return why not all: vfat and exfat know no modes, and content is worth more than those."""
+        try:
+            self._set_attributes(name, item, descriptor)
+        except PermissionError as error:
+            os.utime(descriptor, ns=(item.get("atime", item.mtime), item.mtime))
+            return error
+        return None
+
     def _set_attributes(self, name: str, item: Any, descriptor: int) -> None:
         self._harmless(item)
         self._archive.restore_attrs(name, item, fd=descriptor)
@@ -116,22 +127,24 @@ class Nodes:
         from borg.archive import get_item_uid_gid  # noqa: PLC0415
         from borg.platform import acl_set  # noqa: PLC0415
 
+        is_link = stat.S_ISLNK(item.mode)
         self._harmless(item)
         if not hasattr(os, "O_PATH"):
-            self._archive.restore_attrs(address_of(folder, name), item)
+            self._archive.restore_attrs(address_of(folder, name), item, symlink=is_link)
             return
         descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         try:
-            if stat.S_IFMT(os.fstat(descriptor).st_mode) != stat.S_IFMT(item.mode):
-                raise OSError(errno.EBUSY, "Somebody exchanged it meanwhile")
-            path = address_of(descriptor, "").rstrip("/")
+            _require_made(descriptor, item)
+            path = address_of(descriptor, "").rstrip("/")  # of a link: itself, it leads no further
             with contextlib.suppress(OSError):
                 os.chown(path, *get_item_uid_gid(item, numeric=self._archive.numeric_ids))
-            os.chmod(path, stat.S_IMODE(item.mode))  # noqa: PTH101 - a magic link, no path
-            with contextlib.suppress(OSError):
-                acl_set(path, item, self._archive.numeric_ids)
+            if not is_link:
+                os.chmod(path, stat.S_IMODE(item.mode))  # noqa: PTH101 - a magic link, no path
+                with contextlib.suppress(OSError):
+                    acl_set(path, item, self._archive.numeric_ids)
             xattr.set_all(path, item.get("xattrs", {}), follow_symlinks=True)
-            os.utime(path, ns=(item.get("atime", item.mtime), item.mtime))
+            with contextlib.suppress(*((OSError,) if is_link else ())):  # not every file system has times of links
+                os.utime(path, ns=(item.get("atime", item.mtime), item.mtime))
         finally:
             os.close(descriptor)
 
@@ -155,12 +168,21 @@ def _require_size(item: Any, size: int) -> None:
         raise OSError(errno.EIO, "The snapshot holds another size of it than its content has")
 
 
+def _require_made(descriptor: int, item: Any) -> None:
+    """Raise OSError for something else than was just made, which whoever owns the folder may have put there."""
+    is_same = stat.S_IFMT(os.fstat(descriptor).st_mode) == stat.S_IFMT(item.mode)
+    if is_same and stat.S_ISLNK(item.mode):  # one that leads elsewhere would be trusted as its new owner's
+        is_same = os.readlink("", dir_fd=descriptor) == item.source
+    if not is_same:
+        raise OSError(errno.EBUSY, "Somebody exchanged it meanwhile")
+
+
 def place(make: Callable[[str], None], folder: int, name: str, *, replace: bool) -> None:
     """Make something under a name that is free, or in the place of what stands there. Raises FileExistsError."""
     if not replace:
         make(name)
         return
-    temporary = _temporary_name()
+    temporary = temporary_name()
     try:
         make(temporary)
         _rename(folder, temporary, name, replace=True)
@@ -182,7 +204,7 @@ def _rename(folder: int, temporary: str, name: str, *, replace: bool) -> None:
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise
-        if name in os.listdir(folder):
+        if status_of(folder, name) is not None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         return
@@ -197,13 +219,9 @@ def _nameless(folder: int) -> tuple[int, str | None]:
         except OSError as error:
             if error.errno not in NO_NAMELESS:
                 raise
-    name = _temporary_name()
+    name = temporary_name()
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.open(name, flags, 0o600, dir_fd=folder), name
-
-
-def _temporary_name() -> str:
-    return f".saveos-restoring-{secrets.token_hex(8)}"
 
 
 def _write(descriptor: int, content: Iterable[bytes]) -> int:

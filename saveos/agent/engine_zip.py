@@ -49,7 +49,11 @@ def safe_name(path: bytes) -> str:
     What is no UTF-8, backslashes and control characters become a percent sign and two hexadecimal digits.
     """
     parts = [part for part in path.split(b"/") if part not in (b"", b".")]
-    text = "/".join("%2E%2E" if part == b".." else part.decode("utf-8", "surrogateescape") for part in parts)
+    return "/".join("%2E%2E" if part == b".." else _escaped(part) for part in parts)
+
+
+def _escaped(part: bytes) -> str:
+    text = part.decode("utf-8", "surrogateescape")
     return _ESCAPE.sub(lambda found: f"%{ord(found[0]) & 0xFF:02X}", text)
 
 

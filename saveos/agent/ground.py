@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 HOPS_LIMIT = 40  # links in one path, as the kernel has it
 NEW_FOLDER_MODE = 0o700
+UNFINISHED_MODE = NEW_FOLDER_MODE | stat.S_ISVTX  # it gets its attributes last; a kill leaves this mark of ours
 _NO_FOLDER = (errno.ENOTDIR, errno.ELOOP)
 # Not every system has all of them; this module is loaded on each.
 _PATH = getattr(os, "O_PATH", 0)
@@ -47,6 +48,7 @@ class Ground:
         self._may_follow = may_follow
         self._way: list[tuple[str, int]] = []
         self.made: set[tuple[str, ...]] = set()  # folders that were not there
+        self.unfinished: set[tuple[str, ...]] = set()  # these, and those that a killed restore made
 
     @classmethod
     def at(cls, path: str, *, make: bool) -> Ground | None:
@@ -55,7 +57,7 @@ class Ground:
         Raises Refusal, OSError.
         """
         with contextlib.closing(cls.whole()) as whole:
-            found = whole.folder(parts_of(path.lstrip("/")), make=make)
+            found = whole.folder(parts_of(path.lstrip("/")), make=make, mode=NEW_FOLDER_MODE)
             return None if found is None else cls(os.dup(found), may_follow=False)
 
     @classmethod
@@ -72,7 +74,7 @@ class Ground:
         self._leave(0)
         os.close(self._top)
 
-    def folder(self, parts: Sequence[str], *, make: bool = False) -> int | None:
+    def folder(self, parts: Sequence[str], *, make: bool = False, mode: int = UNFINISHED_MODE) -> int | None:
         """Return a descriptor of the folder, valid until the next call; None when it is not there.
 
         Raises Refusal, OSError.
@@ -85,14 +87,22 @@ class Ground:
         for depth, name in enumerate(parts[common:], common + 1):
             step = self._step(at, name)
             if step is None and make:
-                os.mkdir(name, NEW_FOLDER_MODE, dir_fd=at)
+                os.mkdir(name, mode, dir_fd=at)
                 self.made.add(tuple(parts[:depth]))
+                self.unfinished.add(tuple(parts[:depth]))
                 step = self._step(at, name)
             if step is None:
                 return None
             self._way.append((name, step))
+            if _is_unfinished(os.fstat(step)):
+                self.unfinished.add(tuple(parts[:depth]))
             at = step
         return at
+
+    def device(self, parts: Sequence[str]) -> int:
+        """Return the file system of a folder; of what stands above it while it is not there. Raises as `folder`."""
+        self.folder(parts)
+        return os.fstat(self._way[-1][1] if self._way else self._top).st_dev
 
     def forget(self, parts: Sequence[str]) -> None:
         """Look again at what stands at a place: it was replaced."""
@@ -157,6 +167,11 @@ class Ground:
             raise Refusal("not-a-folder")
         if not self._may_follow or status.st_uid not in (0, os.geteuid()) or hops > HOPS_LIMIT:
             raise Refusal("link")
+
+
+def _is_unfinished(status: os.stat_result) -> bool:
+    mode = stat.S_IMODE(status.st_mode) & ~stat.S_ISGID  # the folder above may hand it down
+    return mode == UNFINISHED_MODE and status.st_uid == os.geteuid()
 
 
 def parts_of(path: str) -> tuple[str, ...]:

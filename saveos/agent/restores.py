@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 LINES_SAID = 50
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+REFUSALS = {
+    "link": "a link on its path leads nowhere, or somebody else made it",
+    "not-a-folder": "something on its path is no folder",
+    "outside": "there is a '..' or a NUL byte on its path",
+}
 
 
 def restore(work: Work, order: RestoreOrder) -> JobReport:
@@ -78,6 +83,13 @@ def inside(path: str) -> str:
     return entry_path(os.fsencode("/".join(parts)))
 
 
+def target_of(path: str) -> str:
+    """Return a folder to restore into by its whole path. Raises Failure for a `..` part: a link may come before it."""
+    if ".." in Path(path).parts:
+        raise Failure("usage", f"{printable(path)} has a '..' part: name the folder without it.")
+    return str(Path(path).absolute())
+
+
 def _plan(order: RestoreOrder) -> Plan:
     asked_at = order.asked_at or datetime.now(UTC)
     return Plan(
@@ -114,6 +126,9 @@ def _report(work: Work, plan: Plan, extracted: Extracted) -> JobReport:
     bad_count = facts.failed + facts.refused + len(missing)
     if extracted.error == errno.EINTR:
         outcome, code, message = Outcome.CANCELLED, "cancelled", "Cancelled."
+    elif extracted.refusal:
+        outcome, code = Outcome.FAILED, "target-refused"
+        message = f"Nothing is restored into {_shown(plan.target or '')}: {REFUSALS[extracted.refusal]}."
     elif extracted.error:
         code = "disk-full-on-host" if extracted.error in NO_ROOM else "host-error"
         outcome, message = Outcome.FAILED, f"On the host: {os.strerror(extracted.error)}."

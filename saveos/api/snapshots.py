@@ -165,4 +165,4 @@ class Snapshots(Controller):
     )
     def retry(self, job_id: IdPath, principal: Principal, parts: Parts) -> JobView:
         """Ask for the same as a backup or restore that failed, was cancelled or warned; the answer is the new job."""
-        return job_view(again.retry(parts.database, principal, job_id), None)
+        return job_view(again.retry(parts.database, principal, job_id, parts.unlocks), None)

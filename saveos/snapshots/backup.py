@@ -226,12 +226,12 @@ def of_agent(
     return table.of_agent(database.read, agent_id, before=before, limit=limit)
 
 
-def require_clean(paths: Sequence[str]) -> None:
-    """Raise InvalidRequest for a path with a NUL byte or a `..` part."""
+def require_clean(paths: Sequence[str], field: str = "paths") -> None:
+    """Raise InvalidRequest for a path with a NUL byte or a `..` part. `field`: what the request calls them."""
     for path in paths:
         if "\0" in path or ".." in re.split(r"[/\\]", path):
             message = "A path holds a NUL byte or a '..' part."
-            raise InvalidRequest(message, field="paths")
+            raise InvalidRequest(message, field=field)
 
 
 def _queue_once(connection: sqlite3.Connection, agent: Agent, key: str) -> int:

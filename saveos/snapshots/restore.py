@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,6 +15,7 @@ from saveos.database.identifiers import new_id
 from saveos.errors import Conflict, InvalidRequest, NotFound
 from saveos.identity.principals import Permission, Principal
 from saveos.jobs import lifecycle, table_listing
+from saveos.jobs import table as jobs
 from saveos.jobs.model import Job, NewJob, RunsOn
 from saveos.protocol import JobId, Kind, OnConflict, RestoreFacts, RestoreOrder, entry_bytes
 from saveos.snapshots import lending, table, table_restores
@@ -22,7 +24,6 @@ from saveos.snapshots.backup import require_clean
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
-    from datetime import datetime
 
     from saveos.database.connection import Database
     from saveos.jobs.model import State
@@ -37,7 +38,7 @@ ENTRY_BYTES = 64  # of an entry besides its words
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a snapshot is restored where, and how. See `protocol.RestoreOrder`."""
+    """What of a snapshot is restored where, and how. See `protocol.RestoreOrder`. `asked_at`: at first; None: now."""
 
     paths: tuple[str, ...] = ()
     target: str | None = None
@@ -47,6 +48,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     onto_agent_id: str = ""  # empty: the snapshot's own host
     expected_files_count: int = 0
     expected_bytes: int = 0
+    asked_at: datetime | None = None
 
 
 def get(database: Database, principal: Principal, snapshot_id: str) -> Snapshot:
@@ -144,7 +146,8 @@ def queue(
 ) -> Job:
     """Queue a restore inside the caller's transaction. `is_open`: the key of the snapshot's host is.
 
-    An interrupted restore is done again from its beginning.
+    The very same one that waits or runs is returned instead: it was asked for again, and again. An interrupted
+    restore is done again from its beginning.
     """
     _require_sound(terms)
     agent, lender = _host(connection, snapshot, terms.onto_agent_id, is_open=is_open)
@@ -156,12 +159,14 @@ def queue(
         selected=terms.selected,
         conflict=terms.conflict,
         dry_run=terms.dry_run,
-        asked_at=clock.now(),
+        asked_at=terms.asked_at or clock.now(),
         lender=lender,
         expected_files_count=snapshot.files_count if is_whole else terms.expected_files_count,
         expected_bytes=snapshot.original_bytes if is_whole else terms.expected_bytes,
     )
-    job = queue_order(connection, agent, order, requested_by)
+    if (waiting := _waiting(connection, agent, order)) is not None:
+        return waiting
+    job = _queue_order(connection, agent, order, requested_by)
     record(
         connection,
         tenant_id=snapshot.tenant_id,
@@ -176,8 +181,12 @@ def queue(
     return job
 
 
-def queue_order(connection: sqlite3.Connection, agent: Agent, order: RestoreOrder, requested_by: str) -> Job:
-    """Queue what has been ordered, or is ordered again, inside the caller's transaction."""
+def _waiting(connection: sqlite3.Connection, agent: Agent, order: RestoreOrder) -> Job | None:
+    waiting = jobs.waiting_of(connection, agent.id, Kind.RESTORE)
+    return next((job for job in waiting if msgspec.convert(job.order["restore"], RestoreOrder) == order), None)
+
+
+def _queue_order(connection: sqlite3.Connection, agent: Agent, order: RestoreOrder, requested_by: str) -> Job:
     return lifecycle.request(
         connection,
         NewJob(
@@ -221,7 +230,7 @@ def _require_sound(terms: Terms) -> None:
             message = "An entry is named as in the snapshot: without a leading slash, a NUL byte or a '..' part."
             raise InvalidRequest(message, field="selected")
     if terms.target is not None:
-        require_clean([terms.target])
+        require_clean([terms.target], field="target")
         if not (terms.target.startswith("/") or terms.target[1:3] in (":\\", ":/")):
             message = "The target is an absolute path on the host."
             raise InvalidRequest(message, field="target")

@@ -39,6 +39,7 @@ REASONS = {
     "outside": "restored.reason_outside",
     "not-a-folder": "restored.reason_no_folder",
     "device": "restored.reason_device",
+    "damaged": "restored.reason_damaged",
 }
 
 

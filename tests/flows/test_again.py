@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -55,17 +57,41 @@ def test_backup_of_chosen_paths_is_done_again_with_those(host: WireHost) -> None
     assert ["/srv/one", "/srv/two"] == host.heartbeat()["assignment"]["backup"]["sources"]
 
 
-def test_failed_restore_is_done_again_with_the_same_paths(host: WireHost) -> None:
+def ask_for_restore(host: WireHost) -> str:
+    """Ask for some of the host's first snapshot; return the snapshot's id."""
     first = host.heartbeat()["assignment"]
-    facts = {"name": first["backup"]["archive"], "archive_id": "ab" * 32}
+    facts = {"name": first["backup"]["archive"], "archive_id": first["job_id"].encode().hex().ljust(64, "0")}
     host.call("POST", f"/api/v1/jobs/{first['job_id']}/report", {"outcome": "done", "archive": facts}).expect(204)
-    asked = {"snapshot_id": host.appliance.snapshots(host.id)[0]["id"], "paths": ["etc/hosts"], "target": "/srv/back"}
+    snapshot_id = str(host.appliance.snapshots(host.id)[0]["id"])
+    asked = {"snapshot_id": snapshot_id, "paths": ["etc/hosts"], "target": "/srv/back"}
     host.appliance.call("POST", "/api/v1/restore", asked).expect(202)
-    failed = end(host, "failed", "path-not-found")
+    return snapshot_id
+
+
+@pytest.mark.parametrize("code", ["path-not-found", "target-refused"])
+def test_failed_restore_is_done_again_with_the_same_paths(host: WireHost, code: str) -> None:
+    ask_for_restore(host)
+    failed = end(host, "failed", code)  # for good: it is not tried again by itself
 
     retry(host, failed["job_id"]).expect(202)
 
     assert failed["restore"] == host.heartbeat()["assignment"]["restore"]
+
+
+def test_restore_that_is_asked_for_again_twice_is_one_and_says_what_it_writes(host: WireHost) -> None:
+    snapshot_id = ask_for_restore(host)
+    failed = end(host, "failed", "path-not-found")
+
+    made = [retry(host, failed["job_id"]).expect(202)["id"] for _press in range(2)]
+
+    assert made[0] == made[1] == host.heartbeat()["assignment"]["job_id"]
+    assert host.heartbeat()["assignment"] is None
+    with sqlite3.connect(host.appliance.data / "saveos.db") as database:
+        asked = "SELECT detail_json FROM audit WHERE action = 'restore-requested' AND target = ? ORDER BY id"
+        first, again = database.execute(asked, (snapshot_id,)).fetchall()
+    assert first == again
+    expected = {"paths": ["etc/hosts"], "to": "/srv/back", "onto": host.id, "conflict": "overwrite"}
+    assert expected == json.loads(again[0])
 
 
 def test_job_that_has_not_ended_badly_is_not_done_again(host: WireHost) -> None:

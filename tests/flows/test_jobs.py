@@ -163,6 +163,15 @@ def test_restore_of_a_path_that_climbs_is_refused(host: WireHost, path: str) -> 
     assert (400, "invalid-request") == (answer.status, answer.body["code"])
 
 
+@pytest.mark.parametrize("target", ["/srv/../etc", "/a\0b", "C:\\out\\..\\Windows", "srv/out"])
+def test_restore_into_a_target_that_climbs_is_refused(host: WireHost, target: str) -> None:
+    snapshot_id = host.appliance.snapshots(host.id)[0]["id"]
+
+    answer = host.appliance.call("POST", "/api/v1/restore", {"snapshot_id": snapshot_id, "target": target})
+
+    assert (400, [{"field": "target"}]) == (answer.status, answer.body["fields"])
+
+
 def test_log_of_a_job_is_read_from_where_one_was(host: WireHost) -> None:
     job_id = back_up(host)
     host.heartbeat()

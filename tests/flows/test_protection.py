@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.agent import RealAgent, assert_restored, back_up_only, database, put_base
 from tests.support.appliance import Appliance, wait_until
+from tests.support.attack import attack
+from tests.support.trees import differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,3 +124,80 @@ def test_retention_removes_what_no_rule_keeps_and_a_roll_back_brings_it_back(
     assert "done" == back_up(host)["state"]
     assert 4 == len(host.appliance.snapshots(host.id))
     assert json.dumps(protection(host))
+
+
+FOUND = {
+    "forget_archives": {"manifest-shrunk"},
+    "delete_archives": {"archives-lost", "objects-deleted"},
+    "delete_everything": {"archives-lost", "objects-deleted", "manifest-shrunk"},
+    "delete_contents": {"objects-deleted"},
+    "overwrite": {"objects-replaced"},
+    "add_future_archives": {"archives-added"},
+    "send_garbage": {"malformed"},
+    "replay": {"replayed"},
+}
+
+
+@pytest.fixture(scope="module")
+def victim(
+    appliance: Appliance, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[RealAgent, dict[str, Path]]]:
+    """A host with three snapshots, and what each of them was made of, by its id."""
+    folder = tmp_path_factory.mktemp("victim")
+    tree, kept = folder / "tree", {}
+    tree.mkdir()
+    back_up_only(appliance, tree)
+    with database(appliance) as connection:
+        connection.execute("UPDATE policies SET schedule = ''")
+    agent = RealAgent.enrolled(appliance, folder / "host", hostname="victim")
+    agent.start_daemon()
+    try:
+        agent.first_backup()
+        for number in range(3):
+            for file in range(15):
+                (tree / f"{number} {file}").write_bytes(os.urandom(30_000))
+            back_up(agent)
+            copy = folder / f"copy {number}"
+            shutil.copytree(tree, copy)
+            kept[appliance.snapshots(agent.id)[0]["id"]] = copy
+        yield agent, kept
+    finally:
+        agent.stop()
+
+
+@pytest.mark.parametrize("has_job", [True, False], ids=["job", "no job"])
+@pytest.mark.parametrize("name", list(FOUND))
+def test_attack_is_noticed_freezes_and_is_undone(
+    victim: tuple[RealAgent, dict[str, Path]], tmp_path: Path, name: str, *, has_job: bool
+) -> None:
+    host, kept = victim
+    appliance = host.appliance
+
+    attack(host, name, has_job=has_job)
+
+    frozen = wait_until(lambda: (shown := protection(host))["frozen_at"] and shown, 10, "the repository to be frozen")
+    with database(appliance) as connection:
+        evidence = [
+            json.loads(row[0])["findings"]
+            for row in connection.execute(
+                "SELECT evidence_json FROM alerts WHERE agent_id = ? AND cleared_at IS NULL", (host.id,)
+            )
+        ]
+    assert 1 == len(evidence)
+    assert FOUND[name] | (set() if has_job else {"no-order"}) <= set(evidence[0])
+    assert appliance.call("POST", f"/api/v1/agents/{host.id}/retention").status == 409
+    before = wait_until(
+        lambda: [one for one in protection(host)["checkpoints"] if one["why"] == "hostile-changes"],
+        20,
+        "the checkpoint of what was before",
+    )
+    job = appliance.call(
+        "POST", f"/api/v1/agents/{host.id}/checkpoints/{before[0]['id']}/roll-back", {"hostname": "victim"}
+    ).expect(202)
+    assert appliance.wait_for_job(job["id"])["state"] == "done"
+    assert (None, True) == (protection(host)["frozen_at"], bool(frozen["frozen_why"]))
+    standing = {one["id"]: one.get("standing", "good") for one in appliance.snapshots(host.id)}
+    assert {"good"} == {standing[snapshot_id] for snapshot_id in kept}
+    for number, (snapshot_id, copy) in enumerate(kept.items()):
+        back = restored(host, snapshot_id, tmp_path / str(number))
+        assert [] == differences(copy, back / copy.with_name("tree").relative_to("/"))

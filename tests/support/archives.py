@@ -40,7 +40,7 @@ with Repository(path, exclusive=True) as repository:
     with Cache(repository, key, manifest, lock_wait=1) as cache:
         archive = Archive(repository, key, manifest, name, cache=cache, create=True)
         for said in items:
-            content = said.pop("content", None)
+            content, is_lost = said.pop("content", None), said.pop("is_lost", False)
             for what in ("path", "source"):
                 if what in said:
                     said[what] = bytes.fromhex(said[what]).decode("utf-8", "surrogateescape")
@@ -49,13 +49,16 @@ with Repository(path, exclusive=True) as repository:
                 data = content.encode()
                 item.chunks = [cache.add_chunk(key.id_hash(data), data, archive.stats)] if data else []
                 item.size = len(data)
+            if is_lost:  # as `borg check --repair` leaves it
+                item.chunks_healthy, zeros = item.chunks, bytes(item.size)
+                item.chunks = [cache.add_chunk(key.id_hash(zeros), zeros, archive.stats)]
             archive.add_item(item)
         archive.save()
 """
 
 
 def item(path: str | bytes, mode: int = FILE, content: str | None = None, **more: Any) -> dict[str, Any]:
-    """Return an item of an archive; a regular file has content."""
+    """Return an item of an archive; a regular file has content. `is_lost`: the repository has zeros for it by now."""
     if "source" in more:
         more["source"] = os.fsencode(more["source"]).hex()
     if stat.S_ISREG(mode) and content is None and "source" not in more:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import base64
 import sqlite3
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
+from saveos import clock
+from saveos.agents import enrolment
 from saveos.jobs import table as jobs
+from saveos.jobs.model import State
 from saveos.protocol import ESCROW_INFO, AgentId, EscrowContents
 from saveos.repositories import sealing, table_keys
 from saveos.repositories.keyholding import CODE_SUITE
 from saveos.repositories.model import Purpose
+from saveos.snapshots import listing, restore
+from saveos.snapshots.model import SnapshotChoice
 from saveos.tenants import kits, recovery
 from saveos.ui import unlock
 from tests.support.big_fleet import plant
@@ -27,6 +33,8 @@ if TYPE_CHECKING:
 
     from saveos.jobs.model import Job
     from saveos.parts import Parts
+
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +84,34 @@ def visit(parts: Parts, path: str, journey: Callable[[Hands], Awaitable[None]]) 
     asyncio.run(go())
 
 
+async def type_code(parts: Parts, hands: Hands, code: str) -> None:
+    """Type the recovery code into the dialog that is open."""
+    principal, _cookie = board.sign_in(parts)
+    offer = await parts.unlocks.offer(principal)
+    public = X25519PublicKey.from_public_bytes(base64.b64decode(offer.public_key))
+    sealed = base64.b64encode(CODE_SUITE.encrypt(code.encode(), public, offer.info.encode())).decode()
+    form = next(element for element in hands.elements if isinstance(element, unlock._Form))
+    hands._emit(form, "sealed", {"unlock_id": offer.unlock_id, "sealed_code": sealed, "minutes": 15})
+
+
+def be_seen(parts: Parts, agent_id: str, moment: datetime) -> None:
+    with sqlite3.connect(parts.settings.database) as connection:
+        connection.execute("UPDATE agents SET seen_at = ? WHERE id = ?", (clock.to_text(moment), agent_id))
+
+
+def ended(parts: Parts, agent_id: str, other_id: str, state: State, *, dry_run: bool) -> Job:
+    """A restore from one host onto another that was there to lend its key."""
+    principal, _cookie = board.sign_in(parts)
+    snapshot = listing.look(parts.database, principal, SnapshotChoice(agent_id=agent_id)).snapshots[0]
+    be_seen(parts, agent_id, clock.now())
+    job = restore.request(
+        parts.database, principal, snapshot.id, ["srv"], "/srv/back", dry_run=dry_run, onto_agent_id=other_id
+    )
+    parts.database.write(lambda connection: jobs.end(connection, job.id, state, "", "", 0))
+    be_seen(parts, agent_id, LONG_AGO)
+    return job
+
+
 def test_key_is_given_to_the_appliance_and_taken_back(parts: Parts, agent_id: str) -> None:
     async def journey(hands: Hands) -> None:
         await hands.read("Sealed: only the recovery code")
@@ -96,11 +132,7 @@ def test_sealed_code_unlocks_and_every_page_says_so_until_it_is_locked(parts: Pa
 
     async def journey(hands: Hands) -> None:
         hands.press("Unlock")
-        offer = await parts.unlocks.offer(principal)
-        public = X25519PublicKey.from_public_bytes(base64.b64decode(offer.public_key))
-        sealed = base64.b64encode(CODE_SUITE.encrypt(code.encode(), public, offer.info.encode())).decode()
-        form = next(element for element in hands.elements if isinstance(element, unlock._Form))
-        hands._emit(form, "sealed", {"unlock_id": offer.unlock_id, "sealed_code": sealed, "minutes": 15})
+        await type_code(parts, hands, code)
         await hands.read("A host is unlocked for 15 minutes more.")
         assert [agent_id] == [each for found in parts.unlocks.current(principal) for each in found.agent_ids]
         assert "Unlock" not in hands.texts
@@ -133,17 +165,43 @@ def test_restore_onto_another_host_asks_for_the_code_and_begins_once_it_is_unloc
         hands.press("Restore")
         await hands.read("For the minutes you choose, the appliance can read")
         assert [] == queued()
-        offer = await parts.unlocks.offer(principal)
-        public = X25519PublicKey.from_public_bytes(base64.b64decode(offer.public_key))
-        sealed = base64.b64encode(CODE_SUITE.encrypt(code.encode(), public, offer.info.encode())).decode()
-        form = next(element for element in hands.elements if isinstance(element, unlock._Form))
-        hands._emit(form, "sealed", {"unlock_id": offer.unlock_id, "sealed_code": sealed, "minutes": 15})
+        await type_code(parts, hands, code)
         await hands.until(queued, "the restore to be asked for")
 
     visit(parts, f"/snapshots/{snapshot_id}", journey)
 
     (job,) = queued()
     assert (other_id, agent_id) == (job.agent_id, job.order["restore"]["lender"]["agent_id"])
+
+
+@pytest.mark.parametrize(
+    ("page", "is_tried"), [("/jobs/{job}", True), ("/jobs/{job}", False), ("/jobs", False), ("/agents/{other}", False)]
+)
+def test_restore_is_done_again_once_the_key_that_was_locked_meanwhile_is_unlocked(
+    parts: Parts, agent_id: str, code: str, page: str, *, is_tried: bool
+) -> None:
+    principal, _cookie = board.sign_in(parts)
+    other_id = next(each.id for each in enrolment.find(parts.database, principal) if each.id != agent_id)
+    first = ended(parts, agent_id, other_id, State.DONE if is_tried else State.FAILED, dry_run=is_tried)
+    order = {**first.order["restore"], "dry_run": False}
+
+    def queued() -> list[Job]:
+        found = jobs.find(parts.database.read, principal.tenant_id, {"kind": "restore", "state": "queued"}, 100)
+        return [job for job in found if job.order["restore"] == order]
+
+    async def journey(hands: Hands) -> None:
+        if "{job}" in page:
+            await hands.until(lambda: {"Restore now", "Try again"} & set(hands.texts), "the button")
+            hands.press("Restore now" if is_tried else "Try again")
+        else:
+            await hands.until(hands.grid_texts, "the jobs")
+            hands.act(first.id, "retry")
+        await hands.read("For the minutes you choose, the appliance can read")
+        assert [] == queued()
+        await type_code(parts, hands, code)
+        await hands.until(queued, "the restore to be asked for")
+
+    visit(parts, page.format(job=first.id, other=other_id), journey)
 
 
 def test_viewer_sees_who_holds_the_key_and_cannot_change_it(parts: Parts, agent_id: str) -> None:

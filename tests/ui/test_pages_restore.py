@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from saveos.audit.table import newest
 from saveos.jobs import table as jobs
 from saveos.jobs.model import State
 from saveos.protocol import Difference, Fate, JobId, JobReport, Outcome, RestoreFacts
-from saveos.snapshots import restore
+from saveos.snapshots import again, restore
 from tests.support.big_fleet import plant
 from tests.ui import board
 from tests.ui.board import visit
@@ -73,7 +75,8 @@ def test_dialog_asks_for_chosen_entries_as_a_dry_run_that_renames(fleet: Parts) 
 
 def test_page_of_a_dry_run_shows_what_would_change_and_carries_it_out(fleet: Parts) -> None:
     principal, _cookie = board.sign_in(fleet)
-    job = restore.request(fleet.database, principal, snapshot_of(fleet), target="/srv/back", dry_run=True)
+    snapshot_id = snapshot_of(fleet)
+    job = restore.request(fleet.database, principal, snapshot_id, target="/srv/back", dry_run=True)
     listed = (
         Difference(path=EVIL, what=Fate.REPLACED, detail="size time"),
         Difference(path="srv/link/x", what=Fate.REFUSED, detail="link"),
@@ -96,6 +99,14 @@ def test_page_of_a_dry_run_shows_what_would_change_and_carries_it_out(fleet: Par
     made = asked(fleet)[0]
     assert JobId(job.id) != made.id
     assert (False, "/srv/back") == (made.order["restore"]["dry_run"], made.order["restore"]["target"])
+    assert made.id == again.carry_out(fleet.database, principal, job.id).id  # pressed twice
+    lines = newest(fleet.database.read, principal.tenant_id, 10)
+    tried, done = (
+        [json.loads(line["detail_json"]) for line in lines if (line["action"], line["target"]) == (action, snapshot_id)]
+        for action in ("restore-tried", "restore-requested")
+    )
+    assert tried[0] == done[0]
+    assert 1 == len(done)
 
 
 def test_report_that_a_host_makes_too_large_is_cut() -> None:

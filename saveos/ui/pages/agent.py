@@ -17,10 +17,11 @@ from saveos.jobs.model import JobChoice, JobPage
 from saveos.policies import defaults
 from saveos.repositories import keys
 from saveos.repositories.model import HostKey
-from saveos.snapshots import again, backup, listing
+from saveos.snapshots import backup, listing
 from saveos.snapshots.fleet import Host, Need
 from saveos.snapshots.model import ListedSnapshot, SnapshotChoice
 from saveos.ui import components, frame, host_cells, job_cells, snapshot_cells
+from saveos.ui.again import Again
 from saveos.ui.components_work import Work
 from saveos.ui.facts import Facts
 from saveos.ui.grid import Column, Grid
@@ -32,6 +33,7 @@ from saveos.ui.pages.agent_key import Key
 if TYPE_CHECKING:
     from saveos.database.connection import Database
     from saveos.identity.principals import Principal
+    from saveos.jobs.model import Job
     from saveos.ui.frame import Board, Visit
 
 SNAPSHOTS, JOBS, DRAWN = 10, 10, 120  # in the lists, and on the line of time
@@ -98,6 +100,7 @@ class AgentPage(frame.Page):
         say, name = self.visit.say, self._now.host.agent.hostname
         self.visit.rename(name)
         self._restore = restore.Dialog(self.visit)
+        self._again = Again(self.visit, self._show_made)
         components.link(f"← {say('agent.back')}", "/agents", "back")
         self._draw_lead(name)
         self._history = History(self.visit)
@@ -217,8 +220,11 @@ class AgentPage(frame.Page):
     async def _act_on_job(self, job_id: str, act: str) -> None:
         if act == host_cells.CANCEL:
             await self.visit.change(lifecycle.cancel, job_id, self.visit.parts.endings)
+            await self.refresh()
         elif act == job_cells.RETRY:
-            await self.visit.change(again.retry, job_id)
+            await self._again.retry(job_id)
+
+    async def _show_made(self, _made: Job) -> None:
         await self.refresh()
 
 

@@ -14,6 +14,7 @@ from saveos.protocol import RestoreFacts
 from saveos.snapshots import again, restore
 from saveos.snapshots.fleet import Host
 from saveos.ui import components, frame, job_cells
+from saveos.ui.again import Again
 from saveos.ui.components_work import NAMES, STATES, Work
 from saveos.ui.log import Log
 from saveos.ui.restored import Restored
@@ -61,6 +62,7 @@ class JobPage(frame.Page):
         whose = job.hostname or say("jobs.appliance")
         name = f"{say(NAMES[job.kind])}: {whose}"
         self.visit.rename(name)
+        self._again = Again(self.visit, self._show_made)
         components.link(f"← {say('jobs.title')}", "/jobs", "back")
         with components.element("div", "lead"):
             with components.element("div"):
@@ -126,9 +128,10 @@ class JobPage(frame.Page):
         components.dress(self._silent, "muted" if self._log.is_empty else "muted hidden")
 
     async def _carry_out(self) -> None:
-        made = await self.visit.change(again.carry_out, self._id)
-        ui.navigate.to(f"/jobs/{made.id}")
+        await self._again.carry_out(self._id)
 
     async def _do_again(self) -> None:
-        made = await self.visit.change(again.retry, self._id)
+        await self._again.retry(self._id)
+
+    async def _show_made(self, made: Job) -> None:
         ui.navigate.to(f"/jobs/{made.id}")

@@ -10,9 +10,9 @@ from nicegui import Client, ui
 from saveos.jobs import lifecycle
 from saveos.jobs.model import JobChoice, JobPage, State
 from saveos.protocol import Kind
-from saveos.snapshots import again
 from saveos.snapshots.fleet import Host
 from saveos.ui import components, frame, host_cells, job_cells
+from saveos.ui.again import Again
 from saveos.ui.components_work import NAMES
 from saveos.ui.grid import Column, Grid
 from saveos.ui.pager import Pager
@@ -20,6 +20,7 @@ from saveos.ui.pager import Pager
 if TYPE_CHECKING:
     from saveos.database.connection import Database
     from saveos.identity.principals import Principal
+    from saveos.jobs.model import Job
     from saveos.ui.frame import Board, Visit
 
 STANDINGS: dict[str, tuple[str, tuple[State, ...]]] = {
@@ -63,6 +64,7 @@ class JobsPage(frame.Page):
     def draw(self) -> None:
         """Draw the filters and the grid."""
         say = self.visit.say
+        self._again = Again(self.visit, self._show_made)
         with components.element("div", "lead"), components.element("div"):
             components.text("h1", say("jobs.title"))
             self._count = components.text("p", "", "muted num", aria_live="polite")
@@ -120,7 +122,10 @@ class JobsPage(frame.Page):
     async def _act(self, job_id: str, act: str) -> None:
         if act == host_cells.CANCEL:
             await self.visit.change(lifecycle.cancel, job_id, self.visit.parts.endings)
+            await self.refresh()
         elif act == job_cells.RETRY:
-            await self.visit.change(again.retry, job_id)
-            self.visit.notify(self.visit.say("jobs.retried"))
+            await self._again.retry(job_id)
+
+    async def _show_made(self, _made: Job) -> None:
+        self.visit.notify(self.visit.say("jobs.retried"))
         await self.refresh()
