@@ -32,6 +32,7 @@ ANSWER_SECONDS = 30.0
 STOP_SECONDS = 2.0
 PREFIX = "saveos-keyholder-"
 LEFT_SECONDS = 2 * 86400.0
+_endings: set[asyncio.Future[None]] = set()  # kept until they are done: the loop alone would not
 
 
 class Holder:
@@ -80,18 +81,22 @@ class Holder:
         return self._listener.done()
 
     async def open(self, order: Open) -> Opened:
-        """Let it open keys. Raises Unavailable when it is gone."""
-        async with self._turn:
-            await self._send(Order(open=order))
-            return await self._answer(Opened)
+        """Let it open keys. Raises Unavailable when it is gone; nobody waiting any more, it ends."""
+        return await self._ask(Order(open=order), Opened)
 
     async def start(self, agent_id: AgentId, words: Sequence[str], given: bytes) -> LocalRun:
-        """Let it run the agent's program. Raises Unavailable."""
+        """Let it run the agent's program. Raises Unavailable. Nobody waiting any more, the run ends, not the others."""
+        starting = asyncio.ensure_future(self._start(agent_id, words, given))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(_abandon)
+            raise
+
+    async def _start(self, agent_id: AgentId, words: Sequence[str], given: bytes) -> LocalRun:
         ours, theirs = channels()
         try:
-            async with self._turn:
-                await self._send(Order(start=Start(agent_id=agent_id, words=tuple(words))), theirs)
-                started = await self._answer(Started)
+            started = await self._ask(Order(start=Start(agent_id=agent_id, words=tuple(words))), Started, theirs)
         except BaseException:
             ours.close()
             raise
@@ -107,11 +112,25 @@ class Holder:
         run.on_end(lambda: self._runs.discard(run))
         return run
 
-    async def stop(self) -> None:
-        """Hang up, which ends it at once, and wait until it is gone."""
+    def hang_up(self) -> None:
+        """End it at once."""
         with contextlib.suppress(OSError):
             self._channel.shutdown(socket.SHUT_RDWR)
+
+    async def stop(self) -> None:
+        """Hang up, and wait until it is gone."""
+        self.hang_up()
         await asyncio.wait([self._listener])
+
+    async def _ask(self, order: Order, kind: type[T], descriptors: Sequence[int] = ()) -> T:
+        """Return the answer to an order. One that comes too late would be taken for the next one's: then it ends."""
+        async with self._turn:
+            try:
+                await self._send(order, descriptors)
+                return await self._answer(kind)
+            except BaseException:
+                self.hang_up()
+                raise
 
     async def _send(self, order: Order, descriptors: Sequence[int] = ()) -> None:
         raw = msgspec.json.encode(order)
@@ -165,6 +184,14 @@ class Holder:
             self._process.kill()
             self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _abandon(starting: asyncio.Future[LocalRun]) -> None:
+    """End a run that began when nobody waited for it any more."""
+    if not starting.cancelled() and starting.exception() is None:
+        ending = asyncio.ensure_future(starting.result().abort())
+        _endings.add(ending)
+        ending.add_done_callback(_endings.discard)
 
 
 def sweep() -> None:
