@@ -93,9 +93,17 @@ class Unlocks:
             message = f"There is no sealed key of {', '.join(sorted(unknown))}."
             raise NotFound(message)
         minutes = min(max(minutes, 1 / 60), LONGEST_MINUTES)
-        opened = await self._try(
-            principal, holder, Open(hosts=tuple(hosts), seconds=minutes * 60, sealed_code=sealed_code)
-        )
+        if not hosts:
+            message = "No host has handed a key over yet: there is nothing to unlock."
+            raise NotFound(message)
+        order = Open(hosts=tuple(hosts), seconds=minutes * 60, sealed_code=sealed_code)
+        try:
+            opened = await self._try(principal, holder, order)
+        except (InvalidRequest, TooMany):  # type it again
+            raise
+        except BaseException:
+            holder.hang_up()  # keys that were opened are not held for nobody
+            raise
         now = clock.now()
         entry.unlock = Unlock(
             unlock_id=unlock_id,

@@ -1,0 +1,121 @@
+"""Unlocks by what their registry does, with keyholders that only count."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from saveos.errors import InvalidRequest, NotFound, Unavailable
+from saveos.protocol import AgentId
+from saveos.repositories import unlocks as registry
+from saveos.repositories.keyholding import Opened, Seal, SealedHost
+from saveos.repositories.unlocks import Unlocks
+from tests.support.catalogues import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+HOST = SealedHost(agent_id=AgentId("agt_a"), path="/nowhere", seals=(Seal(public_key="", sealed=""),))
+
+
+class FakeHolder:
+    """Holds nothing. `opens`: what an order to open comes to."""
+
+    opens: Callable[[], Opened] = staticmethod(lambda: Opened(public_key="", agent_ids=(HOST.agent_id,)))
+
+    def __init__(self, on_end: Callable[[], None]) -> None:
+        self.public_key, self.is_gone = "", False
+        self._on_end = on_end
+
+    @classmethod
+    async def spawned(cls, _unlock_id: str, on_end: Callable[[], None]) -> FakeHolder:
+        await asyncio.sleep(0.01)
+        return cls(on_end)
+
+    async def open(self, _order: Any) -> Opened:
+        return self.opens()
+
+    async def start(self, *_words: Any) -> Any:
+        return SimpleNamespace(on_end=lambda _call: None)
+
+    def hang_up(self) -> None:
+        if not self.is_gone:
+            self.is_gone = True
+            self._on_end()
+
+    async def stop(self) -> None:
+        self.hang_up()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World.made(tmp_path)
+    made.database.write(
+        lambda connection: connection.execute("UPDATE tenants SET recovery_public_key = ?", (b"k" * 32,))
+    )
+    yield made
+    made.database.close()
+
+
+@pytest.fixture
+def unlocks(world: World, monkeypatch: pytest.MonkeyPatch) -> Unlocks:
+    monkeypatch.setattr(registry, "Holder", FakeHolder)
+    made = Unlocks(world.settings, world.database)
+    monkeypatch.setattr(made, "_hosts", lambda _principal, _agent_ids: [HOST])
+    return made
+
+
+async def offered(unlocks: Unlocks, world: World) -> tuple[str, FakeHolder]:
+    offer = await unlocks.offer(world.principal)
+    holder: Any = unlocks._entries[offer.unlock_id].holder
+    return offer.unlock_id, holder
+
+
+def test_open_without_any_sealed_key_says_so(unlocks: Unlocks, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unlocks, "_hosts", lambda _principal, _agent_ids: [])
+
+    async def go() -> None:
+        unlock_id, _holder = await offered(unlocks, world)
+        with pytest.raises(NotFound, match="nothing to unlock"):
+            await unlocks.open(world.principal, unlock_id, "sealed")
+
+    asyncio.run(go())
+
+    assert [] == unlocks.current(world.principal)
+
+
+@pytest.mark.parametrize("error", [Unavailable("x"), OSError("x"), None])
+def test_keys_that_were_opened_for_nobody_are_locked(
+    unlocks: Unlocks, world: World, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    async def broken(_write: Any) -> None:
+        if error:
+            raise error
+
+    async def go() -> FakeHolder:
+        unlock_id, holder = await offered(unlocks, world)
+        monkeypatch.setattr(world.database, "write_async", broken)
+        if error is None:
+            await unlocks.open(world.principal, unlock_id, "sealed")
+        else:
+            with pytest.raises(type(error)):
+                await unlocks.open(world.principal, unlock_id, "sealed")
+        return holder
+
+    assert (error is not None) == asyncio.run(go()).is_gone
+
+
+def test_mistyped_code_may_be_typed_again(unlocks: Unlocks, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeHolder, "opens", staticmethod(lambda: Opened(error="mistyped")))
+
+    async def go() -> FakeHolder:
+        unlock_id, holder = await offered(unlocks, world)
+        with pytest.raises(InvalidRequest):
+            await unlocks.open(world.principal, unlock_id, "sealed")
+        return holder
+
+    assert not asyncio.run(go()).is_gone
