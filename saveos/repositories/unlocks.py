@@ -22,6 +22,7 @@ from saveos.repositories import managed, sealing, table_keys
 from saveos.repositories.holder import Holder
 from saveos.repositories.keyholding import CODE_INFO, Open
 from saveos.repositories.model import Offer, Purpose, Unlock
+from saveos.repositories.single_uses import SingleUses
 from saveos.tenants import kits
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 LIMIT = 8  # offers and unlocks of a tenant at once
 LIMIT_OF_ALL = 64  # keyholders of the appliance, those of managed hosts too
 LONGEST_MINUTES = 24 * 60
-MANAGED_SECONDS = 24 * 3600.0  # of one use
 
 
 class _Entry:
@@ -57,7 +57,7 @@ class Unlocks:
         """Hold none yet."""
         self._settings, self._database = settings, database
         self._entries: dict[str, _Entry] = {}
-        self._single_uses: set[Holder] = set()
+        self._single_uses = SingleUses(settings)
         self._ended: set[asyncio.Future[object]] = set()
         self.on_end: Callable[[TenantId, Unlock], None] = lambda _tenant_id, _unlock: None  # called when one has ended
 
@@ -162,7 +162,7 @@ class Unlocks:
         for entry in self._entries.values():
             entry.end = "appliance stopped"
         holders = [entry.holder for entry in self._entries.values() if entry.holder]
-        await asyncio.gather(*(holder.stop() for holder in [*holders, *self._single_uses]))
+        await asyncio.gather(*(holder.stop() for holder in holders), self._single_uses.stop())
         await asyncio.gather(*self._ended, return_exceptions=True)
 
     async def _start_managed(
@@ -176,19 +176,8 @@ class Unlocks:
         if sealing.as_text(own) not in {seal.public_key for seal in hosts[0].seals}:
             message = "This host's key is sealed. Unlock it with the recovery code."
             raise Locked(message)
-        self._require_room(None)
-        holder = await Holder.spawned(new_id("use"), lambda: self._single_uses.discard(holder))
-        self._single_uses.add(holder)
-        try:
-            await holder.open(
-                Open(hosts=tuple(hosts), seconds=MANAGED_SECONDS, key_path=str(self._settings.managed_key))
-            )
-            run = await holder.start(agent_id, words, given)
-        except BaseException:
-            await holder.stop()
-            raise
-        run.on_end(lambda: self._follow(asyncio.ensure_future(holder.stop())))
-        return run
+        self._require_room_of_all()
+        return await self._single_uses.start(principal.tenant_id, hosts[0], words, given)
 
     async def _try(self, principal: Principal, holder: Holder, order: Open) -> Opened:
         """Let the keyholder try a code. What it was called and whether it was right goes to the audit log."""
@@ -239,11 +228,15 @@ class Unlocks:
             raise _no_unlock()
         return entry, entry.holder
 
-    def _require_room(self, principal: Principal | None) -> None:
-        mine = [entry for entry in self._entries.values() if principal and entry.tenant_id == principal.tenant_id]
-        if len(mine) >= LIMIT or len(self._entries) + len(self._single_uses) >= LIMIT_OF_ALL:
-            message = "Too many unlocks are open. Lock one, or wait until one ends."
-            raise TooMany(message, retry_seconds=60)
+    def _require_room(self, principal: Principal) -> None:
+        mine = [entry for entry in self._entries.values() if entry.tenant_id == principal.tenant_id]
+        if len(mine) >= LIMIT:
+            raise _too_many()
+        self._require_room_of_all()
+
+    def _require_room_of_all(self) -> None:
+        if len(self._entries) + len(self._single_uses) >= LIMIT_OF_ALL:
+            raise _too_many()
 
     def _on_end(self, unlock_id: str) -> None:
         """Forget an unlock whose keyholder is gone, and write that down."""
@@ -286,3 +279,7 @@ def _info(unlock_id: str) -> str:
 
 def _no_unlock() -> NotFound:
     return NotFound("There is no such unlock: it has ended, or it is somebody else's.")
+
+
+def _too_many() -> TooMany:
+    return TooMany("Too many unlocks are open. Lock one, or wait until one ends.", retry_seconds=60)

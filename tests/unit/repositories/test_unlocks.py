@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from saveos.errors import InvalidRequest, NotFound, Unavailable
-from saveos.protocol import AgentId
+from saveos.errors import InvalidRequest, NotFound, TooMany, Unavailable
+from saveos.identity.principals import system
+from saveos.protocol import AgentId, TenantId
+from saveos.repositories import managed, sealing, single_uses
 from saveos.repositories import unlocks as registry
 from saveos.repositories.keyholding import Opened, Seal, SealedHost
 from saveos.repositories.unlocks import Unlocks
@@ -64,6 +66,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 @pytest.fixture
 def unlocks(world: World, monkeypatch: pytest.MonkeyPatch) -> Unlocks:
     monkeypatch.setattr(registry, "Holder", FakeHolder)
+    monkeypatch.setattr(single_uses, "Holder", FakeHolder)
     made = Unlocks(world.settings, world.database)
     monkeypatch.setattr(made, "_hosts", lambda _principal, _agent_ids: [HOST])
     return made
@@ -119,3 +122,60 @@ def test_mistyped_code_may_be_typed_again(unlocks: Unlocks, world: World, monkey
         return holder
 
     assert not asyncio.run(go()).is_gone
+
+
+@pytest.fixture
+def managed_unlocks(unlocks: Unlocks, world: World, monkeypatch: pytest.MonkeyPatch) -> Unlocks:
+    """The same; the host's key is sealed to the appliance's own."""
+    own = sealing.as_text(managed.public_key(world.settings))
+    host = SealedHost(agent_id=HOST.agent_id, path="/nowhere", seals=(Seal(public_key=own, sealed=""),))
+    monkeypatch.setattr(unlocks, "_hosts", lambda _principal, _agent_ids: [host])
+    return unlocks
+
+
+def test_uses_of_managed_hosts_that_begin_at_once_stay_within_their_limits(managed_unlocks: Unlocks) -> None:
+    async def began(tenant: str, count: int) -> int:
+        starting = [managed_unlocks.start(system(TenantId(tenant)), HOST.agent_id, ["read"]) for _ in range(count)]
+        found = await asyncio.gather(*starting, return_exceptions=True)
+        assert all(isinstance(each, TooMany) for each in found if isinstance(each, BaseException))
+        return sum(not isinstance(each, BaseException) for each in found)
+
+    async def go() -> list[int]:
+        return [await began(f"ten_{number}", 40) for number in range(5)]
+
+    assert [single_uses.LIMIT] * 4 + [registry.LIMIT_OF_ALL - 4 * single_uses.LIMIT] == asyncio.run(go())
+
+
+def test_use_whose_keyholder_ends_while_it_starts_leaves_no_place_taken(
+    managed_unlocks: Unlocks, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dead(_use_id: str, on_end: Callable[[], None]) -> FakeHolder:
+        on_end()
+        raise Unavailable("x")
+
+    monkeypatch.setattr(FakeHolder, "spawned", dead)
+
+    with pytest.raises(Unavailable):
+        asyncio.run(managed_unlocks.start(world.principal, HOST.agent_id, ["read"]))
+
+    assert 0 == len(managed_unlocks._single_uses)
+
+
+def test_use_that_is_over_leaves_its_place(
+    managed_unlocks: Unlocks, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over: list[Callable[[], object]] = []
+
+    async def started(_holder: FakeHolder, *_words: Any) -> Any:
+        return SimpleNamespace(on_end=over.append)
+
+    monkeypatch.setattr(FakeHolder, "start", started)
+
+    async def go() -> tuple[int, int]:
+        await managed_unlocks.start(world.principal, HOST.agent_id, ["read"])
+        before = len(managed_unlocks._single_uses)
+        over[0]()
+        await asyncio.sleep(0.01)
+        return before, len(managed_unlocks._single_uses)
+
+    assert (1, 0) == asyncio.run(go())
