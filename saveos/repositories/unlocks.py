@@ -13,26 +13,22 @@ from typing import TYPE_CHECKING
 from saveos import clock
 from saveos.audit.record import record
 from saveos.database.identifiers import new_id
-from saveos.errors import InvalidRequest, Locked, NotFound, SaveOSError, TooMany, WrongCode
-from saveos.identity import patience
-from saveos.identity import table as identity
+from saveos.errors import InvalidRequest, Locked, NotFound, SaveOSError, TooMany
 from saveos.identity.principals import Permission, Principal
 from saveos.protocol import AgentId
-from saveos.repositories import managed, sealing, table_keys
+from saveos.repositories import code_trial, managed, sealing, table_keys
 from saveos.repositories.holder import Holder
 from saveos.repositories.keyholding import CODE_INFO, Open
 from saveos.repositories.model import Offer, Purpose, Unlock
 from saveos.repositories.single_uses import SingleUses
-from saveos.tenants import kits
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Sequence
 
     from saveos.config import Settings
     from saveos.database.connection import Database
     from saveos.protocol import TenantId
-    from saveos.repositories.keyholding import Opened, SealedHost
+    from saveos.repositories.keyholding import SealedHost
     from saveos.repositories.local_run import LocalRun
 
 LIMIT = 8  # offers and unlocks of a tenant at once
@@ -67,7 +63,7 @@ class Unlocks:
         Raises TooMany, Unavailable.
         """
         principal.require(Permission.KEYS)
-        await asyncio.to_thread(patience.require, self._database, _throttle(principal))
+        await code_trial.require_patience(self._database, principal)
         self._require_room(principal)
         unlock_id = new_id("unl")
         entry = self._entries[unlock_id] = _Entry(principal.tenant_id, principal.label)
@@ -98,7 +94,7 @@ class Unlocks:
             raise NotFound(message)
         order = Open(hosts=tuple(hosts), seconds=minutes * 60, sealed_code=sealed_code)
         try:
-            opened = await self._try(principal, holder, order)
+            opened = await code_trial.tried(self._database, principal, holder, order)
         except (InvalidRequest, TooMany):  # type it again
             raise
         except BaseException:
@@ -119,7 +115,7 @@ class Unlocks:
         """Confirm that the recovery code is at hand: nothing is opened. Raises as `open` does."""
         principal.require(Permission.KEYS)
         entry, holder = self._offered(principal, unlock_id)
-        await self._try(principal, holder, Open(hosts=(), seconds=0, sealed_code=sealed_code))
+        await code_trial.tried(self._database, principal, holder, Open(hosts=(), seconds=0, sealed_code=sealed_code))
         entry.end = "proved"
         await holder.stop()
 
@@ -179,41 +175,6 @@ class Unlocks:
         self._require_room_of_all()
         return await self._single_uses.start(principal.tenant_id, hosts[0], words, given)
 
-    async def _try(self, principal: Principal, holder: Holder, order: Open) -> Opened:
-        """Let the keyholder try a code. What it was called and whether it was right goes to the audit log."""
-        name = _throttle(principal)
-        await asyncio.to_thread(patience.require, self._database, name)
-        opened = await holder.open(order)
-        present = await asyncio.to_thread(kits.public_key, self._database, principal.tenant_id)
-        is_present = opened.public_key == sealing.as_text(present)
-        if opened.error or not (opened.agent_ids or (is_present and not order.hosts)):
-            await self._database.write_async(lambda connection: patience.note_failure(connection, name))
-            if opened.error == "mistyped":
-                message = "The recovery code is mistyped: its check characters do not fit."
-                raise WrongCode(message, field="sealed_code")
-            if opened.error:
-                message = "What was sent is not a recovery code sealed to this offer."
-                raise InvalidRequest(message, field="sealed_code")
-            message = "This recovery code opens none of these hosts: it belongs to another appliance or tenant."
-            raise WrongCode(message, field="sealed_code")
-
-        def write(connection: sqlite3.Connection) -> None:
-            identity.clear_throttle(connection, name)
-            if is_present:
-                kits.note_proof(connection, principal)
-            if order.hosts:
-                record(
-                    connection,
-                    tenant_id=principal.tenant_id,
-                    actor=principal.label,
-                    action="keys-unlocked",
-                    agents=list(opened.agent_ids),
-                    minutes=round(order.seconds / 60, 2),
-                )
-
-        await self._database.write_async(write)
-        return opened
-
     def _hosts(self, principal: Principal, agent_ids: Sequence[str]) -> list[SealedHost]:
         return table_keys.hosts(self._database.read, self._settings, principal.tenant_id, agent_ids)
 
@@ -267,10 +228,6 @@ class Unlocks:
         """Keep what runs beside us until it is done."""
         self._ended.add(future)
         future.add_done_callback(self._ended.discard)
-
-
-def _throttle(principal: Principal) -> str:
-    return f"recovery code:{principal.tenant_id}:{principal.id}"
 
 
 def _info(unlock_id: str) -> str:

@@ -49,15 +49,6 @@ def state(database: Database, principal: Principal) -> Kit:
     )
 
 
-def public_key(database: Database, tenant_id: TenantId) -> bytes:
-    """Return a tenant's recovery public key (32 bytes). Raises NotFound."""
-    row = table.tenant(database.read, tenant_id)
-    if row is None or row["recovery_public_key"] is None:
-        raise _no_key()
-    found: bytes = row["recovery_public_key"]
-    return found
-
-
 def rotate(
     database: Database, principal: Principal, new_key: str, check: Check, made_by: MadeBy = MadeBy.BROWSER
 ) -> Kit:
@@ -100,12 +91,11 @@ def confirm(database: Database, principal: Principal, proof: str) -> Kit:
     def write(connection: sqlite3.Connection) -> bool:
         row = table.tenant(connection, principal.tenant_id)
         check = _check(row) if row else None
-        if check is None or not hmac.compare_digest(base64.b64decode(check.proof_hash), digest):
+        if row is None or check is None or not hmac.compare_digest(base64.b64decode(check.proof_hash), digest):
             patience.note_failure(connection, name)
             return False
         identity.clear_throttle(connection, name)
-        note_proof(connection, principal)
-        return True
+        return note_proof(connection, principal, row["recovery_public_key"])
 
     if not database.write(write):
         message = "These are not those groups of the recovery code."
@@ -117,21 +107,26 @@ def confirm_by_code(database: Database, principal: Principal, code: str) -> Kit:
     """Confirm by the whole code, for whoever types it into this process. Raises InvalidRequest, WrongCode."""
     principal.require(Permission.KEYS)
     typed = recovery.private_key(code).public_key().public_bytes_raw()
-    if typed != public_key(database, principal.tenant_id):
+    if not database.write(lambda connection: note_proof(connection, principal, typed)):
         message = "This is another kit's code."
         raise WrongCode(message, field="recovery_code")
-    database.write(lambda connection: note_proof(connection, principal))
     return state(database, principal)
 
 
-def note_proof(connection: sqlite3.Connection, principal: Principal) -> None:
-    """Note that somebody has just shown to have the present code."""
+def note_proof(connection: sqlite3.Connection, principal: Principal, proven: bytes) -> bool:
+    """Note that somebody has just shown to have the code of this recovery key; return whether it is the present one.
+
+    It is compared here, where nothing comes in between: another key may have taken its place since it was proved.
+    """
     row = table.tenant(connection, principal.tenant_id)
-    if row is not None and row["recovery_confirmed_at"] is None:
+    if row is None or not proven or row["recovery_public_key"] != proven:
+        return False
+    if row["recovery_confirmed_at"] is None:
         table.set_recovery_confirmed(connection, principal.tenant_id)
         record(
             connection, tenant_id=principal.tenant_id, actor=principal.label, action="recovery-kit-confirmed", target=""
         )
+    return True
 
 
 def keep(connection: sqlite3.Connection, tenant_id: TenantId, raw: bytes, check: Check | None, made_by: MadeBy) -> None:

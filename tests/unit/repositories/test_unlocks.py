@@ -7,14 +7,16 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from saveos.errors import InvalidRequest, NotFound, TooMany, Unavailable
+from saveos.errors import InvalidRequest, NotFound, TooMany, Unavailable, WrongCode
 from saveos.identity.principals import system
 from saveos.protocol import AgentId, TenantId
 from saveos.repositories import managed, sealing, single_uses
 from saveos.repositories import unlocks as registry
 from saveos.repositories.keyholding import Opened, Seal, SealedHost
 from saveos.repositories.unlocks import Unlocks
+from saveos.tenants import kits, recovery
 from tests.support.catalogues import World
 
 if TYPE_CHECKING:
@@ -179,3 +181,28 @@ def test_use_that_is_over_leaves_its_place(
         return before, len(managed_unlocks._single_uses)
 
     assert (1, 0) == asyncio.run(go())
+
+
+def test_kit_that_is_replaced_while_its_code_is_tried_is_not_confirmed(
+    unlocks: Unlocks, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = X25519PrivateKey.generate()
+    shown = sealing.as_text(private.public_key().public_bytes_raw())
+    kits.rotate(world.database, world.principal, shown, recovery.check_of(recovery.create()[0]))
+    inner = world.database.write_async
+
+    async def late(write: Any) -> Any:
+        code, public_key = recovery.create()
+        kits.rotate(world.database, world.principal, sealing.as_text(public_key), recovery.check_of(code))
+        return await inner(write)
+
+    async def go() -> None:
+        unlock_id, _holder = await offered(unlocks, world)
+        monkeypatch.setattr(FakeHolder, "opens", staticmethod(lambda: Opened(public_key=shown)))
+        monkeypatch.setattr(world.database, "write_async", late)
+        with pytest.raises(WrongCode):
+            await unlocks.prove(world.principal, unlock_id, "sealed")
+
+    asyncio.run(go())
+
+    assert kits.state(world.database, world.principal).confirmed_at is None
