@@ -20,7 +20,7 @@ from saveos.identity.principals import Permission, Principal
 from saveos.protocol import SealWanted
 from saveos.repositories import managed, sealing, table, table_keys
 from saveos.repositories.model import HostKey, Purpose, RepositoryState
-from saveos.tenants import recovery, users
+from saveos.tenants import kits, recovery, users
 
 if TYPE_CHECKING:
     import sqlite3
@@ -173,8 +173,11 @@ def _asked_for(
         named = base64.b64decode(request.public_key, validate=True)
     except binascii.Error:
         named = b"?"
-    # An agent that does not say it has one key only: that of its enrolment, which stays the tenant's unless rotated.
-    if public_key is None or named not in (b"", public_key):
+    if not named and public_key is not None:  # it does not say: then it has one key only, that of its enrolment
+        host = agents.get(connection, agent.agent_id, agent.tenant_id)
+        is_of_enrolment = host is not None and kits.made_at(connection, agent.tenant_id) <= host.enrolled_at
+        named = public_key if is_of_enrolment else b"?"
+    if public_key is None or named != public_key:
         message = "Nobody asked for the key to be sealed to this."
         raise Conflict(message)
     if public_key in table_keys.purposes(connection, agent.agent_id):

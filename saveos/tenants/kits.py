@@ -25,6 +25,7 @@ from saveos.tenants.model import Check, Kit, MadeBy
 
 if TYPE_CHECKING:
     import sqlite3
+    from datetime import datetime
 
     from saveos.database.connection import Database
     from saveos.protocol import TenantId
@@ -41,12 +42,20 @@ def state(database: Database, principal: Principal) -> Kit:
     check = _check(row)
     return Kit(
         public_key=base64.b64encode(row["recovery_public_key"]).decode(),
-        made_at=clock.from_text(row["recovery_made_at"] or row["created_at"]),
+        made_at=_made_at(row),
         made_by=MadeBy(row["recovery_made_by"] or MadeBy.APPLIANCE),
         confirmed_at=clock.from_text(row["recovery_confirmed_at"]) if row["recovery_confirmed_at"] else None,
         groups=check.groups if check else (),
         salt=check.salt if check else "",
     )
+
+
+def made_at(connection: sqlite3.Connection, tenant_id: TenantId) -> datetime:
+    """Return since when a tenant has its present recovery key. Raises NotFound."""
+    row = table.tenant(connection, tenant_id)
+    if row is None or row["recovery_public_key"] is None:
+        raise _no_key()
+    return _made_at(row)
 
 
 def rotate(
@@ -163,6 +172,10 @@ def require_check(check: Check) -> None:
 def _check(row: sqlite3.Row) -> Check | None:
     text = row["recovery_check_json"]
     return msgspec.json.decode(text, type=Check) if text else None
+
+
+def _made_at(row: sqlite3.Row) -> datetime:
+    return clock.from_text(row["recovery_made_at"] or row["created_at"])
 
 
 def _no_key() -> NotFound:
