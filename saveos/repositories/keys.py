@@ -6,7 +6,6 @@ A host seals for a public key once; a hostile one cannot swap later what is ther
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -171,7 +170,7 @@ def _asked_for(
     public_key = targets.get(Purpose(request.purpose))
     try:
         named = base64.b64decode(request.public_key, validate=True)
-    except binascii.Error:
+    except ValueError:
         named = b"?"
     if not named and public_key is not None:  # it does not say: then it has one key only, that of its enrolment
         host = agents.get(connection, agent.agent_id, agent.tenant_id)

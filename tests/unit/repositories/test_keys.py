@@ -65,7 +65,7 @@ def test_host_that_names_no_key_has_sealed_to_that_of_its_enrolment(world: World
     assert hand_over(world)
 
 
-@pytest.mark.parametrize("named", ["", sealing.as_text(ENROLLED)])
+@pytest.mark.parametrize("named", ["", "é", sealing.as_text(ENROLLED)])
 def test_host_that_does_not_name_the_new_key_has_not_sealed_to_it(world: World, named: str) -> None:
     _code, present = rotated(world, world.principal)
 

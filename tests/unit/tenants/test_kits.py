@@ -87,3 +87,11 @@ def test_code_of_another_kit_confirms_nothing(world: World) -> None:
     with pytest.raises(WrongCode):
         kits.confirm_by_code(world.database, world.principal, former)
     assert kits.confirm_by_code(world.database, world.principal, code).confirmed_at is not None
+
+
+@pytest.mark.parametrize("proof", ["?", "é", ""])
+def test_proof_that_cannot_be_read_is_refused(world: World, proof: str) -> None:
+    rotated(world)
+
+    with pytest.raises(InvalidRequest):
+        kits.confirm(world.database, world.principal, proof)
