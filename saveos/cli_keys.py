@@ -85,7 +85,8 @@ def status(stores: Stores, principal: Principal, _parsed: argparse.Namespace) ->
 
 def confirm(stores: Stores, principal: Principal, _parsed: argparse.Namespace) -> dict[str, Any]:
     """Confirm that the kit is at hand."""
-    return _shown(stores, principal, kits.confirm_by_code(stores.database, principal, _asked_code()))
+    kit = kits.confirm_by_code(stores.database, principal, _asked_code(), keys.note_proof)
+    return _shown(stores, principal, kit)
 
 
 def rotate(stores: Stores, principal: Principal, _parsed: argparse.Namespace) -> dict[str, Any]:

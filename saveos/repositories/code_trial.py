@@ -10,7 +10,7 @@ from saveos.audit.record import record
 from saveos.errors import InvalidRequest, SaveOSError, WrongCode
 from saveos.identity import patience
 from saveos.identity import table as identity
-from saveos.tenants import kits
+from saveos.repositories import keys
 
 if TYPE_CHECKING:
     import sqlite3
@@ -34,7 +34,7 @@ async def tried(database: Database, principal: Principal, holder: Holder, order:
     def write(connection: sqlite3.Connection) -> SaveOSError | None:
         proven = b"" if opened.error else base64.b64decode(opened.public_key)
         may_be_right = bool(opened.agent_ids) or not order.hosts
-        is_present = may_be_right and kits.note_proof(connection, principal, proven)
+        is_present = may_be_right and keys.note_proof(connection, principal, proven)
         if not (opened.agent_ids or is_present):
             patience.note_failure(connection, _throttle(principal))
             return _refusal(opened)

@@ -145,6 +145,17 @@ def export(
     return contents
 
 
+def note_proof(connection: sqlite3.Connection, principal: Principal, proven: bytes) -> bool:
+    """Note that somebody has the code of this recovery key; return whether it is the present one.
+
+    What hosts sealed to former keys is kept until then: had the new code been lost at once, nothing would open them.
+    """
+    is_present = kits.note_proof(connection, principal, proven)
+    if is_present:
+        table_keys.forget_former(connection, principal.tenant_id)
+    return is_present
+
+
 def _own_key(database: Database, settings: Settings, agent: Agent) -> X25519PrivateKey:
     if Purpose.MANAGED not in table_keys.purposes(database.read, agent.id).values():
         message = "This host's key is sealed: only the recovery code opens it."

@@ -24,10 +24,13 @@ from saveos.tenants.model import Check, Kit, MadeBy
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
     from datetime import datetime
 
     from saveos.database.connection import Database
     from saveos.protocol import TenantId
+
+    OnProof = Callable[[sqlite3.Connection, Principal, bytes], bool]
 
 SIZES = (16, 32)  # bytes of a salt, at least, and of a proof's hash
 
@@ -86,8 +89,11 @@ def rotate(
     return state(database, principal)
 
 
-def confirm(database: Database, principal: Principal, proof: str) -> Kit:
-    """Confirm that the kit is at hand. `proof`: the stretched groups, base64. Raises InvalidRequest, TooMany."""
+def confirm(database: Database, principal: Principal, proof: str, on_proof: OnProof) -> Kit:
+    """Confirm that the kit is at hand. `proof`: the stretched groups, base64. Raises InvalidRequest, TooMany.
+
+    `on_proof` is `note_proof`, or what calls it and does, in the same transaction, what other features owe it.
+    """
     principal.require(Permission.KEYS)
     name = f"recovery proof:{principal.tenant_id}"
     patience.require(database, name)
@@ -103,7 +109,7 @@ def confirm(database: Database, principal: Principal, proof: str) -> Kit:
             patience.note_failure(connection, name)
             return False
         identity.clear_throttle(connection, name)
-        return note_proof(connection, principal, row["recovery_public_key"])
+        return on_proof(connection, principal, row["recovery_public_key"])
 
     if not database.write(write):
         message = "These are not those groups of the recovery code."
@@ -111,11 +117,14 @@ def confirm(database: Database, principal: Principal, proof: str) -> Kit:
     return state(database, principal)
 
 
-def confirm_by_code(database: Database, principal: Principal, code: str) -> Kit:
-    """Confirm by the whole code, for whoever types it into this process. Raises InvalidRequest, WrongCode."""
+def confirm_by_code(database: Database, principal: Principal, code: str, on_proof: OnProof) -> Kit:
+    """Confirm by the whole code, for whoever types it into this process. Raises InvalidRequest, WrongCode.
+
+    `on_proof`: as of `confirm`.
+    """
     principal.require(Permission.KEYS)
     typed = recovery.private_key(code).public_key().public_bytes_raw()
-    if not database.write(lambda connection: note_proof(connection, principal, typed)):
+    if not database.write(lambda connection: on_proof(connection, principal, typed)):
         message = "This is another kit's code."
         raise WrongCode(message, field="recovery_code")
     return state(database, principal)

@@ -9,8 +9,9 @@ import pytest
 
 from saveos.agents.model import AgentIdentity, AgentState
 from saveos.errors import Conflict
+from saveos.identity.principals import system
 from saveos.protocol import AgentId, EscrowRequest, TenantId
-from saveos.repositories import keys, sealing
+from saveos.repositories import keys, sealing, table_keys
 from saveos.tenants import kits, recovery
 from tests.support.catalogues import World
 
@@ -72,3 +73,48 @@ def test_host_that_does_not_name_the_new_key_has_not_sealed_to_it(world: World, 
     with pytest.raises(Conflict):
         hand_over(world, named)
     assert hand_over(world, present)
+
+
+def sealed_to(world: World) -> set[bytes]:
+    return set(table_keys.purposes(world.database.read, "agt_a"))
+
+
+def confirm(world: World, code: str) -> None:
+    kits.confirm_by_code(world.database, world.principal, code, keys.note_proof)
+
+
+def test_former_seal_is_kept_until_the_new_kit_is_confirmed(world: World) -> None:
+    hand_over(world)
+    _lost, lost_key = rotated(world, world.principal)
+    hand_over(world, lost_key)
+    code, present = rotated(world, world.principal)
+    hand_over(world, present)
+    all_three = {ENROLLED, *(base64.b64decode(key) for key in (lost_key, present))}
+    assert all_three == sealed_to(world)
+
+    confirm(world, code)
+
+    assert {base64.b64decode(present)} == sealed_to(world)
+
+
+def test_host_that_seals_after_the_kit_was_confirmed_keeps_no_former_seal(world: World) -> None:
+    hand_over(world)
+    code, present = rotated(world, world.principal)
+    confirm(world, code)
+    assert {ENROLLED} == sealed_to(world)
+
+    hand_over(world, present)
+
+    assert {base64.b64decode(present)} == sealed_to(world)
+
+
+def test_seals_of_another_tenant_stay_when_a_kit_is_confirmed(world: World) -> None:
+    hand_over(world)
+    world.add_tenant("ten_2")
+    code, public_key = recovery.create()
+    other = system(TenantId("ten_2"))
+    kits.rotate(world.database, other, sealing.as_text(public_key), recovery.check_of(code))
+
+    kits.confirm_by_code(world.database, other, code, keys.note_proof)
+
+    assert {ENROLLED} == sealed_to(world)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from saveos.errors import InvalidRequest, NotFound, TooMany, Unavailable, WrongCode
 from saveos.identity.principals import system
 from saveos.protocol import AgentId, TenantId
-from saveos.repositories import managed, sealing, single_uses
+from saveos.repositories import managed, sealing, single_uses, table_keys
 from saveos.repositories import unlocks as registry
 from saveos.repositories.keyholding import Opened, Seal, SealedHost
 from saveos.repositories.unlocks import Unlocks
@@ -206,3 +206,21 @@ def test_kit_that_is_replaced_while_its_code_is_tried_is_not_confirmed(
     asyncio.run(go())
 
     assert kits.state(world.database, world.principal).confirmed_at is None
+
+
+def test_kit_whose_code_unlocks_is_confirmed_and_the_former_one_forgotten(
+    unlocks: Unlocks, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = sealing.as_text(b"k" * 32)
+    forgotten: list[str] = []
+    monkeypatch.setattr(FakeHolder, "opens", staticmethod(lambda: Opened(public_key=shown, agent_ids=(HOST.agent_id,))))
+    monkeypatch.setattr(table_keys, "forget_former", lambda _connection, tenant_id: forgotten.append(tenant_id))
+
+    async def go() -> None:
+        unlock_id, _holder = await offered(unlocks, world)
+        await unlocks.open(world.principal, unlock_id, "sealed")
+
+    asyncio.run(go())
+
+    assert [world.tenant] == forgotten
+    assert kits.state(world.database, world.principal).confirmed_at is not None

@@ -85,8 +85,8 @@ def test_code_of_another_kit_confirms_nothing(world: World) -> None:
     code, _public_key = rotated(world)
 
     with pytest.raises(WrongCode):
-        kits.confirm_by_code(world.database, world.principal, former)
-    assert kits.confirm_by_code(world.database, world.principal, code).confirmed_at is not None
+        kits.confirm_by_code(world.database, world.principal, former, kits.note_proof)
+    assert kits.confirm_by_code(world.database, world.principal, code, kits.note_proof).confirmed_at is not None
 
 
 @pytest.mark.parametrize("proof", ["?", "é", ""])
@@ -94,4 +94,4 @@ def test_proof_that_cannot_be_read_is_refused(world: World, proof: str) -> None:
     rotated(world)
 
     with pytest.raises(InvalidRequest):
-        kits.confirm(world.database, world.principal, proof)
+        kits.confirm(world.database, world.principal, proof, kits.note_proof)
