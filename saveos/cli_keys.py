@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from saveos.app import Stores
     from saveos.identity.principals import Principal
     from saveos.tenants.model import Kit
+
+TO_CONFIRM = (
+    "Keep it safe, then confirm that you have it: saveos recovery confirm. Until then the former code works too."
+)
 
 
 def add(commands: Any, group: Callable[..., Any], verb: Callable[..., Any]) -> None:
@@ -89,12 +94,17 @@ def confirm(stores: Stores, principal: Principal, _parsed: argparse.Namespace) -
     return _shown(stores, principal, kit)
 
 
-def rotate(stores: Stores, principal: Principal, _parsed: argparse.Namespace) -> dict[str, Any]:
-    """Make a new recovery code in this process, and print it this once."""
+def rotate(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> dict[str, Any]:
+    """Make a new recovery code in this process, and print it this once: before it counts, lest nobody have it."""
     code, public_key = recovery.create()
     text = base64.b64encode(public_key).decode()
-    kit = kits.rotate(stores.database, principal, text, recovery.check_of(code), MadeBy.APPLIANCE)
-    return {"recovery_code": code, **_shown(stores, principal, kit)}
+    check = recovery.check_of(code)
+    shown = {"recovery_code": code, "public_key": text, "made_by": MadeBy.APPLIANCE.value, "note": TO_CONFIRM}
+    print(
+        json.dumps(shown) if parsed.json else "\n".join(f"{name}: {value}" for name, value in shown.items()), flush=True
+    )
+    kits.rotate(stores.database, principal, text, check, MadeBy.APPLIANCE)
+    return {}
 
 
 def _shown(stores: Stores, principal: Principal, kit: Kit) -> dict[str, Any]:
