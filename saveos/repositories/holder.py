@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from saveos import in_memory
 from saveos.errors import Unavailable
 from saveos.repositories import keyholding
 from saveos.repositories.keyholding import HEADER, Hello, Opened, Order, Start, Started
@@ -41,7 +42,7 @@ class Holder:
     def __init__(self, unlock_id: str, on_end: Callable[[], None]) -> None:
         """Use `spawned`."""
         self._on_end = on_end
-        self._folder = Path(_memory_folder() or tempfile.gettempdir()) / (PREFIX + unlock_id)
+        self._folder = _place() / (PREFIX + unlock_id)
         self._channel, theirs = socket.socketpair()
         self._channel.setblocking(False)  # noqa: FBT003 - its only argument
         self._turn = asyncio.Lock()
@@ -196,16 +197,15 @@ def _abandon(starting: asyncio.Future[LocalRun]) -> None:
 
 def sweep() -> None:
     """Remove what keyholders left that were killed together with their appliance: no unlock lasts for two days."""
-    place = Path(_memory_folder() or tempfile.gettempdir())
-    for folder in place.glob(f"{PREFIX}*"):
+    for folder in _place().glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             if folder.stat().st_mtime < time.time() - LEFT_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _memory_folder() -> str:
-    """Return a file system that lives in memory, if there is one: Borg's own files hold no key, but names."""
-    return next((folder for folder in ("/dev/shm", "/run/shm") if os.access(folder, os.W_OK)), "")  # noqa: S108
+def _place() -> Path:
+    """Return where keyholders' folders lie, in memory if that can be: Borg's own files hold no key, but names."""
+    return Path(in_memory.place() or tempfile.gettempdir())
 
 
 def _gone() -> Unavailable:
