@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from saveos import cli_remote
-from saveos.errors import NotFound
+from saveos.errors import NotFound, SaveOSError
 from saveos.repositories.keyholding import CODE_SUITE
 
 if TYPE_CHECKING:
@@ -49,7 +49,11 @@ def lock(settings: Settings, parsed: argparse.Namespace) -> dict[str, Any]:
     remote = cli_remote.of(settings, parsed)
     found = remote.call("GET", "/api/v1/keys/unlocks")["items"]
     for unlock in found:
-        remote.call("DELETE", f"/api/v1/keys/unlocks/{unlock['unlock_id']}")
+        try:
+            remote.call("DELETE", f"/api/v1/keys/unlocks/{unlock['unlock_id']}")
+        except SaveOSError as error:
+            if error.code != NotFound.code:  # it ended by itself meanwhile: the others are still to be locked
+                raise
     return {"locked": len(found)}
 
 
