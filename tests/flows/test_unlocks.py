@@ -261,7 +261,9 @@ def test_managed_host_needs_nobody_until_it_is_sealed_again(protected: RealAgent
     registry.database.close()
 
 
-def test_new_recovery_key_opens_a_host_that_has_sealed_to_it_and_the_old_one_no_longer(protected: RealAgent) -> None:
+def test_new_recovery_key_opens_a_host_that_has_sealed_to_it_and_once_confirmed_no_other_does(
+    protected: RealAgent,
+) -> None:
     appliance = protected.appliance
     code, public_key = recovery.create()
     check = msgspec.to_builtins(recovery.check_of(code))
@@ -277,6 +279,11 @@ def test_new_recovery_key_opens_a_host_that_has_sealed_to_it_and_the_old_one_no_
         "the host to seal anew",
     )
 
+    assert appliance.cli("key", "export", protected.id, stdin=code + "\n").returncode == 0
+    assert (
+        appliance.cli("key", "export", protected.id, stdin=old + "\n").returncode == 0
+    )  # nobody has shown the new one
+    assert appliance.cli("recovery", "confirm", stdin=code + "\n").returncode == 0
     assert appliance.cli("key", "export", protected.id, stdin=code + "\n").returncode == 0
     assert appliance.cli("key", "export", protected.id, stdin=old + "\n").returncode == 2
     appliance.recovery_code = code
