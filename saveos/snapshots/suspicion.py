@@ -28,7 +28,6 @@ class Why(StrEnum):
     OBJECTS_REPLACED = "objects-replaced"
     MANIFEST_SHRUNK = "manifest-shrunk"  # it names fewer archives than there are
     ARCHIVES_ADDED = "archives-added"  # it names more
-    NO_ORDER = "no-order"  # something was written and no job asked for it
     MALFORMED = "malformed"
     REPLAYED = "replayed"
     GROWTH = "growth"
@@ -50,15 +49,13 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     job_bytes: tuple[int, ...] = ()
 
 
-def findings(evidence: Evidence, ordered: Ordered | None, known: Known) -> dict[Why, int]:
-    """Return what does not fit, with a number each: of archives, objects or bytes. `ordered` None: no job at all."""
+def findings(evidence: Evidence, ordered: Ordered, known: Known) -> dict[Why, int]:
+    """Return what does not fit, with a number each: of archives, objects or bytes."""
     found: dict[Why, int] = {}
-    lost = set(evidence.archive_ids) - (ordered.archive_ids if ordered else frozenset())
+    lost = set(evidence.archive_ids) - ordered.archive_ids
     if lost:
         found[Why.ARCHIVES_LOST] = len(lost)
-    if ordered is None and (evidence.put_count or evidence.deleted_count or evidence.replaced_count):
-        found[Why.NO_ORDER] = evidence.put_bytes
-    if evidence.deleted_count and not (ordered and ordered.is_prune):
+    if evidence.deleted_count and not ordered.is_prune:
         found[Why.OBJECTS_DELETED] = evidence.deleted_count
     if evidence.replaced_count:
         found[Why.OBJECTS_REPLACED] = evidence.replaced_count
@@ -69,13 +66,12 @@ def findings(evidence: Evidence, ordered: Ordered | None, known: Known) -> dict[
     return found | _of_manifest(evidence, ordered, known) | _of_growth(known)
 
 
-def _of_manifest(evidence: Evidence, ordered: Ordered | None, known: Known) -> dict[Why, int]:
+def _of_manifest(evidence: Evidence, ordered: Ordered, known: Known) -> dict[Why, int]:
     if not evidence.manifest_bytes:
         return {}
-    going = ordered.archive_ids if ordered else frozenset()
-    left = max(0, known.snapshots_count - len(going))
+    left = max(0, known.snapshots_count - len(ordered.archive_ids))
     floor = left * SMALLEST_ENTRY_BYTES
-    if not (ordered and ordered.is_prune):
+    if not ordered.is_prune:
         floor = max(floor, int(known.manifest_bytes * SHRINKING))
     if evidence.manifest_bytes < floor:
         return {Why.MANIFEST_SHRUNK: max(known.manifest_bytes, floor) - evidence.manifest_bytes}

@@ -57,6 +57,11 @@ def bytes_of_jobs(connection: sqlite3.Connection, agent_id: AgentId, limit: int)
     return [row["added"] for row in rows]
 
 
+def take_back_writes(connection: sqlite3.Connection, agent_id: AgentId, since: str) -> None:
+    """Forget what an agent wrote since a moment (text): it was rolled back."""
+    connection.execute("DELETE FROM writes WHERE agent_id = ? AND at >= ?", (agent_id, since))
+
+
 def forget_writes(connection: sqlite3.Connection, kept: int) -> None:
     """Forget old evidence: so many of each agent are kept."""
     connection.execute(

@@ -91,21 +91,18 @@ def _judge(connection: sqlite3.Connection, agent: Agent, repository: Repository,
         job_bytes=tuple(table_protection.bytes_of_jobs(connection, agent.id, KNOWN_JOBS)),
     )
     found = suspicion.findings(evidence, ordered, known) if repository.settled_segment >= 0 else {}
-    expected = ordered.archive_ids if ordered else frozenset()
-    going = [one for one in evidence.archive_ids if one in expected]
+    going = [one for one in evidence.archive_ids if one in ordered.archive_ids]
     table_protection.remove(connection, agent.id, going, BY_ORDER, evidence.job_id)
     if found:
-        lost = [one for one in evidence.archive_ids if one not in expected]
+        lost = [one for one in evidence.archive_ids if one not in ordered.archive_ids]
         table_protection.set_lost(connection, agent.id, lost)
         numbers = {why.value: number for why, number in found.items()}
         sound_the_alarm(connection, repository, evidence.base, evidence.at, numbers)
 
 
-def _ordered(job: Job | None, held: set[str]) -> Ordered | None:
+def _ordered(job: Job | None, held: set[str]) -> Ordered:
     """Return what a job was to do; what has been put under a hold since is not to be deleted, whatever it said."""
-    if job is None:
-        return None
-    if job.kind is not Kind.PRUNE:
+    if job is None or job.kind is not Kind.PRUNE:
         return Ordered()
     order = msgspec.convert(job.order["prune"], PruneOrder)
     archive_ids = frozenset(archive.archive_id for archive in order.archives)
