@@ -87,9 +87,9 @@ def close(settings: Settings, tenant_id: str, agent_id: str) -> None:
         for ending in (".making", ".making-journal", ".lock"):
             path.with_suffix(ending).unlink(missing_ok=True)
         shutil.rmtree(opening(folder, tenant_id, agent_id), ignore_errors=True)
-        pool.drop(path)
 
 
 def _remove(path: Path) -> None:
     for ending in ("", "-wal", "-shm"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
+    pool.drop(path)
