@@ -47,10 +47,19 @@ def rebuild(database: Database, settings: Settings, principal: Principal, agent_
     return database.write(write)
 
 
-def record_end(database: Database, listing: Listing, ending: Ending) -> None:
-    """Keep how the indexing of a listing ended; what had the wrong base makes the host begin anew."""
+def record_end(database: Database, settings: Settings, listing: Listing, ending: Ending | None) -> bool:
+    """Keep how the indexing of a listing ended; what had the wrong base makes the host begin anew.
 
-    def write(connection: sqlite3.Connection) -> None:
+    `ending` is None when its process was killed. Returns False when nobody wants the listing any more, as the names
+    were sealed or a rebuild was asked for meanwhile: what was made of it is taken back.
+    """
+
+    def write(connection: sqlite3.Connection) -> bool:
+        known = table_listings.get(connection, listing.snapshot_id)
+        if known is None or known.received_at != listing.received_at:
+            return False
+        if ending is None:
+            return True
         if not ending.code:
             table_listings.set_ended(
                 connection, listing.snapshot_id, ListingState.INDEXED, entries_count=ending.entries_count
@@ -59,8 +68,12 @@ def record_end(database: Database, listing: Listing, ending: Ending) -> None:
             ask_for_all(connection, listing.agent_id)
         else:
             table_listings.set_ended(connection, listing.snapshot_id, ListingState.FAILED, message=ending.message)
+        return True
 
-    database.write(write)
+    is_wanted = database.write(write)
+    if not is_wanted:
+        _take_back(database, settings, listing)
+    return is_wanted
 
 
 def forget(settings: Settings, tenant_id: str, agent_id: str, snapshot_ids: Sequence[str]) -> None:
@@ -69,7 +82,11 @@ def forget(settings: Settings, tenant_id: str, agent_id: str, snapshot_ids: Sequ
 
 
 def ask_for_lost(database: Database, settings: Settings) -> int:
-    """Ask each host anew whose catalogue should be here and is not, or is of an older form; return how many."""
+    """Ask each host anew whose catalogue should be here and is not, or is of an older form; return how many.
+
+    What should not be here, as an appliance was killed when it was to delete it, is deleted.
+    """
+    _remove_unwanted(database, settings)
     lost = [
         (tenant_id, agent_id)
         for tenant_id, agent_id in table_listings.agents_with_any(database.read)
@@ -79,6 +96,23 @@ def ask_for_lost(database: Database, settings: Settings) -> int:
         files.remove(settings, tenant_id, agent_id)
         database.write(lambda connection, agent_id=agent_id: ask_for_all(connection, agent_id))  # type: ignore[misc]
     return len(lost)
+
+
+def _take_back(database: Database, settings: Settings, listing: Listing) -> None:
+    """Delete what was made of a listing. Only its snapshot is gone if others are in the catalogue."""
+    if table_listings.has_indexed(database.read, listing.agent_id):
+        indexing.forget(files.catalogue(settings, listing.tenant_id, listing.agent_id), [listing.snapshot_id])
+    else:
+        files.remove_catalogue(settings, listing.tenant_id, listing.agent_id)
+
+
+def _remove_unwanted(database: Database, settings: Settings) -> None:
+    """Delete what is readable of sealed names, and catalogues of which no listing is known."""
+    for tenant_id in table_listings.tenants_with_sealed_names(database.read):
+        files.remove_readable(settings, tenant_id)
+    for path in settings.catalogues.glob("*/*.db"):
+        if not table_listings.has_indexed(database.read, path.stem):
+            files.remove_catalogue(settings, path.parent.name, path.stem)
 
 
 def ask_for_all(connection: sqlite3.Connection, agent_id: str) -> None:

@@ -45,6 +45,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     base: str
     entries_count: int
     message: str
+    received_at: datetime
 
 
 _LISTING = "SELECT l.*, s.archive, s.started_at FROM listings l JOIN snapshots s ON s.id = l.snapshot_id"
@@ -147,6 +148,17 @@ def agents_with_any(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     """Return (tenant id, agent id) of each host with an indexed listing."""
     rows = many(connection, "SELECT DISTINCT tenant_id, agent_id FROM listings WHERE state = 'indexed'")
     return [(row["tenant_id"], row["agent_id"]) for row in rows]
+
+
+def has_indexed(connection: sqlite3.Connection, agent_id: str) -> bool:
+    """Return whether any listing of an agent is in its catalogue."""
+    statement = "SELECT 1 FROM listings WHERE agent_id = ? AND state = 'indexed' LIMIT 1"
+    return one(connection, statement, (agent_id,)) is not None
+
+
+def tenants_with_sealed_names(connection: sqlite3.Connection) -> list[TenantId]:
+    """Return the tenants of whose files the appliance reads no names."""
+    return [row["id"] for row in many(connection, "SELECT id FROM tenants WHERE names = 'sealed'")]
 
 
 def hosts(connection: sqlite3.Connection, tenant_id: str) -> list[tuple[AgentId, str, bool]]:

@@ -81,13 +81,18 @@ class Indexer:
             at=listing.started_at.isoformat(),
             base=listing.base,
         )
-        ending = self._run(order)
+        try:
+            ending = self._run(order)
+        except RuntimeError:
+            if rebuilding.record_end(self._database, self._settings, listing, None):
+                raise
+            return
         if ending is None:
             return
         if ending.code:
             log.warning("The listing of %s is of no use: %s", listing.archive, ending.message)
-        rebuilding.record_end(self._database, listing, ending)
-        shutil.rmtree(folder, ignore_errors=True)
+        if rebuilding.record_end(self._database, self._settings, listing, ending):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _run(self, order: Order) -> Ending | None:
         """Let the process do it; None when we are stopping. Raises RuntimeError when it died."""

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from saveos.agents.model import AgentIdentity, AgentState
+from saveos.errors import Conflict
+from saveos.protocol import AgentId, ListingPart, TenantId
 from saveos.snapshots import catalogue_files as files
-from saveos.snapshots import catalogue_search
+from saveos.snapshots import catalogue_search, indexing, names, rebuilding, receiving, table_listings
 from saveos.snapshots.catalogue_model import SearchQuery
+from saveos.snapshots.names import Names
+from saveos.worker.indexing import Indexer
 from tests.support.catalogues import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from saveos.snapshots.indexing import Ending, Order
+
+LINES = [b"secret\0f 1 0 644 0\n"]
 
 
 @pytest.fixture
@@ -22,6 +32,65 @@ def world(tmp_path: Path) -> Iterator[World]:
     world = World.made(tmp_path / "data")
     yield world
     world.close()
+
+
+class Host:
+    """A host that hands listings over, and the appliance that indexes them in this process."""
+
+    def __init__(self, world: World, name: str = "h") -> None:
+        self.world, self.id = world, world.add_host(name)
+        self.indexer = Indexer(world.settings, world.database)
+        self.indexer._run = indexing.perform  # type: ignore[method-assign]
+
+    @property
+    def identity(self) -> AgentIdentity:
+        wanted = bool(table_listings.wanted(self.world.database.read, self.id))
+        return AgentIdentity(
+            agent_id=AgentId(self.id),
+            tenant_id=TenantId(self.world.tenant),
+            hostname="h",
+            serial="",
+            is_renewal_due=False,
+            state=AgentState.READY,
+            is_listing_wanted=wanted,
+        )
+
+    def send(self, archive: str, lines: list[bytes], base: str = "", *, is_sealed: bool = False) -> None:
+        part = ListingPart(
+            archive=archive, base=base, data=zlib.compress(b"".join(lines)), is_last=True, is_sealed=is_sealed
+        )
+        receiving.take(self.world.database, self.world.settings, self.identity, part)
+
+    def index(self) -> None:
+        """Bring in what waits."""
+        while listing := table_listings.waiting(self.world.database.read, ""):
+            self.indexer._index(listing)
+
+    def files(self) -> list[str]:
+        """Return what is there of it that can be read: no locks, and no empty folders."""
+        paths = (self.world.settings.catalogues / self.world.tenant).rglob("*")
+        return [path.name for path in paths if path.is_file() and path.suffix != ".lock"]
+
+
+@pytest.fixture
+def host(world: World) -> Host:
+    return Host(world)
+
+
+def choose(world: World, chosen: Names) -> None:
+    names.choose(world.database, world.settings, world.principal, chosen)
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """Let something happen once, right before a catalogue that is new gets its name."""
+    seal = indexing.table.seal
+
+    def sealed(connection: object) -> None:
+        monkeypatch.setattr(indexing.table, "seal", seal)
+        seal(connection)  # type: ignore[arg-type]
+        happens()
+
+    monkeypatch.setattr(indexing.table, "seal", sealed)
 
 
 def found(world: World, text: str) -> list[str]:
@@ -49,3 +118,81 @@ def test_removed_catalogue_is_not_kept_open(world: World) -> None:
     files.remove(world.settings, world.tenant, agent)
 
     assert [] == [name for name in open_files() if name.startswith(str(world.settings.catalogues))]
+
+
+def test_names_sealed_while_the_first_listing_is_indexed_leave_nothing_readable(
+    host: Host, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.send(world.add_snapshot(host.id)[1], LINES)
+
+    def happens() -> None:
+        choose(world, Names.SEALED)
+        files.catalogue(world.settings, world.tenant, host.id).with_suffix(".making").touch()  # its process goes on
+
+    meanwhile(monkeypatch, happens)
+    host.index()
+
+    assert ([], []) == (host.files(), found(world, "secret"))
+
+
+def test_names_sealed_while_a_listing_is_indexed_by_a_process_that_dies_leave_nothing_readable(
+    host: Host, world: World
+) -> None:
+    host.send(world.add_snapshot(host.id)[1], LINES)
+
+    def run(order: Order) -> Ending:
+        choose(world, Names.SEALED)
+        Path(order.catalogue).touch()
+        raise RuntimeError("It was killed.")
+
+    host.indexer._run = run  # type: ignore[method-assign]
+    host.index()
+
+    assert [] == host.files()
+
+
+@pytest.mark.parametrize("is_last", [False, True])
+def test_part_that_is_on_its_way_when_names_are_sealed_is_not_kept(
+    host: Host, world: World, monkeypatch: pytest.MonkeyPatch, *, is_last: bool
+) -> None:
+    archive = world.add_snapshot(host.id)[1]
+    disk_usage = receiving.shutil.disk_usage
+
+    def asked(path: Path) -> object:
+        choose(world, Names.SEALED)
+        return disk_usage(path)
+
+    monkeypatch.setattr(receiving.shutil, "disk_usage", asked)
+    part = ListingPart(archive=archive, data=zlib.compress(b"".join(LINES)), is_last=is_last)
+    with pytest.raises(Conflict, match="the other way"):
+        receiving.take(world.database, world.settings, host.identity, part)
+
+    assert ([], {"": 1}) == (host.files(), table_listings.counts(world.database.read, host.id))
+
+
+def test_what_a_killed_appliance_left_readable_is_deleted_at_the_next_start(
+    host: Host, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.send(world.add_snapshot(host.id)[1], LINES)
+    host.index()
+    for name in (f"{host.id}.making", f"{host.id}.making-journal", "agt_gone.db"):
+        (world.settings.catalogues / world.tenant / name).touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "remove", lambda *_of: None)
+        patch.setattr(files, "remove_readable", lambda *_of: None)
+        choose(world, Names.SEALED)
+    before = host.files()
+
+    rebuilding.ask_for_lost(world.database, world.settings)
+
+    assert (4, []) == (len(before), host.files())
+
+
+def test_catalogue_whose_listings_are_forgotten_is_deleted_at_the_next_start(host: Host, world: World) -> None:
+    host.send(world.add_snapshot(host.id)[1], LINES)
+    host.index()
+    world.database.write(lambda connection: table_listings.forget_all(connection, host.id))
+
+    rebuilding.ask_for_lost(world.database, world.settings)
+
+    assert ([], []) == (host.files(), found(world, "secret"))
