@@ -48,32 +48,42 @@ def rebuild(database: Database, settings: Settings, principal: Principal, agent_
 
 
 def record_end(database: Database, settings: Settings, listing: Listing, ending: Ending | None) -> bool:
-    """Keep how the indexing of a listing ended; what had the wrong base makes the host begin anew.
+    """Keep how the indexing of a listing ended; what had the wrong base, and all after it, is asked for anew.
 
     `ending` is None when its process was killed. Returns False when nobody wants the listing any more, as the names
     were sealed or a rebuild was asked for meanwhile: what was made of it is taken back.
     """
 
-    def write(connection: sqlite3.Connection) -> bool:
+    def write(connection: sqlite3.Connection) -> tuple[bool, bool]:
         known = table_listings.get(connection, listing.snapshot_id)
         if known is None or known.received_at != listing.received_at:
-            return False
-        if ending is None:
-            return True
-        if not ending.code:
-            table_listings.set_ended(
-                connection, listing.snapshot_id, ListingState.INDEXED, entries_count=ending.entries_count
-            )
-        elif ending.code == "wrong-base":
-            ask_for_all(connection, listing.agent_id)
-        else:
-            table_listings.set_ended(connection, listing.snapshot_id, ListingState.FAILED, message=ending.message)
-        return True
+            return False, False
+        return True, ending is not None and _keep_ending(connection, listing, ending)
 
-    is_wanted = database.write(write)
+    is_wanted, is_broken = database.write(write)
     if not is_wanted:
         _take_back(database, settings, listing)
+    elif is_broken:
+        files.remove(settings, listing.tenant_id, listing.agent_id)
     return is_wanted
+
+
+def _keep_ending(connection: sqlite3.Connection, listing: Listing, ending: Ending) -> bool:
+    """Return whether the catalogue is of no use: it should hold the listing's base, and does not."""
+    if not ending.code:
+        table_listings.set_ended(
+            connection, listing.snapshot_id, ListingState.INDEXED, entries_count=ending.entries_count
+        )
+    elif ending.code != "wrong-base":
+        table_listings.set_ended(connection, listing.snapshot_id, ListingState.FAILED, message=ending.message)
+    elif not listing.base or table_listings.is_indexed(connection, listing.agent_id, listing.base):
+        ask_for_all(connection, listing.agent_id, but_failed=True)
+        return True
+    else:
+        table_listings.forget_waiting(connection, listing.agent_id)
+        has_indexed = table_listings.has_indexed(connection, listing.agent_id)
+        table_listings.want(connection, listing.agent_id, Want.ALL if has_indexed else Want.NEWEST)
+    return False
 
 
 def forget(settings: Settings, tenant_id: str, agent_id: str, snapshot_ids: Sequence[str]) -> None:
@@ -115,7 +125,7 @@ def _remove_unwanted(database: Database, settings: Settings) -> None:
             files.remove_catalogue(settings, path.parent.name, path.stem)
 
 
-def ask_for_all(connection: sqlite3.Connection, agent_id: str) -> None:
-    """Forget what is here of a host's listings, and want all of them."""
-    table_listings.forget_all(connection, agent_id)
+def ask_for_all(connection: sqlite3.Connection, agent_id: str, *, but_failed: bool = False) -> None:
+    """Forget what is here of a host's listings, and want all of them, or all but those that were of no use."""
+    table_listings.forget_all(connection, agent_id, but_failed=but_failed)
     table_listings.want(connection, agent_id, Want.ALL)

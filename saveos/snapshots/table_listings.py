@@ -20,7 +20,7 @@ class Want(IntEnum):
     """Which listings a host is to send."""
 
     NOTHING = 0
-    NEWEST = 1  # of the snapshots after the last one that is here; of the newest one when none is
+    NEWEST = 1  # of the snapshots after the last one that came; of the newest one when none did
     ALL = 2
 
 
@@ -112,12 +112,16 @@ def set_ended(
 
 
 def lacking(connection: sqlite3.Connection, agent_id: str, want: Want) -> list[str]:
-    """Return the archives whose listings an agent is to send, oldest first."""
+    """Return the archives whose listings an agent is to send, oldest first; none that was of no use already.
+
+    They are those after the last one that is here, which for ALL has to be of use.
+    """
     rows = many(
         connection,
-        "SELECT s.archive FROM snapshots s WHERE s.agent_id = ?1 AND s.id >"
-        " coalesce((SELECT max(l.snapshot_id) FROM listings l WHERE l.agent_id = ?1), '') ORDER BY s.id LIMIT 10000",
-        (agent_id,),
+        "SELECT s.archive FROM snapshots s LEFT JOIN listings known ON known.snapshot_id = s.id WHERE s.agent_id = ?1"
+        " AND known.snapshot_id IS NULL AND s.id > coalesce((SELECT max(l.snapshot_id) FROM listings l"
+        " WHERE l.agent_id = ?1 AND (NOT ?2 OR l.state <> 'failed')), '') ORDER BY s.id LIMIT 10000",
+        (agent_id, want is Want.ALL),
     )
     archives = [row["archive"] for row in rows]
     if want is Want.NEWEST and not _has_any(connection, agent_id):
@@ -139,9 +143,16 @@ def want(connection: sqlite3.Connection, agent_id: str, what: Want) -> None:
     )
 
 
-def forget_all(connection: sqlite3.Connection, agent_id: str) -> None:
+def forget_all(connection: sqlite3.Connection, agent_id: str, *, but_failed: bool = False) -> None:
     """Forget an agent's listings."""
-    connection.execute("DELETE FROM listings WHERE agent_id = ?", (agent_id,))
+    connection.execute(
+        "DELETE FROM listings WHERE agent_id = ? AND NOT (? AND state = 'failed')", (agent_id, but_failed)
+    )
+
+
+def forget_waiting(connection: sqlite3.Connection, agent_id: str) -> None:
+    """Forget an agent's listings that are to be indexed."""
+    connection.execute("DELETE FROM listings WHERE agent_id = ? AND state = 'waiting'", (agent_id,))
 
 
 def agents_with_any(connection: sqlite3.Connection) -> list[tuple[str, str]]:
@@ -154,6 +165,15 @@ def has_indexed(connection: sqlite3.Connection, agent_id: str) -> bool:
     """Return whether any listing of an agent is in its catalogue."""
     statement = "SELECT 1 FROM listings WHERE agent_id = ? AND state = 'indexed' LIMIT 1"
     return one(connection, statement, (agent_id,)) is not None
+
+
+def is_indexed(connection: sqlite3.Connection, agent_id: str, archive: str) -> bool:
+    """Return whether the listing of an agent's archive is in its catalogue, as far as is known."""
+    statement = (
+        "SELECT 1 FROM listings l JOIN snapshots s ON s.id = l.snapshot_id"
+        " WHERE l.agent_id = ? AND l.state = 'indexed' AND s.archive = ?"
+    )
+    return one(connection, statement, (agent_id, archive)) is not None
 
 
 def tenants_with_sealed_names(connection: sqlite3.Connection) -> list[TenantId]:

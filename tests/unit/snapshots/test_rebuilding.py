@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from saveos.agent import listings
 from saveos.agents.model import AgentIdentity, AgentState
 from saveos.errors import Conflict
 from saveos.protocol import AgentId, ListingPart, TenantId
 from saveos.snapshots import catalogue_files as files
 from saveos.snapshots import catalogue_search, indexing, names, rebuilding, receiving, table_listings
-from saveos.snapshots.catalogue_model import SearchQuery
+from saveos.snapshots.catalogue_model import Scope, SearchQuery
 from saveos.snapshots.names import Names
+from saveos.snapshots.table_listings import Want
 from saveos.worker.indexing import Indexer
 from tests.support.catalogues import World
 
@@ -41,6 +44,7 @@ class Host:
         self.world, self.id = world, world.add_host(name)
         self.indexer = Indexer(world.settings, world.database)
         self.indexer._run = indexing.perform  # type: ignore[method-assign]
+        self.lines: dict[str, list[bytes]] = {}  # by archive
 
     @property
     def identity(self) -> AgentIdentity:
@@ -60,6 +64,26 @@ class Host:
             archive=archive, base=base, data=zlib.compress(b"".join(lines)), is_last=True, is_sealed=is_sealed
         )
         receiving.take(self.world.database, self.world.settings, self.identity, part)
+
+    def back_up(self, lines: list[bytes]) -> str:
+        archive = self.world.add_snapshot(self.id)[1]
+        self.world.database.write(lambda connection: table_listings.want(connection, self.id, Want.NEWEST))
+        self.lines[archive] = lines
+        return archive
+
+    def hand_over(self) -> list[tuple[str, str]]:
+        """Send all that is wanted, as hosts do; return archives and bases."""
+        wanted = receiving.wanted(self.world.database, self.identity)
+        sent, base = [], wanted.head
+        for archive in wanted.archives:
+            lines = self.lines[archive]
+            self.send(archive, list(listings.difference(self.lines[base], lines)) if base else lines, base)
+            sent.append((archive, base))
+            base = archive
+        return sent
+
+    def counts(self) -> dict[str, int]:
+        return table_listings.counts(self.world.database.read, self.id)
 
     def index(self) -> None:
         """Bring in what waits."""
@@ -81,21 +105,25 @@ def choose(world: World, chosen: Names) -> None:
     names.choose(world.database, world.settings, world.principal, chosen)
 
 
-def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+def meanwhile(monkeypatch: pytest.MonkeyPatch, host: Host, happens: Callable[[], object]) -> None:
     """Let something happen once, right before a catalogue that is new gets its name."""
     seal = indexing.table.seal
+    making = files.catalogue(host.world.settings, host.world.tenant, host.id).with_suffix(".making")
 
     def sealed(connection: object) -> None:
         monkeypatch.setattr(indexing.table, "seal", seal)
         seal(connection)  # type: ignore[arg-type]
+        made = making.read_bytes()
         happens()
+        making.write_bytes(made)
 
     monkeypatch.setattr(indexing.table, "seal", sealed)
 
 
-def found(world: World, text: str) -> list[str]:
+def found(world: World, text: str, scope: Scope = Scope.ALL) -> list[str]:
     """Return the paths that a search finds."""
-    page = catalogue_search.search(world.database, world.settings, world.principal, SearchQuery(text=text))
+    query = SearchQuery(text=text, scope=scope)
+    page = catalogue_search.search(world.database, world.settings, world.principal, query)
     return [hit.path for hit in page.hits]
 
 
@@ -125,11 +153,7 @@ def test_names_sealed_while_the_first_listing_is_indexed_leave_nothing_readable(
 ) -> None:
     host.send(world.add_snapshot(host.id)[1], LINES)
 
-    def happens() -> None:
-        choose(world, Names.SEALED)
-        files.catalogue(world.settings, world.tenant, host.id).with_suffix(".making").touch()  # its process goes on
-
-    meanwhile(monkeypatch, happens)
+    meanwhile(monkeypatch, host, lambda: choose(world, Names.SEALED))
     host.index()
 
     assert ([], []) == (host.files(), found(world, "secret"))
@@ -196,3 +220,79 @@ def test_catalogue_whose_listings_are_forgotten_is_deleted_at_the_next_start(hos
     rebuilding.ask_for_lost(world.database, world.settings)
 
     assert ([], []) == (host.files(), found(world, "secret"))
+
+
+def test_difference_to_a_listing_that_is_of_no_use_is_asked_for_anew_and_nothing_else(host: Host) -> None:
+    good = host.back_up([b"a\0f 1 0 644 0\n"])
+    host.hand_over()
+    host.index()
+    bad = host.back_up([b"..\0f 1 0 644 0\n"])
+    after = [host.back_up([b"b\0f 1 0 644 0\n"]), host.back_up([b"c\0f 1 0 644 0\n"])]
+    first = host.hand_over()
+    host.index()
+    second = host.hand_over()
+    host.index()
+    third = host.hand_over()
+
+    assert [(bad, good), (after[0], bad), (after[1], after[0])] == first
+    assert [(after[0], good), (after[1], after[0])] == second
+    assert ([], {"indexed": 3, "failed": 1}) == (third, host.counts())
+    assert ["c"] == found(host.world, "*", Scope.LATEST)
+
+
+def test_first_listing_that_is_of_no_use_is_not_asked_for_again(host: Host) -> None:
+    bad, good = host.back_up([b"..\0f 1 0 644 0\n"]), host.back_up([b"b\0f 1 0 644 0\n"])
+    world = host.world
+    rebuilding.rebuild(world.database, world.settings, world.principal, host.id)
+
+    rounds = []
+    for _round in range(3):
+        rounds.append(host.hand_over())
+        host.index()
+
+    assert [[(bad, ""), (good, bad)], [(good, "")], []] == rounds
+    assert {"indexed": 1, "failed": 1} == host.counts()
+
+
+def test_rebuild_while_the_first_listing_is_indexed_takes_one_round(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = host.world
+    host.back_up([b"a\0f 1 0 644 0\n"])
+    host.back_up([b"x\0f 1 0 644 0\n"])
+    host.hand_over()  # the newest one alone
+    meanwhile(monkeypatch, host, lambda: rebuilding.rebuild(world.database, world.settings, world.principal, host.id))
+    host.index()
+
+    sent = host.hand_over()
+    host.index()
+
+    assert (2, {"indexed": 2}, []) == (len(sent), host.counts(), host.hand_over())
+    assert ["x"] == found(world, "*", Scope.LATEST)
+
+
+def test_catalogue_that_lacks_what_it_should_hold_is_made_anew(host: Host) -> None:
+    world = host.world
+    bad = host.back_up([b"..\0f 1 0 644 0\n"])
+    host.hand_over()
+    host.index()
+    for name in (b"a", b"b"):
+        host.back_up([b"%b\0f 1 0 644 0\n" % name])
+        host.hand_over()
+        host.index()
+    path = files.catalogue(world.settings, world.tenant, host.id)
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM moments WHERE k = 2")
+    connection.close()
+    host.back_up([b"c\0f 1 0 644 0\n"])
+    host.hand_over()
+    host.index()
+    left = path.exists()
+
+    sent = host.hand_over()
+    host.index()
+
+    assert not left
+    assert bad not in [archive for archive, _base in sent]
+    assert ({"indexed": 3, "failed": 1}, []) == (host.counts(), host.hand_over())
+    assert ["c"] == found(world, "*", Scope.LATEST)
