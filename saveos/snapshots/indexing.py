@@ -12,6 +12,7 @@ import os
 import signal
 import sqlite3
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 NICENESS = 10
+_MACHINE = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PERM,
+)
 LIMIT_BYTES = 8 * 1024**3  # of one host's catalogue: some fifty million paths
 
 
@@ -71,7 +82,10 @@ def main() -> int:
 
 
 def perform(order: Order) -> Ending:
-    """Bring a listing in, once however often it is asked for. Raises OSError, sqlite3.OperationalError (disk full)."""
+    """Bring a listing in, once however often it is asked for. Raises OSError, sqlite3.Error: the machine's failures.
+
+    Whatever else goes wrong is the listing's, or that of its catalogue, and is met again at each attempt.
+    """
     path = Path(order.catalogue)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
@@ -81,10 +95,25 @@ def perform(order: Order) -> Ending:
             return _begin(path, order)
     except SaveOSError as error:
         return Ending(code=error.code, message=error.message)
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_FULL and _has_room(path):
-            return Ending(code="too-large", message="This host's catalogue would grow beyond its limit.")
+    except (OSError, MemoryError):
         raise
+    except sqlite3.DatabaseError as error:
+        return _ending_of(error, path)
+    except Exception as error:  # noqa: BLE001 - what a host makes us trip over is the end of its listing alone
+        traceback.print_exc()
+        return Ending(code="unreadable", message=f"The listing cannot be brought in: {error!r}.")
+
+
+def _ending_of(error: sqlite3.DatabaseError, path: Path) -> Ending:
+    """Tell what SQLite met; raise it when it may go another time."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # sqlite3's own errors have none
+    if code == sqlite3.SQLITE_FULL and _has_room(path):
+        return Ending(code="too-large", message="This host's catalogue would grow beyond its limit.")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return Ending(code="broken-catalogue", message=f"This host's catalogue is broken: {error}.")
+    if code in _MACHINE:
+        raise error
+    return Ending(code="unreadable", message=f"The listing cannot be brought in: {error}.")
 
 
 def forget(path: Path, snapshot_ids: Iterable[str], limit_bytes: int = LIMIT_BYTES) -> None:

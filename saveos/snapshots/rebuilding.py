@@ -69,14 +69,14 @@ def record_end(database: Database, settings: Settings, listing: Listing, ending:
 
 
 def _keep_ending(connection: sqlite3.Connection, listing: Listing, ending: Ending) -> bool:
-    """Return whether the catalogue is of no use: it should hold the listing's base, and does not."""
+    """Return whether the catalogue is of no use: damaged, or it should hold the listing's base and does not."""
     if not ending.code:
         table_listings.set_ended(
             connection, listing.snapshot_id, ListingState.INDEXED, entries_count=ending.entries_count
         )
-    elif ending.code != "wrong-base":
+    elif ending.code not in ("wrong-base", "broken-catalogue"):
         table_listings.set_ended(connection, listing.snapshot_id, ListingState.FAILED, message=ending.message)
-    elif not listing.base or table_listings.is_indexed(connection, listing.agent_id, listing.base):
+    elif _is_catalogue_broken(connection, listing, ending):
         ask_for_all(connection, listing.agent_id, but_failed=True)
         return True
     else:
@@ -84,6 +84,12 @@ def _keep_ending(connection: sqlite3.Connection, listing: Listing, ending: Endin
         has_indexed = table_listings.has_indexed(connection, listing.agent_id)
         table_listings.want(connection, listing.agent_id, Want.ALL if has_indexed else Want.NEWEST)
     return False
+
+
+def _is_catalogue_broken(connection: sqlite3.Connection, listing: Listing, ending: Ending) -> bool:
+    if ending.code == "broken-catalogue" or not listing.base:
+        return True
+    return table_listings.is_indexed(connection, listing.agent_id, listing.base)
 
 
 def forget(settings: Settings, tenant_id: str, agent_id: str, snapshot_ids: Sequence[str]) -> None:

@@ -171,6 +171,12 @@ def parent(connection: sqlite3.Connection, node: int) -> int:
     return int(connection.execute("SELECT parent FROM nodes WHERE id = ?", (node,)).fetchone()[0])
 
 
+def total_bytes(connection: sqlite3.Connection) -> int:
+    """Return the bytes of all that the newest moment holds."""
+    row = connection.execute("SELECT bytes FROM totals WHERE node = 0 ORDER BY k DESC LIMIT 1").fetchone()
+    return int(row["bytes"]) if row else 0
+
+
 def add_totals(connection: sqlite3.Connection, rows: Iterable[tuple[int, int, int, int]]) -> None:
     """Add to the totals of folders from a moment on: node, k, files, bytes more than at the moment before."""
     connection.executemany(

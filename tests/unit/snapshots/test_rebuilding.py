@@ -19,7 +19,7 @@ from saveos.snapshots import catalogue_search, indexing, names, rebuilding, rece
 from saveos.snapshots.catalogue_model import Scope, SearchQuery
 from saveos.snapshots.names import Names
 from saveos.snapshots.table_listings import Want
-from saveos.worker.indexing import Indexer
+from saveos.worker.indexing import KILLS_LIMIT, Indexer, Killed
 from tests.support.catalogues import World
 
 if TYPE_CHECKING:
@@ -296,3 +296,68 @@ def test_catalogue_that_lacks_what_it_should_hold_is_made_anew(host: Host) -> No
     assert bad not in [archive for archive, _base in sent]
     assert ({"indexed": 3, "failed": 1}, []) == (host.counts(), host.hand_over())
     assert ["c"] == found(world, "*", Scope.LATEST)
+
+
+def test_listing_whose_sizes_overflow_fails_alone_and_at_once(host: Host) -> None:
+    huge = [b"%b\0f %d 0 644 0\n" % (name, 2**61) for name in (b"a", b"b", b"c")]
+    host.back_up(huge[:1])
+    host.hand_over()
+    host.index()
+    host.back_up(huge)
+    host.hand_over()
+    host.index()
+    grown = host.back_up(huge[:2])  # what each adds is little enough, all is not
+    host.hand_over()
+    host.index()
+
+    after = host.back_up([b"z\0f 1 0 644 0\n"])
+    sent = host.hand_over()
+    host.index()
+
+    assert {"indexed": 2, "failed": 2} == host.counts()
+    assert grown not in [archive for archive, _base in sent]
+    assert [after] == [archive for archive, _base in sent]
+
+
+def test_listing_that_nobody_thought_of_fails_and_is_not_tried_for_ever(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.back_up(LINES)
+    host.hand_over()
+    monkeypatch.setattr(indexing.writer, "bring_in", lambda *_of, **_how: 1 // 0)
+
+    host.index()
+
+    assert {"failed": 1} == host.counts()
+
+
+def test_listing_that_ends_its_process_again_and_again_fails(host: Host) -> None:
+    host.back_up(LINES)
+    host.hand_over()
+    tries: list[Order] = []
+
+    def run(order: Order) -> Ending:
+        tries.append(order)
+        raise (RuntimeError if len(tries) == 1 else Killed)("It was killed.")
+
+    host.indexer._run = run  # type: ignore[method-assign]
+    for _try in range(KILLS_LIMIT):
+        with pytest.raises(RuntimeError):
+            host.index()
+    host.index()
+
+    assert (KILLS_LIMIT + 1, {"failed": 1}) == (len(tries), host.counts())
+
+
+def test_damaged_catalogue_is_made_anew(host: Host) -> None:
+    for name in (b"a", b"b"):
+        host.back_up([b"%b\0f 1 0 644 0\n" % name])
+        host.hand_over()
+        files.catalogue(host.world.settings, host.world.tenant, host.id).write_bytes(b"rotten" * 1000)
+        host.index()
+
+    sent = host.hand_over()
+    host.index()
+
+    assert (2, {"indexed": 2}) == (len(sent), host.counts())
+    assert ["b"] == found(host.world, "*", Scope.LATEST)
