@@ -6,6 +6,7 @@ Those of sealed names lie in memory, the same way, while their hosts are unlocke
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,15 @@ def size_of(folder: Path) -> int:
         with contextlib.suppress(FileNotFoundError):
             size += path.stat().st_size
     return size
+
+
+def sync(folder: Path) -> None:
+    """Make sure that what a folder names outlasts a power failure. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove(settings: Settings, tenant_id: str, agent_id: str) -> None:

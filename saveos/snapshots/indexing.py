@@ -138,6 +138,8 @@ def _begin(path: Path, order: Order) -> Ending:
     descriptor = os.open(temporary, os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)
+    if not Path(order.parts).exists():
+        raise lines.MissingParts("The listing is not wanted any more.")
     for ending in ("-wal", "-shm"):  # of one that was deleted while it was written: the new one is not to replay them
         path.with_name(path.name + ending).unlink(missing_ok=True)
     temporary.replace(path)

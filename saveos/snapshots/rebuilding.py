@@ -31,7 +31,6 @@ def rebuild(database: Database, settings: Settings, principal: Principal, agent_
     agent = agents.get(database.read, agent_id, principal.tenant_id)
     if agent is None:
         raise NotFound("There is no such agent.")
-    files.remove(settings, agent.tenant_id, agent.id)
 
     def write(connection: sqlite3.Connection) -> int:
         ask_for_all(connection, agent.id)
@@ -44,7 +43,9 @@ def rebuild(database: Database, settings: Settings, principal: Principal, agent_
         )
         return len(table_listings.lacking(connection, agent.id, Want.ALL))
 
-    return database.write(write)
+    count = database.write(write)
+    files.remove(settings, agent.tenant_id, agent.id)
+    return count
 
 
 def record_end(database: Database, settings: Settings, listing: Listing, ending: Ending | None) -> bool:
@@ -74,22 +75,22 @@ def _keep_ending(connection: sqlite3.Connection, listing: Listing, ending: Endin
         table_listings.set_ended(
             connection, listing.snapshot_id, ListingState.INDEXED, entries_count=ending.entries_count
         )
-    elif ending.code not in ("wrong-base", "broken-catalogue"):
+    elif ending.code not in ("wrong-base", "broken-catalogue", "parts-missing"):
         table_listings.set_ended(connection, listing.snapshot_id, ListingState.FAILED, message=ending.message)
     elif _is_catalogue_broken(connection, listing, ending):
         ask_for_all(connection, listing.agent_id, but_failed=True)
         return True
     else:
-        table_listings.forget_waiting(connection, listing.agent_id)
-        has_indexed = table_listings.has_indexed(connection, listing.agent_id)
-        table_listings.want(connection, listing.agent_id, Want.ALL if has_indexed else Want.NEWEST)
+        count = table_listings.forget_waiting(connection, listing.agent_id)
+        is_first = count == 1 and not table_listings.has_indexed(connection, listing.agent_id)
+        table_listings.want(connection, listing.agent_id, Want.NEWEST if is_first else Want.ALL)
     return False
 
 
 def _is_catalogue_broken(connection: sqlite3.Connection, listing: Listing, ending: Ending) -> bool:
-    if ending.code == "broken-catalogue" or not listing.base:
-        return True
-    return table_listings.is_indexed(connection, listing.agent_id, listing.base)
+    if ending.code != "wrong-base":
+        return ending.code == "broken-catalogue"
+    return not listing.base or table_listings.is_indexed(connection, listing.agent_id, listing.base)
 
 
 def forget(settings: Settings, tenant_id: str, agent_id: str, snapshot_ids: Sequence[str]) -> None:
@@ -98,20 +99,40 @@ def forget(settings: Settings, tenant_id: str, agent_id: str, snapshot_ids: Sequ
 
 
 def ask_for_lost(database: Database, settings: Settings) -> int:
-    """Ask each host anew whose catalogue should be here and is not, or is of an older form; return how many.
+    """Ask each host anew whose catalogue or sealed listings should be here and are not; return how many.
 
+    A catalogue of an older form counts for none. Of listings that wait to be indexed, the indexing finds what is lost.
     What should not be here, as an appliance was killed when it was to delete it, is deleted.
     """
     _remove_unwanted(database, settings)
-    lost = [
-        (tenant_id, agent_id)
-        for tenant_id, agent_id in table_listings.agents_with_any(database.read)
-        if table_catalogue.version(files.catalogue(settings, tenant_id, agent_id)) != table_catalogue.VERSION
-    ]
+    lost = [found for found in table_listings.agents_with_any(database.read) if _is_lost(database, settings, *found)]
     for tenant_id, agent_id in lost:
-        files.remove(settings, tenant_id, agent_id)
         database.write(lambda connection, agent_id=agent_id: ask_for_all(connection, agent_id))  # type: ignore[misc]
+        files.remove(settings, tenant_id, agent_id)
     return len(lost)
+
+
+def _is_lost(database: Database, settings: Settings, tenant_id: str, agent_id: str) -> bool:
+    """Return whether something of a host's listings is not here, or is kept as its tenant does not want it."""
+    is_sealed = table_listings.names_of_tenant(database.read, tenant_id) == "sealed"
+    sealed = table_listings.sealed(database.read, agent_id)
+    if is_sealed:
+        return len(sealed) < table_listings.count_useful(database.read, agent_id) or not _are_whole(settings, sealed)
+    if not table_listings.has_indexed(database.read, agent_id):
+        return bool(sealed)
+    path = files.catalogue(settings, tenant_id, agent_id)
+    return bool(sealed) or table_catalogue.version(path) != table_catalogue.VERSION
+
+
+def _are_whole(settings: Settings, listings: Sequence[Listing]) -> bool:
+    """Return whether all sealed listings are here, and each one's base too."""
+    base = ""
+    for listing in listings:
+        folder = files.sealed(settings, listing.tenant_id, listing.agent_id) / listing.snapshot_id
+        if listing.base not in ("", base) or not (folder / files.part_name(0)).exists():
+            return False
+        base = listing.archive
+    return True
 
 
 def _take_back(database: Database, settings: Settings, listing: Listing) -> None:

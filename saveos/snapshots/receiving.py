@@ -92,6 +92,8 @@ def _keep(folder: Path, part: ListingPart) -> None:
         if part.number == 0:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True, mode=0o700)
+            for above in folder.parents[:2]:
+                files.sync(above)
         elif not (folder / files.part_name(part.number - 1)).exists():
             raise Conflict("A part of the listing before this one is missing: begin anew.")
         path = folder / files.part_name(part.number)
@@ -100,6 +102,7 @@ def _keep(folder: Path, part: ListingPart) -> None:
             file.write(part.data)
             file.flush()
             os.fsync(file.fileno())
+        files.sync(folder)
     except OSError as error:
         raise Unavailable(f"The listing cannot be kept: {error}.") from error
 

@@ -150,15 +150,21 @@ def forget_all(connection: sqlite3.Connection, agent_id: str, *, but_failed: boo
     )
 
 
-def forget_waiting(connection: sqlite3.Connection, agent_id: str) -> None:
-    """Forget an agent's listings that are to be indexed."""
-    connection.execute("DELETE FROM listings WHERE agent_id = ? AND state = 'waiting'", (agent_id,))
+def forget_waiting(connection: sqlite3.Connection, agent_id: str) -> int:
+    """Forget an agent's listings that are to be indexed; return how many."""
+    return connection.execute("DELETE FROM listings WHERE agent_id = ? AND state = 'waiting'", (agent_id,)).rowcount
 
 
 def agents_with_any(connection: sqlite3.Connection) -> list[tuple[str, str]]:
-    """Return (tenant id, agent id) of each host with an indexed listing."""
-    rows = many(connection, "SELECT DISTINCT tenant_id, agent_id FROM listings WHERE state = 'indexed'")
+    """Return (tenant id, agent id) of each host with a listing that is of use."""
+    rows = many(connection, "SELECT DISTINCT tenant_id, agent_id FROM listings WHERE state <> 'failed'")
     return [(row["tenant_id"], row["agent_id"]) for row in rows]
+
+
+def count_useful(connection: sqlite3.Connection, agent_id: str) -> int:
+    """Return how many listings of an agent are of use."""
+    row = one(connection, "SELECT count(*) AS n FROM listings WHERE agent_id = ? AND state <> 'failed'", (agent_id,))
+    return int(row["n"]) if row else 0
 
 
 def has_indexed(connection: sqlite3.Connection, agent_id: str) -> bool:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from saveos.errors import Unavailable
 from saveos.snapshots import catalogue_files as files
 from saveos.snapshots import rebuilding, table_listings
 from saveos.snapshots.indexing import Ending, Order
@@ -63,7 +62,7 @@ class Indexer:
         wait = 0.0
         try:
             rebuilding.ask_for_lost(self._database, self._settings)
-        except (Unavailable, OSError):
+        except Exception:
             log.exception("Catalogues could not be looked for.")
         while not self._stopping.wait(wait):
             wait = LOOK_SECONDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import zlib
 from pathlib import Path
@@ -20,6 +21,7 @@ from saveos.snapshots.catalogue_model import Scope, SearchQuery
 from saveos.snapshots.names import Names
 from saveos.snapshots.table_listings import Want
 from saveos.worker.indexing import KILLS_LIMIT, Indexer, Killed
+from tests.support.appliance import wait_until
 from tests.support.catalogues import World
 
 if TYPE_CHECKING:
@@ -60,10 +62,12 @@ class Host:
         )
 
     def send(self, archive: str, lines: list[bytes], base: str = "", *, is_sealed: bool = False) -> None:
-        part = ListingPart(
-            archive=archive, base=base, data=zlib.compress(b"".join(lines)), is_last=True, is_sealed=is_sealed
-        )
-        receiving.take(self.world.database, self.world.settings, self.identity, part)
+        data = zlib.compress(b"".join(lines))
+        for number, piece in enumerate((data[:5], data[5:])):
+            part = ListingPart(
+                archive=archive, base=base, number=number, data=piece, is_last=number == 1, is_sealed=is_sealed
+            )
+            receiving.take(self.world.database, self.world.settings, self.identity, part)
 
     def back_up(self, lines: list[bytes]) -> str:
         archive = self.world.add_snapshot(self.id)[1]
@@ -77,7 +81,8 @@ class Host:
         sent, base = [], wanted.head
         for archive in wanted.archives:
             lines = self.lines[archive]
-            self.send(archive, list(listings.difference(self.lines[base], lines)) if base else lines, base)
+            lines = list(listings.difference(self.lines[base], lines)) if base else lines
+            self.send(archive, lines, base, is_sealed=wanted.is_sealed)
             sent.append((archive, base))
             base = archive
         return sent
@@ -361,3 +366,102 @@ def test_damaged_catalogue_is_made_anew(host: Host) -> None:
 
     assert (2, {"indexed": 2}) == (len(sent), host.counts())
     assert ["b"] == found(host.world, "*", Scope.LATEST)
+
+
+@pytest.mark.parametrize("lost", ["*", "*/0000"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_listings_whose_parts_are_lost_are_asked_for_anew(host: Host, lost: str, count: int) -> None:
+    world = host.world
+    for _each in range(count):
+        host.back_up([b"%06d\0f 1 0 644 0\n" % number for number in range(3)])
+        host.hand_over()
+    for path in files.incoming(world.settings, world.tenant, host.id).glob(lost):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    host.index()
+
+    sent = host.hand_over()
+    host.index()
+
+    assert (count, {"indexed": count}) == (len(sent), host.counts())
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_sealed_listings_that_are_lost_are_asked_for_at_the_next_start(host: Host, lost: int) -> None:
+    world = host.world
+    choose(world, Names.SEALED)
+    for _each in range(2):
+        host.back_up(LINES)
+        host.hand_over()
+    asked = [rebuilding.ask_for_lost(world.database, world.settings)]
+    shutil.rmtree(sorted(files.sealed(world.settings, world.tenant, host.id).iterdir())[lost])
+
+    asked.append(rebuilding.ask_for_lost(world.database, world.settings))
+
+    assert ([0, 1], []) == (asked, host.files())
+    assert 2 == len(host.hand_over())
+
+
+def test_listings_of_the_other_way_are_asked_for_at_the_next_start(host: Host) -> None:
+    world = host.world
+    host.back_up(LINES)
+    host.hand_over()
+    world.database.write(lambda connection: table_listings.set_names_of_tenant(connection, world.tenant, "sealed"))
+
+    asked = rebuilding.ask_for_lost(world.database, world.settings)
+
+    assert (1, []) == (asked, host.files())
+
+
+def test_rebuild_of_an_appliance_that_is_killed_asks_for_all(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = host.world
+    host.back_up(LINES)
+    host.hand_over()
+    host.index()
+
+    def killed(*_of: object, **_how: object) -> None:
+        raise ConnectionAbortedError
+
+    rows = table_listings.forget_all
+    monkeypatch.setattr(table_listings, "forget_all", killed)
+    with pytest.raises(ConnectionAbortedError):  # before anything is written
+        rebuilding.rebuild(world.database, world.settings, world.principal, host.id)
+    before = host.files()
+    monkeypatch.setattr(table_listings, "forget_all", rows)
+    remove = files.remove
+    monkeypatch.setattr(files, "remove", killed)
+    with pytest.raises(ConnectionAbortedError):  # right after it
+        rebuilding.rebuild(world.database, world.settings, world.principal, host.id)
+    monkeypatch.setattr(files, "remove", remove)
+    rebuilding.ask_for_lost(world.database, world.settings)
+
+    assert (["agt_h.db"], [], 1) == (before, host.files(), len(host.hand_over()))
+
+
+def test_thread_outlives_a_look_for_what_is_lost_that_fails(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_of: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(rebuilding, "ask_for_lost", failing)
+    host.back_up(LINES)
+    host.hand_over()
+
+    host.indexer.start()
+    try:
+        wait_until(lambda: host.counts() == {"indexed": 1}, 10, "the listing to be indexed")
+    finally:
+        host.indexer.stop()
+
+
+def test_part_and_the_folders_that_name_it_are_written_through(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: set[str] = set()
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.add(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    host.back_up(LINES)
+    host.hand_over()
+
+    assert {"0000", "0001", "snp_000001", "agt_h.incoming", host.world.tenant} <= synced
