@@ -12,6 +12,7 @@ from saveos.snapshots.catalogue_model import Change, Entry, kind_of, moment_of
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
 
 
 class Reader:
@@ -28,6 +29,11 @@ class Reader:
     def k_of(self, snapshot_id: str) -> int | None:
         """Return the moment of a snapshot, None when it is not indexed."""
         return self._by_snapshot.get(snapshot_id)
+
+    @property
+    def snapshot_ids(self) -> Iterable[str]:
+        """The snapshots that it holds."""
+        return self._by_snapshot.keys()
 
     @property
     def newest(self) -> int:

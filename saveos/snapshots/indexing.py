@@ -116,14 +116,22 @@ def _ending_of(error: sqlite3.DatabaseError, path: Path) -> Ending:
     return Ending(code="unreadable", message=f"The listing cannot be brought in: {error}.")
 
 
-def forget(path: Path, snapshot_ids: Iterable[str], limit_bytes: int = LIMIT_BYTES) -> None:
-    """Take snapshots that are no more out of a catalogue. Raises OSError, sqlite3.Error."""
+def forget(path: Path, snapshot_ids: Iterable[str], limit_bytes: int = LIMIT_BYTES) -> bool:
+    """Take snapshots that are no more out of a catalogue; return whether any is left in it.
+
+    The newest one that is left is what the next difference is to: whatever came after it is undone. Raises OSError,
+    sqlite3.Error.
+    """
     if not path.exists():
-        return
+        return False
     with _alone(path), contextlib.closing(table.open_to_write(path, limit_bytes)) as connection, immediate(connection):
         for snapshot_id in snapshot_ids:
             if (moment := table.moment_of(connection, snapshot_id)) is not None:
                 table.forget_moment(connection, moment["k"])
+        newest, last = table.newest_kept(connection), table.last_moment(connection)
+        if last is not None and 0 < newest < last["k"]:
+            table.go_back_to(connection, newest)
+    return newest > 0
 
 
 def _begin(path: Path, order: Order) -> Ending:

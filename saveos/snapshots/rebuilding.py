@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 from saveos.agents import table as agents
@@ -9,12 +10,13 @@ from saveos.audit.record import record
 from saveos.errors import NotFound
 from saveos.identity.principals import Permission, Principal
 from saveos.snapshots import catalogue_files as files
+from saveos.snapshots import catalogue_pool as pool
 from saveos.snapshots import indexing, table_catalogue, table_listings
 from saveos.snapshots.table_listings import ListingState, Want
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from saveos.config import Settings
     from saveos.database.connection import Database
@@ -93,9 +95,22 @@ def _is_catalogue_broken(connection: sqlite3.Connection, listing: Listing, endin
     return not listing.base or table_listings.is_indexed(connection, listing.agent_id, listing.base)
 
 
-def forget(settings: Settings, tenant_id: str, agent_id: str, snapshot_ids: Sequence[str]) -> None:
-    """Take snapshots of a host out of its catalogue, once they are gone. Raises OSError, sqlite3.Error."""
-    indexing.forget(files.to_read(settings, tenant_id, agent_id), snapshot_ids)
+def forget(database: Database, settings: Settings, tenant_id: str, agent_id: str, snapshot_ids: Iterable[str]) -> None:
+    """Take snapshots of a host out of all that is kept of its listings: call it once their rows are gone.
+
+    It waits until the indexing of a listing of this host is done. Sealed listings build on one another, and nobody here
+    can join two: when one that others build on is gone, all are asked for anew. Raises OSError, sqlite3.Error.
+    """
+    gone = list(snapshot_ids)
+    if not indexing.forget(files.catalogue(settings, tenant_id, agent_id), gone):
+        files.remove_catalogue(settings, tenant_id, agent_id)
+    for where in (files.incoming, files.sealed):
+        for snapshot_id in gone:
+            shutil.rmtree(where(settings, tenant_id, agent_id) / snapshot_id, ignore_errors=True)
+    files.close(settings, tenant_id, agent_id)  # it is opened anew at the next look
+    if not _are_whole(settings, table_listings.sealed(database.read, agent_id)):
+        database.write(lambda connection: ask_for_all(connection, agent_id, but_failed=True))
+        files.remove(settings, tenant_id, agent_id)
 
 
 def ask_for_lost(database: Database, settings: Settings) -> int:
@@ -109,6 +124,7 @@ def ask_for_lost(database: Database, settings: Settings) -> int:
     for tenant_id, agent_id in lost:
         database.write(lambda connection, agent_id=agent_id: ask_for_all(connection, agent_id))  # type: ignore[misc]
         files.remove(settings, tenant_id, agent_id)
+    _forget_gone(database, settings)
     return len(lost)
 
 
@@ -139,7 +155,7 @@ def _take_back(database: Database, settings: Settings, listing: Listing) -> None
     """Delete what was made of a listing. Only its snapshot is gone if others are in the catalogue."""
     if table_listings.has_indexed(database.read, listing.agent_id):
         indexing.forget(files.catalogue(settings, listing.tenant_id, listing.agent_id), [listing.snapshot_id])
-    else:
+    else:  # not one of them is wanted any more
         files.remove_catalogue(settings, listing.tenant_id, listing.agent_id)
 
 
@@ -150,6 +166,15 @@ def _remove_unwanted(database: Database, settings: Settings) -> None:
     for path in settings.catalogues.glob("*/*.db"):
         if not table_listings.has_indexed(database.read, path.stem):
             files.remove_catalogue(settings, path.parent.name, path.stem)
+
+
+def _forget_gone(database: Database, settings: Settings) -> None:
+    """Forget snapshots that were removed by an appliance that was killed before it did so."""
+    for path in settings.catalogues.glob("*/*.db"):
+        with pool.reading(path) as reader:
+            held = set(reader.snapshot_ids) if reader else set()
+        if gone := held - table_listings.known(database.read, path.stem):
+            forget(database, settings, path.parent.name, path.stem, gone)
 
 
 def ask_for_all(connection: sqlite3.Connection, agent_id: str, *, but_failed: bool = False) -> None:

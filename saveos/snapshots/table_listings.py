@@ -161,6 +161,12 @@ def agents_with_any(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     return [(row["tenant_id"], row["agent_id"]) for row in rows]
 
 
+def known(connection: sqlite3.Connection, agent_id: str) -> set[str]:
+    """Return the snapshots of an agent of which there is a listing, whatever its state."""
+    rows = many(connection, "SELECT snapshot_id FROM listings WHERE agent_id = ?", (agent_id,))
+    return {row["snapshot_id"] for row in rows}
+
+
 def count_useful(connection: sqlite3.Connection, agent_id: str) -> int:
     """Return how many listings of an agent are of use."""
     row = one(connection, "SELECT count(*) AS n FROM listings WHERE agent_id = ? AND state <> 'failed'", (agent_id,))

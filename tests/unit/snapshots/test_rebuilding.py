@@ -465,3 +465,78 @@ def test_part_and_the_folders_that_name_it_are_written_through(host: Host, monke
     host.hand_over()
 
     assert {"0000", "0001", "snp_000001", "agt_h.incoming", host.world.tenant} <= synced
+
+
+def test_newest_snapshot_that_is_removed_makes_nobody_send_anything_again(host: Host) -> None:
+    archives = [host.back_up([b"%b\0f 1 0 644 0\n" % name]) for name in (b"a", b"b", b"c")]
+    rebuilding.rebuild(host.world.database, host.world.settings, host.world.principal, host.id)
+    host.hand_over()
+    host.index()
+    host.world.remove(host.id, ["snp_000003"])
+    latest = found(host.world, "*", Scope.LATEST)
+    following = host.back_up([b"d\0f 1 0 644 0\n"])
+
+    sent = host.hand_over()
+    host.index()
+
+    assert (["b"], [(following, archives[1])]) == (latest, sent)
+    assert ({"indexed": 3}, ["d"]) == (host.counts(), found(host.world, "*", Scope.LATEST))
+
+
+def test_listing_of_a_snapshot_that_is_removed_while_it_is_indexed_is_taken_back(host: Host) -> None:
+    host.back_up([b"a\0f 1 0 644 0\n"])
+    host.hand_over()
+    host.index()
+    host.back_up(LINES)
+    host.hand_over()
+
+    def run(order: Order) -> Ending:
+        ending = indexing.perform(order)
+        host.world.database.write(
+            lambda connection: connection.execute("DELETE FROM snapshots WHERE id > 'snp_000001'")
+        )
+        return ending
+
+    host.indexer._run = run  # type: ignore[method-assign]
+    host.index()
+
+    assert ([], ["a"]) == (found(host.world, "secret"), found(host.world, "*", Scope.LATEST))
+
+
+def test_catalogue_of_which_every_snapshot_is_removed_is_deleted(host: Host) -> None:
+    for _each in range(2):
+        host.back_up(LINES)
+        host.hand_over()
+        host.index()
+
+    host.world.remove(host.id, ["snp_000001", "snp_000002"])
+
+    assert [] == host.files()
+
+
+def test_removal_by_an_appliance_that_was_killed_is_ended_by_the_next_start(host: Host) -> None:
+    world = host.world
+    for lines in (LINES, [b"b\0f 1 0 644 0\n"]):
+        host.back_up(lines)
+        host.hand_over()
+        host.index()
+    world.database.write(lambda connection: connection.execute("DELETE FROM snapshots WHERE id = 'snp_000001'"))
+
+    asked = rebuilding.ask_for_lost(world.database, world.settings)
+
+    assert (0, [], ["b"]) == (asked, found(world, "secret"), found(world, "*"))
+
+
+@pytest.mark.parametrize(("gone", "kept"), [(1, []), (2, []), (3, ["snp_000001", "snp_000002"])])
+def test_sealed_snapshot_that_is_removed_takes_what_builds_on_it_along(host: Host, gone: int, kept: list[str]) -> None:
+    choose(host.world, Names.SEALED)
+    for number in range(3):
+        host.back_up([b"%d\0f 1 0 644 0\n" % number])
+        host.hand_over()
+
+    host.world.remove(host.id, [f"snp_{gone:06d}"])
+
+    folder = files.sealed(host.world.settings, host.world.tenant, host.id)
+    assert kept == sorted(path.name for path in folder.glob("*"))
+    assert 2 == len(kept) + len(host.hand_over())
+    assert {"sealed": 2} == host.counts()
