@@ -13,6 +13,7 @@ from saveos.snapshots import table_catalogue_reading as table
 from saveos.snapshots.catalogue import known_snapshot, why_not
 from saveos.snapshots.catalogue_files import to_read as path_of_catalogue
 from saveos.snapshots.catalogue_model import CatalogueState, Change, Changed, ChangesPage, kind_of, moment_of
+from saveos.snapshots.catalogue_reader import Paths
 from saveos.snapshots.table_catalogue import OPEN
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _collect(
     """Return the changes after a node, and the node to go on after."""
     deadline = time.monotonic() + SECONDS
     found: list[Changed] = []
-    known: dict[int, str] = {}
+    known = Paths()
     low, high = sorted(ks)
     while nodes := table.changed_nodes(reader.connection, low, high, after, STEP):
         for node in nodes:
@@ -84,7 +85,7 @@ def _collect(
     return found, None
 
 
-def _changed(reader: Reader, node: int, ks: tuple[int, int], known: dict[int, str]) -> Changed | None:
+def _changed(reader: Reader, node: int, ks: tuple[int, int], known: Paths) -> Changed | None:
     before, now = (table.version_at(reader.connection, node, k) for k in ks)
     if before is not None and now is not None and before["first"] == now["first"]:
         return None

@@ -11,6 +11,7 @@ import msgspec
 from saveos.protocol import AgentId, entry_path
 from saveos.snapshots import table_catalogue_reading as table
 from saveos.snapshots.catalogue_model import Hit, Scope, kind_of, letters_of, milliseconds_of, moment_of
+from saveos.snapshots.catalogue_reader import Paths
 from saveos.snapshots.table_catalogue import OPEN
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Look:
         self._letters = letters_of(query.kinds)
         self._since = milliseconds_of(query.modified_since) if query.modified_since else None
         self._until = milliseconds_of(query.modified_until) if query.modified_until else None
-        self._paths: dict[int, str] = {}
+        self._paths = Paths()
 
     def into(self, reader: Reader, limit: int, after: int) -> int | None:
         """Keep what fits as hits; return the node to go on after when they are enough or the time is over."""

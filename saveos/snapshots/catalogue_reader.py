@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left, bisect_right
+from collections import OrderedDict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,35 @@ from saveos.snapshots.catalogue_model import Change, Entry, kind_of, moment_of
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
+
+
+PATHS_BYTES = 4 * 1024**2  # of folders' paths that are remembered: some 30,000, or a thousand of the longest
+
+
+class Paths:
+    """The paths of the folders that were met last, as far as they fit: hosts say how long paths are, and how many."""
+
+    def __init__(self, limit_bytes: int = PATHS_BYTES) -> None:
+        """Remember nothing yet."""
+        self._limit_bytes = limit_bytes
+        self._paths: OrderedDict[int, str] = OrderedDict()
+        self.bytes = 0
+
+    def get(self, node: int) -> str | None:
+        """Return a folder's path if it is remembered."""
+        path = self._paths.get(node)
+        if path is not None:
+            self._paths.move_to_end(node)
+        return path
+
+    def keep(self, node: int, path: str) -> None:
+        """Remember a folder's path, and forget those that were not asked for the longest."""
+        if node in self._paths:
+            return
+        self._paths[node] = path
+        self.bytes += sys.getsizeof(path)
+        while self.bytes > self._limit_bytes:
+            self.bytes -= sys.getsizeof(self._paths.popitem(last=False)[1])
 
 
 class Reader:
@@ -70,20 +101,21 @@ class Reader:
             return None, None
         return table.node(self.connection, at, name, 0), table.node(self.connection, at, name, 1)
 
-    def path(self, node: int, known: dict[int, str]) -> str:
+    def path(self, node: int, known: Paths) -> str:
         """Return a node's path; `known` keeps those of folders from one call to the next."""
         below: list[tuple[int, str, int]] = []
-        while node and node not in known:
+        path: str | None = None
+        while node and (path := known.get(node)) is None:
             row = table.upward(self.connection, node)
             if row is None:
                 return ""
             below.append((node, entry_path(row["name"]), row["is_leaf"]))
             node = row["parent"]
-        path = known.get(node, "")
+        path = path or ""
         for at, name, is_leaf in reversed(below):
             path = f"{path}/{name}" if path else name
             if not is_leaf:
-                known[at] = path
+                known.keep(at, path)
         return path
 
     def entry(self, row: sqlite3.Row | dict[str, Any], above: str, k: int, change: Change = Change.NONE) -> Entry:
