@@ -156,27 +156,31 @@ def trigram_counts(connection: sqlite3.Connection, trigrams: Sequence[str]) -> d
     return {row["text"]: row["count"] for row in rows}
 
 
-def nodes_matching(connection: sqlite3.Connection, match: str, after: int) -> Iterator[tuple[int, int, bytes]]:
-    """Give (id, parent, name) of the nodes after one whose names hold all trigrams of a query."""
+def nodes_matching(
+    connection: sqlite3.Connection, match: str, after: int, until: int
+) -> Iterator[tuple[int, int, bytes]]:
+    """Give (id, parent, name) of the nodes after one, up to another, whose names hold all trigrams of a query."""
     cursor = connection.cursor()
     cursor.row_factory = None
     yield from cursor.execute(
         "SELECT n.id, n.parent, n.name FROM names f CROSS JOIN nodes n ON n.id = f.rowid"
-        " WHERE f.names MATCH ? AND f.rowid > ? ORDER BY f.rowid",
-        (match, after),
+        " WHERE f.names MATCH ? AND f.rowid > ? AND f.rowid <= ? ORDER BY f.rowid",
+        (match, after, until),
     )
 
 
-def nodes_with(connection: sqlite3.Connection, pieces: Sequence[str], after: int) -> Iterator[tuple[int, int, bytes]]:
-    """Give (id, parent, name) of the nodes after one whose names may hold all pieces (of ASCII): looks at every name.
+def nodes_with(
+    connection: sqlite3.Connection, pieces: Sequence[str], after: int, until: int
+) -> Iterator[tuple[int, int, bytes]]:
+    """Give (id, parent, name) of the nodes after one, up to another, whose names may hold all pieces (of ASCII).
 
-    Letters beyond ASCII may fold to some of it.
+    Looks at every name: letters beyond ASCII may fold to some of it.
     """
     cursor = connection.cursor()
     cursor.row_factory = None
     conditions = " AND ".join(["instr(lower(CAST(name AS TEXT)), ?)"] * len(pieces)) or "true"
     yield from cursor.execute(
-        "SELECT id, parent, name FROM nodes WHERE id > ?"
+        "SELECT id, parent, name FROM nodes WHERE id > ? AND id <= ?"
         f" AND ({conditions} OR length(CAST(name AS TEXT)) < length(name)) ORDER BY id",
-        (after, *pieces),
+        (after, until, *pieces),
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tracemalloc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from saveos.snapshots import catalogue_search
+from saveos.snapshots import catalogue_look, catalogue_search
+from saveos.snapshots.catalogue_look import Look
 from saveos.snapshots.catalogue_model import SearchQuery
 from saveos.snapshots.catalogue_reader import Paths
 from tests.support.catalogues import World
@@ -48,6 +50,52 @@ def test_search_of_long_paths_takes_little_memory(world: World) -> None:
 
     assert ((), None) == (page.hits, page.next_after)
     assert peak < 12 * 1024**2  # 3,000 such paths take 40 MB
+
+
+def pages_of(world: World, text: str, seconds: float) -> tuple[set[str], int]:
+    """Return all that is found, page by page of so many seconds, and how many pages were cut by the time."""
+    found: set[str] = set()
+    after, cut = "", 0
+    for _page in range(2000):
+        page = catalogue_search.search(
+            world.database, world.settings, world.principal, SearchQuery(text=text), after=after, seconds=seconds
+        )
+        found |= {hit.path for hit in page.hits}
+        cut += len(page.hits) < 100
+        if page.next_after is None:
+            return found, cut
+        after = page.next_after
+    raise AssertionError("The search comes to no end.")
+
+
+@pytest.mark.parametrize("text", ["rare-", "e-"])
+def test_hit_at_the_deadline_is_on_the_next_page(world: World, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.back_up_lines(world.add_host("many"), [b"rare-%04d\0f 1 0 644 0\n" % number for number in range(1000)])
+    hit_of, count = Look._hit, 0
+
+    def slow(look: Look, *of: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count % 7 == 0:
+            raise sqlite3.OperationalError("interrupted")
+        return hit_of(look, *of)
+
+    monkeypatch.setattr(Look, "_hit", slow)
+    monkeypatch.setattr(Look, "_is_over", lambda _look: count % 7 == 0)
+    found, cut = pages_of(world, text, 60)
+
+    assert (1000, True) == (len(found), cut > 10)
+
+
+def test_search_that_finds_nothing_goes_on_from_page_to_page(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [b"rare-%06d\0f 1 0 644 0\n" % number for number in range(5000)]
+    world.back_up_lines(world.add_host("many"), [*lines, b"zq\0f 1 0 644 0\n"])
+    monkeypatch.setattr(catalogue_look, "SCAN_STEP", 100)
+    monkeypatch.setattr(Look, "_is_over", lambda _look: True)  # after each step
+
+    found, cut = pages_of(world, "zq", 60)
+
+    assert ({"zq"}, True) == (found, cut > 50)
 
 
 def test_paths_that_were_asked_for_last_are_remembered() -> None:
