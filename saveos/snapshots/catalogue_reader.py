@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from datetime import datetime
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+FOLDER_SECONDS = 3.0  # then a folder's page ends, however little is on it
 PATHS_BYTES = 4 * 1024**2  # of folders' paths that are remembered: some 30,000, or a thousand of the longest
 
 
@@ -117,6 +119,27 @@ class Reader:
             if not is_leaf:
                 known.keep(at, path)
         return path
+
+    def children(
+        self, folder: int, k: int, other: int | None, after: tuple[int, bytes] | None, limit: int
+    ) -> tuple[list[sqlite3.Row], sqlite3.Row | None]:
+        """Return what a folder holds at k (or at the other moment), and the row to go on after if there may be more.
+
+        That is so when they are enough or the time is over: what the folder held once is looked at too.
+        """
+        deadline = time.monotonic() + FOLDER_SECONDS
+        rows = (
+            table.children(self.connection, folder, k, after)
+            if other is None
+            else table.children_of_both(self.connection, folder, (k, other), after)
+        )
+        found: list[sqlite3.Row] = []
+        for row in rows:
+            if row["kind"] is not None:
+                found.append(row)
+            if len(found) >= limit or time.monotonic() >= deadline:
+                return found, row
+        return found, None
 
     def entry(self, row: sqlite3.Row | dict[str, Any], above: str, k: int, change: Change = Change.NONE) -> Entry:
         """Return what a row of a folder shows at k."""

@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from saveos.snapshots import catalogue_look, catalogue_search
+from saveos.snapshots import (
+    catalogue,
+    catalogue_changes,
+    catalogue_look,
+    catalogue_pool,
+    catalogue_reader,
+    catalogue_search,
+    table_catalogue_reading,
+)
 from saveos.snapshots.catalogue_look import Look
 from saveos.snapshots.catalogue_model import SearchQuery
-from saveos.snapshots.catalogue_reader import Paths
+from saveos.snapshots.catalogue_reader import Paths, Reader
 from tests.support.catalogues import World
 
 if TYPE_CHECKING:
@@ -96,6 +104,84 @@ def test_search_that_finds_nothing_goes_on_from_page_to_page(world: World, monke
     found, cut = pages_of(world, "zq", 60)
 
     assert ({"zq"}, True) == (found, cut > 50)
+
+
+def changed(world: World, ids: list[str], limit: int) -> tuple[list[str], int]:
+    """Return the paths that changed between two snapshots, page by page, and how many pages there were."""
+    found: list[str] = []
+    after, pages = "", 0
+    while True:
+        page = catalogue_changes.changes(
+            world.database, world.settings, world.principal, ids[0], ids[1], after=after, limit=limit
+        )
+        found += [change.path for change in page.changes]
+        pages += 1
+        if page.next_after is None:
+            return found, pages
+        after = page.next_after
+
+
+def test_page_of_changes_reads_no_more_than_it_shows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = world.add_host("many")
+    lines = [b"%06d\0f 1 0 644 0\n" % number for number in range(20_000)]
+    ids = [world.back_up_lines(agent, some) for some in (lines[:10_000], lines[10_000:])]
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    def counting(connection: sqlite3.Connection, *_of: Any) -> Reader:
+        connection.set_progress_handler(count, 1000)
+        return Reader(connection)
+
+    monkeypatch.setattr(table_catalogue_reading, "stop_at", lambda *_of: None)
+    monkeypatch.setattr(catalogue_pool, "Reader", counting)
+    page = catalogue_changes.changes(world.database, world.settings, world.principal, *ids, limit=10)
+
+    assert (10, True) == (len(page.changes), page.next_after is not None)
+    assert steps < 20  # thousands of instructions: to read all that changed takes some 200
+
+
+def test_changes_come_to_an_end_however_little_time_there_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = world.add_host("many")
+    lines = [b"%03d\0f 1 0 644 0\n" % number for number in range(100)]
+    ids = [world.back_up_lines(agent, some) for some in (lines[:50], lines[40:])]
+    monkeypatch.setattr(catalogue_changes, "SECONDS", 0)
+
+    found, pages = changed(world, ids, 1000)
+
+    assert ([f"{number:03d}" for number in (*range(40), *range(50, 100))], True) == (sorted(found), pages > 80)
+
+
+@pytest.mark.parametrize("is_compared", [False, True])
+def test_folder_of_which_much_is_gone_comes_page_by_page(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, is_compared: bool
+) -> None:
+    agent = world.add_host("many")
+    lines = [b"%03d\0f 1 0 644 0\n" % number for number in range(50)]
+    older = world.back_up_lines(agent, lines[-2:])
+    world.back_up_lines(agent, lines)
+    newer = world.back_up_lines(agent, lines[-1:])
+    monkeypatch.setattr(catalogue_reader, "FOLDER_SECONDS", 0, raising=False)
+    found, after, pages = [], "", 0
+    while pages < 100:
+        page = catalogue.folder(
+            world.database,
+            world.settings,
+            world.principal,
+            newer,
+            after=after,
+            compare=older if is_compared else "",
+        )
+        found += [(entry.name, entry.change.value) for entry in page.entries]
+        pages += 1
+        if page.next_after is None:
+            break
+        after = page.next_after
+
+    assert ([("048", "gone")] if is_compared else []) + [("049", "")] == found
+    assert 51 == pages
 
 
 def test_paths_that_were_asked_for_last_are_remembered() -> None:
