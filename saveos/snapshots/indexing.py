@@ -116,22 +116,27 @@ def _ending_of(error: sqlite3.DatabaseError, path: Path) -> Ending:
     return Ending(code="unreadable", message=f"The listing cannot be brought in: {error}.")
 
 
-def forget(path: Path, snapshot_ids: Iterable[str], limit_bytes: int = LIMIT_BYTES) -> bool:
-    """Take snapshots that are no more out of a catalogue; return whether any is left in it.
+def forget(path: Path, snapshot_ids: Iterable[str], limit_bytes: int = LIMIT_BYTES) -> None:
+    """Take snapshots that are no more out of a catalogue, which goes with the last of them.
 
     The newest one that is left is what the next difference is to: whatever came after it is undone. Raises OSError,
     sqlite3.Error.
     """
-    if not path.exists():
-        return False
-    with _alone(path), contextlib.closing(table.open_to_write(path, limit_bytes)) as connection, immediate(connection):
-        for snapshot_id in snapshot_ids:
-            if (moment := table.moment_of(connection, snapshot_id)) is not None:
-                table.forget_moment(connection, moment["k"])
-        newest, last = table.newest_kept(connection), table.last_moment(connection)
-        if last is not None and 0 < newest < last["k"]:
-            table.go_back_to(connection, newest)
-    return newest > 0
+    if not path.parent.exists():
+        return
+    with _alone(path):
+        if not path.exists():
+            return
+        with contextlib.closing(table.open_to_write(path, limit_bytes)) as connection, immediate(connection):
+            for snapshot_id in snapshot_ids:
+                if (moment := table.moment_of(connection, snapshot_id)) is not None:
+                    table.forget_moment(connection, moment["k"])
+            newest, last = table.newest_kept(connection), table.last_moment(connection)
+            if last is not None and 0 < newest < last["k"]:
+                table.go_back_to(connection, newest)
+        if not newest:
+            path.unlink()
+            _unlink_journal(path)
 
 
 def _begin(path: Path, order: Order) -> Ending:
@@ -148,8 +153,7 @@ def _begin(path: Path, order: Order) -> Ending:
     os.close(descriptor)
     if not Path(order.parts).exists():
         raise lines.MissingParts("The listing is not wanted any more.")
-    for ending in ("-wal", "-shm"):  # of one that was deleted while it was written: the new one is not to replay them
-        path.with_name(path.name + ending).unlink(missing_ok=True)
+    _unlink_journal(path)  # of one that was deleted while it was written: the new one is not to replay it
     temporary.replace(path)
     return Ending(entries_count=entries_count)
 
@@ -174,6 +178,11 @@ def _write(connection: sqlite3.Connection, order: Order, k: int, before: int) ->
     entries_count = before + written.growth
     table.add_moment(connection, (k, order.snapshot_id, order.archive, order.at, entries_count))
     return entries_count
+
+
+def _unlink_journal(path: Path) -> None:
+    for ending in ("-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

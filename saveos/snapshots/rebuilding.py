@@ -102,8 +102,9 @@ def forget(database: Database, settings: Settings, tenant_id: str, agent_id: str
     can join two: when one that others build on is gone, all are asked for anew. Raises OSError, sqlite3.Error.
     """
     gone = list(snapshot_ids)
-    if not indexing.forget(files.catalogue(settings, tenant_id, agent_id), gone):
-        files.remove_catalogue(settings, tenant_id, agent_id)
+    path = files.catalogue(settings, tenant_id, agent_id)
+    indexing.forget(path, gone)
+    pool.drop(path)
     for where in (files.incoming, files.sealed):
         for snapshot_id in gone:
             shutil.rmtree(where(settings, tenant_id, agent_id) / snapshot_id, ignore_errors=True)

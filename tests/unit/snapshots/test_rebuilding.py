@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import zlib
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -540,3 +541,25 @@ def test_sealed_snapshot_that_is_removed_takes_what_builds_on_it_along(host: Hos
     assert kept == sorted(path.name for path in folder.glob("*"))
     assert 2 == len(kept) + len(host.hand_over())
     assert {"sealed": 2} == host.counts()
+
+
+def test_removal_of_another_snapshot_waits_until_the_first_listing_is_indexed(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.back_up(LINES)
+    host.back_up([b"b\0f 1 0 644 0\n"])
+    host.hand_over()  # the newest one alone
+    removal = Thread(target=host.world.remove, args=(host.id, ["snp_000001"]))
+    making = files.catalogue(host.world.settings, host.world.tenant, host.id).with_suffix(".making")
+    states: list[bool] = []
+
+    def happens() -> None:
+        removal.start()
+        removal.join(0.3)
+        states.extend([removal.is_alive(), making.exists()])
+
+    meanwhile(monkeypatch, host, happens)
+    host.index()
+    removal.join(10)
+
+    assert ([True, True], {"indexed": 1}, ["b"]) == (states, host.counts(), found(host.world, "*"))
