@@ -121,12 +121,18 @@ def ask_for_lost(database: Database, settings: Settings) -> int:
     What should not be here, as an appliance was killed when it was to delete it, is deleted.
     """
     _remove_unwanted(database, settings)
-    lost = [found for found in table_listings.agents_with_any(database.read) if _is_lost(database, settings, *found)]
-    for tenant_id, agent_id in lost:
-        database.write(lambda connection, agent_id=agent_id: ask_for_all(connection, agent_id))  # type: ignore[misc]
-        files.remove(settings, tenant_id, agent_id)
+    count = sum(ask_if_lost(database, settings, *found) for found in table_listings.agents_with_any(database.read))
     _forget_gone(database, settings)
-    return len(lost)
+    return count
+
+
+def ask_if_lost(database: Database, settings: Settings, tenant_id: str, agent_id: str) -> bool:
+    """Ask a host for all of its listings if one is lost; return whether it is."""
+    is_lost = _is_lost(database, settings, tenant_id, agent_id)
+    if is_lost:
+        database.write(lambda connection: ask_for_all(connection, agent_id))
+        files.remove(settings, tenant_id, agent_id)
+    return is_lost
 
 
 def _is_lost(database: Database, settings: Settings, tenant_id: str, agent_id: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sqlite3
@@ -17,10 +18,11 @@ from saveos.agents.model import AgentIdentity, AgentState
 from saveos.errors import Conflict
 from saveos.protocol import AgentId, ListingPart, TenantId
 from saveos.snapshots import catalogue_files as files
-from saveos.snapshots import catalogue_search, indexing, names, rebuilding, receiving, table_listings
+from saveos.snapshots import catalogue_memory, catalogue_search, indexing, names, rebuilding, receiving, table_listings
 from saveos.snapshots.catalogue_model import Scope, SearchQuery
 from saveos.snapshots.names import Names
 from saveos.snapshots.table_listings import Want
+from saveos.snapshots.unsealing import Unsealing
 from saveos.worker.indexing import KILLS_LIMIT, Indexer, Killed
 from tests.support.appliance import wait_until
 from tests.support.catalogues import World
@@ -563,3 +565,20 @@ def test_removal_of_another_snapshot_waits_until_the_first_listing_is_indexed(
     removal.join(10)
 
     assert ([True, True], {"indexed": 1}, ["b"]) == (states, host.counts(), found(host.world, "*"))
+
+
+def test_sealed_listing_that_is_missing_when_it_is_to_be_opened_is_asked_for_anew(host: Host) -> None:
+    world = host.world
+    choose(world, Names.SEALED)
+    host.back_up(LINES)
+    host.hand_over()
+    shutil.rmtree(files.sealed(world.settings, world.tenant, host.id) / "snp_000001")
+    unsealing = Unsealing(world.settings, world.database, None)  # type: ignore[arg-type] - it comes to no key
+
+    try:
+        asyncio.run(unsealing._open(world.principal, AgentId(host.id)))
+    finally:
+        catalogue_memory.wipe(world.settings)
+
+    assert {"": 1} == host.counts()
+    assert 1 == len(host.hand_over())
