@@ -83,7 +83,7 @@ class Upkeep:
         removed, _base = table_protection.removed_by(
             self._database.read, repository.agent_id, running.job.order["prune_job"]
         )
-        rebuilding.forget(self._settings, repository.tenant_id, repository.agent_id, removed)
+        rebuilding.forget(self._database, self._settings, repository.tenant_id, repository.agent_id, removed)
         held = maintenance.measure(self._database, self._settings, repository.tenant_id, repository.agent_id)
         return f"{ending.freed_bytes} bytes are free in the repository; checkpoints hold {held} bytes."
 
