@@ -20,6 +20,7 @@ from saveos.identity.principals import Principal
 from saveos.parts import Parts
 from saveos.protocol import AnswerReceipt, Chosen, Count, EntryPath, ReadForm, ReadOrder
 from saveos.snapshots import reading
+from saveos.snapshots.reading import Reading
 
 MEDIA = {
     ReadForm.FILE: "application/octet-stream",
@@ -170,6 +171,19 @@ async def _download(
         order = msgspec.structs.replace(order, first_byte=wanted[0], last_byte=wanted[1])
     order = msgspec.structs.replace(order, is_head_only=request.method == "HEAD")
     begun = await reading.begin(parts.means, principal, snapshot_id, order)
+    return await _sent(begun, order, tag_, is_part=wanted is not None)
+
+
+async def _sent(begun: Reading, order: ReadOrder, tag_: str, *, is_part: bool) -> Stream:
+    """Return the response that sends a reading and closes it at last; when there is none, it is closed here."""
+    try:
+        return Download(begun, 206 if is_part else 200, _headers(begun, order, tag_, is_part=is_part))
+    except BaseException:
+        await begun.close()
+        raise
+
+
+def _headers(begun: Reading, order: ReadOrder, tag_: str, *, is_part: bool) -> dict[str, str]:
     head = begun.head
     headers = {
         "content-type": MEDIA[order.form],
@@ -184,7 +198,7 @@ async def _download(
         headers |= {"accept-ranges": "bytes", "etag": tag_}
         if head.modified_at is not None:
             headers["last-modified"] = format_datetime(head.modified_at, usegmt=True)
-    if wanted is not None:
+    if is_part:
         last = head.first_byte + (head.size_bytes or 0) - 1
         headers["content-range"] = f"bytes {head.first_byte}-{last}/{head.whole_bytes}"
-    return Download(begun, 206 if wanted is not None else 200, headers)
+    return headers

@@ -6,6 +6,7 @@ Nothing is kept: what is read flows through memory, and a source that ends too e
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -124,13 +125,20 @@ class Reading:
         line, newline, self._ahead = line.partition(b"\n")
         if not newline:
             raise errors.EngineError("What reads the snapshot ended without a word.")
-        try:
-            self.head = msgspec.json.decode(line, type=ReadHead)
-        except msgspec.MsgspecError as error:
-            raise errors.EngineError("What reads the snapshot cannot be understood.") from error
+        self.head = _understood(line)
         if self.head.error_code:
             kind = REFUSALS.get(self.head.error_code, errors.EngineError)
             raise kind(self.head.message or self.head.error_code, whole_bytes=self.head.whole_bytes)
+
+
+def _understood(line: bytes) -> ReadHead:
+    """Return a head, its time in UTC. Raises EngineError for what is none, or has a time of nowhere."""
+    try:
+        head = msgspec.json.decode(line, type=ReadHead)
+        moment = None if head.modified_at is None else head.modified_at.astimezone(UTC)
+    except (msgspec.MsgspecError, OverflowError) as error:
+        raise errors.EngineError("What reads the snapshot cannot be understood.") from error
+    return msgspec.structs.replace(head, modified_at=moment)
 
 
 def require_possible(order: ReadOrder) -> None:
