@@ -19,6 +19,7 @@ LIMIT_PER_HOST = 4
 LIMIT = 64
 AHEAD_BYTES = 512 * 1024  # of data that the person has not taken yet
 BEGIN_SECONDS = 15.0  # for a host that is online to begin
+SILENCE_SECONDS = 30.0  # for a host that has begun: it pings each half second, also while it has nothing to send
 STALL_SECONDS = 120.0  # for a person who takes nothing: a paused download is resumed by range
 
 
@@ -37,27 +38,35 @@ class Stream:
         self._unparsed = bytearray()
         self._code: int | None = None
         self._is_over = self._is_aborted = False
+        self._heard_at = 0.0  # of the loop's clock
         self._moved = asyncio.Event()
+
+    def begin(self) -> None:
+        """Note that the host has begun."""
+        self.is_taken = True
+        self._heard_at = _now()
+        self._tell()
 
     async def read(self, limit: int) -> bytes:
         """Return up to so many bytes, b"" at the end. Raises HostOffline when the host does not begin."""
-        deadline = asyncio.get_running_loop().time() + BEGIN_SECONDS
+        deadline = _now() + BEGIN_SECONDS
         while not self._data and not self._is_over and not self._is_aborted:
             if self.is_taken:
-                await self._wait(None)
-            elif not await self._wait(deadline - asyncio.get_running_loop().time()):
+                await self._listen()
+            elif not await self._wait(deadline - _now()):
                 raise HostOffline("The host was asked, but does not begin. Try again, or look whether it is well.")
         if not self._data:
             return b""
         part = bytes(self._data[:limit])
         del self._data[:limit]
+        self._heard_at = _now()  # as long as there was something to take, it may have had to wait
         self._tell()
         return part
 
     async def finish(self) -> int:
         """Return the exit code of what read on the host, 1 when the stream was cut off."""
         while not self._is_over and not self._is_aborted:
-            await self._wait(None)
+            await self._listen()
         return 1 if self._code is None else self._code
 
     async def abort(self) -> None:
@@ -68,17 +77,12 @@ class Stream:
 
     async def feed(self, data: bytes) -> None:
         """Take what came from the host, and wait while there is too much of it. Raises Hanged, InvalidRequest."""
+        self._heard_at = _now()
         self._unparsed += data
         while (frame := self._frame()) is not None:
             self._accept(*frame)
         self._tell()
-        deadline = asyncio.get_running_loop().time() + STALL_SECONDS
-        while len(self._data) > AHEAD_BYTES and not self._is_aborted:
-            size = len(self._data)
-            if not await self._wait(deadline - asyncio.get_running_loop().time()):
-                raise Hanged
-            if len(self._data) < size:
-                deadline = asyncio.get_running_loop().time() + STALL_SECONDS
+        await self._be_taken()
         if self._is_aborted:
             raise Hanged
 
@@ -86,6 +90,22 @@ class Stream:
         """Note that nothing more will come."""
         self._is_over = True
         self._tell()
+
+    async def _be_taken(self) -> None:
+        """Wait while there is too much that the person has not taken. Raises Hanged."""
+        deadline = _now() + STALL_SECONDS
+        while len(self._data) > AHEAD_BYTES and not self._is_aborted:
+            size = len(self._data)
+            if not await self._wait(deadline - _now()):
+                raise Hanged
+            if len(self._data) < size:
+                deadline = _now() + STALL_SECONDS
+
+    async def _listen(self) -> None:
+        """Wait for the host; one that has gone without a word is cut off."""
+        silent_at = self._heard_at + SILENCE_SECONDS
+        if not await self._wait(silent_at - _now()) and self._heard_at + SILENCE_SECONDS <= silent_at:
+            await self.abort()
 
     def _frame(self) -> tuple[int, bytes] | None:
         """Take a whole frame off what came."""
@@ -114,7 +134,7 @@ class Stream:
     def _tell(self) -> None:
         self._moved.set()
 
-    async def _wait(self, seconds: float | None) -> bool:
+    async def _wait(self, seconds: float) -> bool:
         """Wait for the other side to do something; return False when it did not in time."""
         self._moved.clear()
         try:
@@ -122,6 +142,10 @@ class Stream:
         except TimeoutError:
             return False
         return True
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class Streams:
@@ -150,7 +174,7 @@ class Streams:
         stream = self._streams.get(question_id)
         if stream is None or stream.agent_id != agent_id or stream.is_taken:
             raise NotFound("Nobody waits for this stream.")
-        stream.is_taken = True
+        stream.begin()
         return stream
 
     def close(self, question_id: str) -> None:

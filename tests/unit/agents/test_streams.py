@@ -1,0 +1,87 @@
+"""Where a host's stream and a person meet: who is silent, who is slow, who leaves."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from saveos.agents import streams
+from saveos.agents.streams import Hanged, Stream
+from saveos.protocol import FRAME_HEADER, AgentId, Frame
+
+
+def frame(kind: Frame, data: bytes = b"") -> bytes:
+    return FRAME_HEADER.pack(kind, len(data)) + data
+
+
+def begun() -> Stream:
+    stream = Stream(AgentId("agt_1"))
+    stream.begin()
+    return stream
+
+
+async def everything(stream: Stream) -> bytes:
+    said = b""
+    while part := await stream.read(streams.AHEAD_BYTES):
+        said += part
+    return said
+
+
+@pytest.fixture
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "SILENCE_SECONDS", 0.2)
+
+
+@pytest.mark.usefixtures("_soon")
+def test_host_that_vanishes_is_cut_off() -> None:
+    async def run() -> tuple[bytes, int]:
+        stream = begun()
+        await stream.feed(frame(Frame.DATA, b"half"))
+        said = await asyncio.wait_for(everything(stream), 5)
+        with pytest.raises(Hanged):
+            await stream.feed(frame(Frame.PING))
+        return said, await asyncio.wait_for(stream.finish(), 5)
+
+    assert (b"half", 1) == asyncio.run(run())
+
+
+@pytest.mark.usefixtures("_soon")
+def test_host_that_vanishes_before_its_end_is_cut_off() -> None:
+    async def run() -> int:
+        return await asyncio.wait_for(begun().finish(), 5)
+
+    assert 1 == asyncio.run(run())
+
+
+@pytest.mark.usefixtures("_soon")
+def test_host_that_pings_may_take_its_time() -> None:
+    async def run() -> tuple[bytes, int]:
+        stream = begun()
+        reader = asyncio.ensure_future(everything(stream))
+        for _ in range(8):
+            await asyncio.sleep(0.1)
+            await stream.feed(frame(Frame.PING))
+        await stream.feed(frame(Frame.DATA, b"all") + frame(Frame.EXIT, b"\0"))
+        stream.end()
+        return await asyncio.wait_for(reader, 5), await stream.finish()
+
+    assert (b"all", 0) == asyncio.run(run())
+
+
+@pytest.mark.usefixtures("_soon")
+def test_host_that_waits_for_a_slow_person_is_not_silent() -> None:
+    data = bytes(streams.AHEAD_BYTES + 1)
+
+    async def run() -> tuple[bytes, int]:
+        stream = begun()
+        feeder = asyncio.ensure_future(stream.feed(frame(Frame.DATA, data)))
+        await asyncio.sleep(0.4)
+        reader = asyncio.ensure_future(everything(stream))
+        await asyncio.sleep(0.1)
+        await feeder
+        await stream.feed(frame(Frame.DATA, b"end") + frame(Frame.EXIT, b"\0"))
+        stream.end()
+        return await asyncio.wait_for(reader, 5), await stream.finish()
+
+    assert (data + b"end", 0) == asyncio.run(run())
