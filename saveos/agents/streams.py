@@ -135,10 +135,15 @@ class Stream:
         self._moved.set()
 
     async def _wait(self, seconds: float) -> bool:
-        """Wait for the other side to do something; return False when it did not in time."""
+        """Wait for the other side to do something; return False when it did not in time.
+
+        In this very task: `asyncio.wait_for` would begin to wait in another one, later, and miss what has come since
+        (CPython 3.11).
+        """
         self._moved.clear()
         try:
-            await asyncio.wait_for(self._moved.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._moved.wait()
         except TimeoutError:
             return False
         return True

@@ -85,3 +85,22 @@ def test_host_that_waits_for_a_slow_person_is_not_silent() -> None:
         return await asyncio.wait_for(reader, 5), await stream.finish()
 
     assert (data + b"end", 0) == asyncio.run(run())
+
+
+def test_word_that_comes_before_the_wait_begins_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "STALL_SECONDS", 1.0)
+    block = frame(Frame.DATA, bytes(200_000))
+
+    async def host(stream: Stream) -> None:
+        for _ in range(40):
+            await stream.feed(block)
+        await stream.feed(frame(Frame.EXIT, b"\0"))
+        stream.end()
+
+    async def run() -> int:
+        stream = begun()
+        reader = asyncio.ensure_future(everything(stream))
+        await host(stream)
+        return len(await reader)
+
+    assert 8_000_000 == asyncio.run(run())
