@@ -15,7 +15,7 @@ import borg
 from borg import logger, remote
 from borg.archive import Archive
 from borg.cache import SecurityManager
-from borg.helpers import Error, Location, Manifest
+from borg.helpers import Error, IntegrityError, Location, Manifest
 from borg.repository import Repository
 
 from saveos.agent import engine, engine_items
@@ -50,12 +50,23 @@ class Opened:
         self._ids: Sequence[bytes] = archive.metadata.items
         self.count = len(self._ids)
         self._asked: set[int] = set()  # lists of chunks that are on their way already
+        self._first: tuple[bytes, bytes] | None = None  # the chunk that was last looked for: id, content
 
     def fetch(self, numbers: Iterable[int]) -> Iterator[bytes]:
         """Give chunks of metadata."""
         remote.MAX_INFLIGHT = METADATA_IN_FLIGHT
         ids = [self._ids[number] for number in numbers]
         yield from self.archive.pipeline.fetch_many(ids)
+
+    def holds(self, ids: Sequence[bytes]) -> bool:
+        """Return whether the repository has these chunks, and whole."""
+        remote.MAX_INFLIGHT = CONTENT_IN_FLIGHT
+        try:
+            for id_, data in zip(ids, self.archive.pipeline.fetch_many(ids), strict=True):
+                self._first = id_, data
+        except (Repository.ObjectNotFound, IntegrityError):
+            return False
+        return True
 
     def ask(self, chunks: Sequence[Any]) -> None:
         """Ask for the contents of a small file ahead: `content` of the same list has to follow."""
@@ -68,7 +79,7 @@ class Opened:
         is_asked = id(chunks) in self._asked
         self._asked.discard(id(chunks))
         ids = [entry[0] for entry in chunks]
-        pieces = self.archive.pipeline.fetch_many(_changes(ids), is_preloaded=is_asked)
+        pieces = self._pieces(_changes(ids), is_asked=is_asked)
         data = b""
         for number, (id_, size, *_rest) in enumerate(chunks):
             if not number or ids[number - 1] != id_:
@@ -76,6 +87,12 @@ class Opened:
             if len(data) != size:
                 raise Refused("damaged", "A part of this file does not have the size that it had.")
             yield data
+
+    def _pieces(self, ids: list[bytes], *, is_asked: bool) -> Iterator[bytes]:
+        if not is_asked and self._first is not None and ids[:1] == [self._first[0]]:
+            yield self._first[1]
+            ids = ids[1:]
+        yield from self.archive.pipeline.fetch_many(ids, is_preloaded=is_asked)
 
 
 @contextlib.contextmanager
@@ -114,12 +131,19 @@ def chosen_bytes(chosen: Chosen) -> bytes:
 def find(archive: Opened, path: bytes, place: int | None) -> dict[bytes, Any]:
     """Return the item of a path. Raises Refused."""
     item, is_there = engine_items.find_file(archive, path, place)
+    if item is not None and not archive.holds(first_ids([item])):
+        item = None  # somebody made it up, or it is damaged: the walk tells
     if item is None and is_there:
         walked = engine_items.items(archive, (engine_items.needle(path),))
         item = next((item for _number, item in walked if item[b"path"] == path and b"part" not in item), None)
     if item is None:
         raise Refused("path-not-found", "The snapshot does not hold this path.")
     return item
+
+
+def first_ids(items: Iterable[dict[bytes, Any]]) -> list[bytes]:
+    """Return the first chunk of each of these items of `engine_items.find_file`."""
+    return [item[b"chunks"][0][0] for item in items]
 
 
 def contents(archive: Opened, item: dict[bytes, Any], place: int | None = None) -> tuple[Any, ...]:
@@ -147,7 +171,6 @@ def _repository() -> Any:
 def _named(error: Error) -> tuple[str, str]:
     """Return code and words of one of Borg's errors."""
     from borg.crypto.key import PassphraseWrong  # noqa: PLC0415 - loaded by now
-    from borg.helpers import IntegrityError  # noqa: PLC0415
 
     codes: tuple[tuple[type, str], ...] = (
         (PassphraseWrong, "passphrase-wrong"),

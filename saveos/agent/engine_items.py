@@ -1,9 +1,10 @@
 """The items of a Borg archive, found in its stream of metadata without unpacking all of it.
 
 Nothing in the stream says where an item begins, and everybody on the host may put bytes into it: names, extended
-attributes. So an item counts in two ways only. `find_file` reads forwards from a list of chunks to the path behind it;
-ids of chunks are keyed hashes that nobody on the host can know, and Borg writes what stands between the two. `items`
-walks from the stream's first byte, item by item. Source: borg/item.pyx and borg/archive.py, 1.4.5.
+attributes. So an item counts in two ways only. `find_file` reads forwards from a list of chunks to the path behind it,
+and Borg writes what stands between the two. Ids of chunks are keyed hashes that nobody on the host can know: one that
+the repository holds was not made up, and whoever calls looks there. `items` walks from the stream's first byte, item by
+item. Source: borg/item.pyx and borg/archive.py, 1.4.5.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def find_file(stream: Stream, path: bytes, place: int | None) -> tuple[dict[byte
     """Look for a regular file that has content, around `place` first.
 
     Return its item from its chunks on, and whether the path was seen at all: if it was, but there is no such item,
-    only `items` can tell what it is. What stands before the chunks (flags and ACLs) is left out.
+    only `items` can tell what it is. An item of which the repository does not hold the first chunk counts as none. What
+    stands before the chunks (flags and ACLs) is left out.
     """
     wanted, is_seen = needle(path), False
     for first, end in around(stream.count, place):

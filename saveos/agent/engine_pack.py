@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from saveos.agent import engine_items
-from saveos.agent.engine_archive import Opened, Refused, chosen_bytes, contents
+from saveos.agent.engine_archive import Opened, Refused, chosen_bytes, contents, first_ids
 from saveos.agent.engine_tar import NANOSECONDS, TYPES, TarZst, nanoseconds
 from saveos.agent.engine_zip import Entry, Zip, safe_name
 from saveos.protocol import ReadForm, ReadOrder, entry_path
@@ -94,16 +94,19 @@ def _is_below(path: bytes, folder: bytes) -> bool:
 
 
 def _files(archive: Opened, order: ReadOrder) -> list[Found] | None:
-    """Return the items of a few files of which the places are known, None when one of them is something else."""
+    """Return the items of a few files of which the places are known, None when one of them is something else.
+
+    Or is not there: somebody may have made it up. The walk tells.
+    """
     if len(order.chosen) > QUICK_LIMIT or any(chosen.place is None for chosen in order.chosen):
         return None
-    found = []
+    found: list[Found] = []
     for chosen in order.chosen:
         item, _is_there = engine_items.find_file(archive, chosen_bytes(chosen), chosen.place)
         if item is None:
             return None
         found.append((chosen.place, item))
-    return found
+    return found if archive.holds(first_ids(item for _place, item in found)) else None
 
 
 def _walk(archive: Opened, choice: Choice) -> Iterator[Found]:

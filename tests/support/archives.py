@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from saveos.agent.engine_extract import Extracted, Plan
-from saveos.protocol import entry_path
+from saveos.protocol import Chosen, ReadForm, ReadHead, ReadOrder, entry_path
 from tests.support.agent import stock_borg
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ import datetime, json, sys
 from borg.logger import setup_logging
 from borg.archive import Archive
 from borg.cache import Cache
-from borg.helpers import Manifest
+from borg.helpers import Manifest, StableDict
 from borg.item import Item
 from borg.repository import Repository
 
@@ -44,6 +44,9 @@ with Repository(path, exclusive=True) as repository:
             for what in ("path", "source"):
                 if what in said:
                     said[what] = bytes.fromhex(said[what]).decode("utf-8", "surrogateescape")
+            if "xattrs" in said:
+                pairs = said["xattrs"].items()
+                said["xattrs"] = StableDict({name.encode(): bytes.fromhex(value) for name, value in pairs})
             item = Item(internal_dict={}, user=None, group=None, atime=said["mtime"], ctime=said["mtime"], **said)
             if content is not None:
                 data = content.encode()
@@ -62,6 +65,15 @@ def item(path: str | bytes, mode: int = FILE, content: str | None = None, **more
         content = "from the archive"
     found = {"path": os.fsencode(path).hex(), "mode": mode, "uid": os.getuid(), "gid": os.getgid(), "mtime": MOMENT}
     return found | ({} if content is None else {"content": content}) | more
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a reading said: exit code, head, body."""
+
+    code: int
+    head: ReadHead
+    body: bytes
 
 
 @dataclass
@@ -126,6 +138,15 @@ class Store:
             msgspec.json.encode(made),
         )
         return msgspec.json.decode(done.stdout, type=Extracted)
+
+    def read(self, name: str, *paths: bytes, form: ReadForm = ReadForm.FILE, place: int | None = None) -> Read:
+        """Read by the agent's program."""
+        chosen = tuple(Chosen(path=entry_path(path), place=place) for path in paths)
+        order = msgspec.json.encode(ReadOrder(archive=name, chosen=chosen, form=form))
+        words = [sys.executable, "-m", "saveos.agent", "read"]
+        done = subprocess.run(words, input=order, env=self._environment(), capture_output=True, timeout=60, check=False)
+        head, _newline, body = done.stdout.partition(b"\n")
+        return Read(done.returncode, msgspec.json.decode(head, type=ReadHead), body)
 
     def _run(self, words: list[str], told: bytes) -> subprocess.CompletedProcess[bytes]:
         environment = self._environment()
