@@ -151,13 +151,18 @@ def contents(archive: Opened, item: dict[bytes, Any], place: int | None = None) 
     if not stat.S_ISREG(item.get(b"mode", 0)):
         raise Refused("not-a-file", "This is not a regular file.")
     if b"source" in item and b"chunks" not in item:
-        item = find(archive, item[b"source"], place)
-        if b"source" in item or not stat.S_ISREG(item.get(b"mode", 0)):
-            raise Refused("damaged", "The file that this hard link leads to is not there.")
+        item = led_to(find(archive, item[b"source"], place))
     if b"chunks_healthy" in item:
         raise Refused("damaged", "Parts of this file were lost when the repository was repaired.")
     chunks: tuple[Any, ...] = item.get(b"chunks", ())
     return chunks
+
+
+def led_to(item: dict[bytes, Any] | None) -> dict[bytes, Any]:
+    """Return the item that a hard link leads to, if it is a file with content of its own. Raises Refused."""
+    if item is None or b"source" in item or not stat.S_ISREG(item.get(b"mode", 0)):
+        raise Refused("damaged", "The file that this hard link leads to is not there.")
+    return item
 
 
 def _repository() -> Any:
