@@ -13,9 +13,10 @@ from saveos.errors import HostOffline, InvalidRequest, NotFound, TooMany
 from saveos.protocol import FRAME_HEADER, FRAME_LIMIT, Frame
 
 if TYPE_CHECKING:
-    from saveos.protocol import AgentId, QuestionId
+    from saveos.protocol import AgentId, QuestionId, TenantId
 
 LIMIT_PER_HOST = 4
+LIMIT_PER_TENANT = 16
 LIMIT = 64
 AHEAD_BYTES = 512 * 1024  # of data that the person has not taken yet
 BEGIN_SECONDS = 15.0  # for a host that is online to begin
@@ -30,9 +31,9 @@ class Hanged(Exception):
 class Stream:
     """One stream, for the event loop: the host feeds it once, a person reads it once."""
 
-    def __init__(self, agent_id: AgentId) -> None:
+    def __init__(self, tenant_id: TenantId, agent_id: AgentId) -> None:
         """Wait for the host."""
-        self.agent_id = agent_id
+        self.tenant_id, self.agent_id = tenant_id, agent_id
         self.is_taken = False
         self._data = bytearray()
         self._unparsed = bytearray()
@@ -165,13 +166,14 @@ class Streams:
         """How many there are."""
         return len(self._streams)
 
-    def open(self, agent_id: AgentId, question_id: QuestionId) -> Stream:
+    def open(self, tenant_id: TenantId, agent_id: AgentId, question_id: QuestionId) -> Stream:
         """Make a stream that only this host may feed, as the answer to this question. Raises TooMany."""
         of_host = sum(stream.agent_id == agent_id for stream in self._streams.values())
-        if of_host >= LIMIT_PER_HOST or len(self._streams) >= LIMIT:
+        of_tenant = sum(stream.tenant_id == tenant_id for stream in self._streams.values())
+        if of_host >= LIMIT_PER_HOST or of_tenant >= LIMIT_PER_TENANT or len(self._streams) >= LIMIT:
             where = "of this host " if of_host >= LIMIT_PER_HOST else ""
             raise TooMany(f"Too many downloads {where}are under way. Wait until one ends.", retry_seconds=5)
-        stream = self._streams[question_id] = Stream(agent_id)
+        stream = self._streams[question_id] = Stream(tenant_id, agent_id)
         return stream
 
     def take(self, agent_id: AgentId, question_id: str) -> Stream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from email.utils import format_datetime
 from typing import Annotated, Any
 
@@ -106,6 +107,7 @@ class Downloads(Controller):
         chosen = tuple(Chosen(path=path, place=place) for path, place in zip(data.paths, places, strict=True))
         order = ReadOrder(archive="", chosen=chosen, form=data.form)
         reading.require_possible(order)
+        await asyncio.to_thread(reading.require_known, parts.means, principal, snapshot_id)
         return DownloadTicket(url=f"/api/v1/downloads/{parts.tickets.issue(principal, snapshot_id, order)}")
 
     @get("/downloads/{ticket:str}", summary="Fetch a download", responses=documented(409, 416, 502))
@@ -117,10 +119,8 @@ class Downloads(Controller):
         parts: Parts,
     ) -> Stream:
         """Fetch what was asked for; once it begins, the address is used up."""
-        found = parts.tickets.look(principal, ticket)
-        answer = await _download(request, principal, parts, found.snapshot_id, found.order)
-        parts.tickets.spend(ticket)
-        return answer
+        with parts.tickets.spent(principal, ticket) as found:
+            return await _download(request, principal, parts, found.snapshot_id, found.order)
 
 
 class HostStreams(Controller):

@@ -154,6 +154,12 @@ def require_possible(order: ReadOrder) -> None:
             raise InvalidRequest("No path holds a zero byte.", field="path")
 
 
+def require_known(means: Means, principal: Principal, snapshot_id: str) -> None:
+    """Raise NotFound for a snapshot that is not of the principal's tenant."""
+    principal.require(Permission.RESTORE)
+    _known(means.database, principal, snapshot_id)
+
+
 def require_source(means: Means, principal: Principal, snapshot_id: str) -> None:
     """Raise OfflineAndSealed when nobody could read a snapshot at this moment; NotFound."""
     principal.require(Permission.RESTORE)
@@ -205,7 +211,7 @@ async def _start(means: Means, principal: Principal, host: Host, order: ReadOrde
         local = await means.unlocks.start(principal, agent_id, ["read"], given=msgspec.json.encode(order))
         return Reading(means, host, order, local)
     question_id = questions.new_question()
-    stream = means.streams.open(agent_id, question_id)
+    stream = means.streams.open(host.snapshot.tenant_id, agent_id, question_id)
     reading = Reading(means, host, order, stream)
     reading.question_id = question_id
     try:

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -245,6 +246,29 @@ def test_ticket_is_worth_nothing_to_others(served: RealAgent, snapshot_id: str, 
     own = appliance.call("GET", url)
 
     assert [401, 404, 200] == [nobody.status, other_session.status, own.status]
+
+
+def test_ticket_is_fetched_once_by_two_at_the_same_time_and_again_after_a_failure(
+    served: RealAgent, snapshot_id: str, tree: Path
+) -> None:
+    appliance = served.appliance
+    body = {"paths": [inside(tree / "plain.txt")], "form": "file"}
+    url = appliance.call("POST", f"/api/v1/snapshots/{snapshot_id}/download", body).expect(201)["url"]
+
+    failed = appliance.call("GET", url, headers={"range": "bytes=999999-"})
+    with ThreadPoolExecutor(2) as two:
+        answers = list(two.map(lambda _: appliance.call("GET", url), range(2)))
+
+    assert 416 == failed.status
+    assert [200, 404] == sorted(answer.status for answer in answers)
+
+
+def test_ticket_for_what_is_not_there_is_not_issued(served: RealAgent, tree: Path) -> None:
+    body = {"paths": [inside(tree / "plain.txt")]}
+
+    answer = served.appliance.call("POST", "/api/v1/snapshots/snp_none/download", body)
+
+    assert (404, "not-found") == (answer.status, answer.body["code"])
 
 
 def test_path_that_is_missing_among_others_cuts_the_pack_off(served: RealAgent, snapshot_id: str, tree: Path) -> None:

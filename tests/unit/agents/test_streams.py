@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from saveos.agents import streams
-from saveos.agents.streams import Hanged, Stream
-from saveos.protocol import FRAME_HEADER, AgentId, Frame
+from saveos.agents.streams import LIMIT_PER_HOST, LIMIT_PER_TENANT, Hanged, Stream, Streams
+from saveos.errors import TooMany
+from saveos.protocol import FRAME_HEADER, AgentId, Frame, QuestionId, TenantId
 
 
 def frame(kind: Frame, data: bytes = b"") -> bytes:
@@ -16,7 +17,7 @@ def frame(kind: Frame, data: bytes = b"") -> bytes:
 
 
 def begun() -> Stream:
-    stream = Stream(AgentId("agt_1"))
+    stream = Stream(TenantId("tnt_1"), AgentId("agt_1"))
     stream.begin()
     return stream
 
@@ -104,3 +105,16 @@ def test_word_that_comes_before_the_wait_begins_is_heard(monkeypatch: pytest.Mon
         return len(await reader)
 
     assert 8_000_000 == asyncio.run(run())
+
+
+def test_tenant_leaves_streams_to_others() -> None:
+    made = Streams()
+    ours, theirs = TenantId("tnt_1"), TenantId("tnt_2")
+    for number in range(LIMIT_PER_TENANT):
+        made.open(ours, AgentId(f"agt_{number // LIMIT_PER_HOST}"), QuestionId(f"qst_{number}"))
+
+    with pytest.raises(TooMany):
+        made.open(ours, AgentId("agt_ours"), QuestionId("qst_ours"))
+    made.open(theirs, AgentId("agt_theirs"), QuestionId("qst_theirs"))
+
+    assert LIMIT_PER_TENANT + 1 == made.count
