@@ -15,7 +15,7 @@ from saveos import errors
 from saveos.agents import questions
 from saveos.agents import table as agents
 from saveos.agents.streams import Streams
-from saveos.audit.record import record
+from saveos.audit.record import listed, record
 from saveos.database.connection import Database
 from saveos.errors import HostOffline, InvalidRequest, NotFound, OfflineAndSealed, SaveOSError
 from saveos.identity.principals import Permission
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 PART_BYTES = 256 * 1024
 HEAD_SECONDS = 120.0  # a folder is found by walking through the whole archive
-AUDITED_PATHS = 100
 REFUSALS: dict[str, type[SaveOSError]] = {
     "path-not-found": errors.PathNotFound,
     "not-a-file": errors.NotAFile,
@@ -191,8 +190,8 @@ async def begin(means: Means, principal: Principal, snapshot_id: str, order: Rea
                 actor=principal.label,
                 action="files-downloaded",
                 target=host.snapshot.id,
-                paths=[chosen.path for chosen in order.chosen[:AUDITED_PATHS]],
                 form=order.form.value,
+                **listed([chosen.path for chosen in order.chosen]),
             )
         )
     except TimeoutError as error:

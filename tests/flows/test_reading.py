@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import hashlib
 import http.client
 import io
 import json
@@ -303,6 +304,22 @@ def test_download_is_in_the_audit_log_with_its_paths(served: RealAgent, snapshot
         ).fetchall()
 
     assert [(snapshot_id, {"form": "file", "paths": [path]})] == [(target, json.loads(said)) for target, said in rows]
+
+
+def test_download_of_very_many_paths_is_proven_by_the_audit_log(
+    served: RealAgent, snapshot_id: str, tree: Path
+) -> None:
+    paths = [inside(tree / "plain.txt")] * 100 + [inside(tree / "empty")]
+    url = served.appliance.call("POST", f"/api/v1/snapshots/{snapshot_id}/download", {"paths": paths}).expect(201)
+    served.appliance.call("GET", url["url"]).expect(200)
+
+    with database(served.appliance) as connection:
+        (said,) = connection.execute(
+            "SELECT detail_json FROM audit WHERE action = 'files-downloaded' ORDER BY rowid DESC LIMIT 1"
+        ).fetchone()
+
+    digest = hashlib.sha256("\0".join(paths).encode()).hexdigest()
+    assert {"form": "zip", "paths": paths[:100], "paths_count": 101, "paths_sha256": digest} == json.loads(said)
 
 
 def test_download_does_not_wait_for_a_running_backup(
