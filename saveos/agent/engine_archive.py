@@ -6,6 +6,7 @@ The repository and its passphrase come from Borg's environment. Source: borg/arc
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import stat
 from argparse import Namespace
@@ -87,6 +88,15 @@ class Opened:
             if len(data) != size:
                 raise Refused("damaged", "A part of this file does not have the size that it had.")
             yield data
+
+    def content_begun(self, chunks: Sequence[Any]) -> Iterator[bytes]:
+        """Give the same, its first part fetched already. Raises Refused when that one is lost."""
+        parts = self.content(chunks)
+        try:
+            first = next(parts, b"")
+        except (Repository.ObjectNotFound, IntegrityError) as error:
+            raise Refused(*_named(error)) from error
+        return itertools.chain((first,), parts)
 
     def _pieces(self, ids: list[bytes], *, is_asked: bool) -> Iterator[bytes]:
         if not is_asked and self._first is not None and ids[:1] == [self._first[0]]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import tarfile
 import zipfile
+from typing import Any, cast
 
 import msgpack
 import pytest
@@ -38,3 +41,49 @@ def test_file_that_somebody_forged_the_item_of_comes_as_it_is(store: Store, form
         assert (b"root's", 6) == (read.body, read.head.whole_bytes)
     else:
         assert b"root's" == zipfile.ZipFile(io.BytesIO(read.body)).read("shadow")
+
+
+def unpacked(packed: bytes, form: ReadForm) -> dict[str, bytes]:
+    """Return the contents of the regular files in a pack, links followed."""
+    if form is ReadForm.ZIP:
+        with zipfile.ZipFile(io.BytesIO(packed)) as zipped:
+            return {name: zipped.read(name) for name in zipped.namelist()}
+    tar = subprocess.run(["zstd", "-dc"], input=packed, capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(tar)) as tarred:
+        return {one.name: cast("Any", tarred.extractfile(one)).read() for one in tarred}
+
+
+@pytest.mark.parametrize("form", [ReadForm.ZIP, ReadForm.TAR_ZST])
+def test_file_that_is_lost_is_left_out_of_a_pack_and_named(store: Store, form: ReadForm) -> None:
+    name = f"lost-{form.name}"
+    store.craft(
+        name,
+        item("d/a", content="all of a"),
+        item("d/lost\n", content=f"lost of {form}", hardlink_master=True),
+        item("d/link", source=b"d/lost\n"),
+        item("d/z", content="all of z"),
+        item("d/SAVEOS-MISSING.txt", content="of somebody"),
+    )
+    store.lose(f"lost of {form}".encode())
+
+    whole = store.read(name, b"d", form=form)
+    one = store.read(name, b"d/lost\n", form=ReadForm.FILE)
+
+    found = unpacked(whole.body, form)
+    missing = found.pop("SAVEOS-MISSING.txt").decode()
+    assert (0, "") == (whole.code, whole.head.error_code)
+    assert {"d/a": b"all of a", "d/z": b"all of z", "d/SAVEOS-MISSING.txt": b"of somebody"} == found
+    assert ["d/lost\\n", "d/link"] == missing.splitlines()[2:]
+    assert (1, b"") == (one.code, one.body)
+
+
+@pytest.mark.parametrize("form", [ReadForm.ZIP, ReadForm.TAR_ZST])
+def test_name_of_what_is_left_out_takes_nobody_elses(store: Store, form: ReadForm) -> None:
+    name = f"taken-{form.name}"
+    store.craft(name, item("SAVEOS-MISSING.txt", content="of somebody"), item("lost", content=f"gone of {form}"))
+    store.lose(f"gone of {form}".encode())
+
+    found = unpacked(store.read(name, b"SAVEOS-MISSING.txt", b"lost", form=form).body, form)
+
+    assert {"SAVEOS-MISSING.txt", "SAVEOS-MISSING-2.txt"} == set(found)
+    assert b"of somebody" == found["SAVEOS-MISSING.txt"]

@@ -57,6 +57,20 @@ with Repository(path, exclusive=True) as repository:
 """
 
 
+LOSE = """
+import sys
+from borg.logger import setup_logging
+from borg.helpers import Manifest
+from borg.repository import Repository
+
+setup_logging()
+with Repository(sys.argv[1], exclusive=True) as repository:
+    manifest, key = Manifest.load(repository, (Manifest.Operation.WRITE,))
+    repository.delete(key.id_hash(sys.stdin.buffer.read()))
+    repository.commit(compact=False)
+"""
+
+
 def item(path: str | bytes, mode: int = FILE, content: str | None = None, **more: Any) -> dict[str, Any]:
     """Return an item of an archive; a regular file has content."""
     if "source" in more:
@@ -107,6 +121,10 @@ class Store:
         self.names.add(name)
         told = json.dumps([str(self.repository), name, items])
         self._run([sys.executable, "-c", MAKE], told.encode())
+
+    def lose(self, content: bytes) -> None:
+        """Lose the chunk that has this content."""
+        self._run([sys.executable, "-c", LOSE, str(self.repository)], content)
 
     def back_up(self, name: str, *words: str | bytes, folder: Path) -> None:
         """Make an archive as `borg create` does."""

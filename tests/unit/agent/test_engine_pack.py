@@ -51,6 +51,8 @@ class Archive(Chunked):
         """Give contents."""
         return (self.contents[entry[0]] for entry in chunks)
 
+    content_begun = content
+
 
 def file(path: str, content: bytes, **more: Any) -> bytes:
     return packed(path.encode(), chunks=[chunk(content)] if content else [], **more)
