@@ -88,9 +88,11 @@ def with_key(home: Home, config: Config, words: Sequence[str], told: bytes = b""
     settings = home.state / f"tunnel-{secrets.token_hex(8)}.json"
     reading, writing = os.pipe()
     try:
-        write_private(settings, msgspec.json.encode(tunnel_settings(home, config, TunnelMode.READ, None)))
-        os.write(writing, home.passphrase.read_bytes())
-        os.close(writing)
+        try:
+            write_private(settings, msgspec.json.encode(tunnel_settings(home, config, TunnelMode.READ, None)))
+            os.write(writing, home.passphrase.read_bytes())
+        finally:
+            os.close(writing)
         process = subprocess.Popen(
             own_command(*words),
             stdin=subprocess.PIPE,
