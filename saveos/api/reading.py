@@ -171,7 +171,8 @@ async def _download(
         order = msgspec.structs.replace(order, first_byte=wanted[0], last_byte=wanted[1])
     order = msgspec.structs.replace(order, is_head_only=request.method == "HEAD")
     begun = await reading.begin(parts.means, principal, snapshot_id, order)
-    return await _sent(begun, order, tag_, is_part=wanted is not None)
+    is_part = wanted is not None and begun.head.size_bytes != 0  # an empty file has no part: all of it is sent
+    return await _sent(begun, order, tag_, is_part=is_part)
 
 
 async def _sent(begun: Reading, order: ReadOrder, tag_: str, *, is_part: bool) -> Stream:

@@ -128,6 +128,13 @@ def test_range_that_is_none_brings_all(served: RealAgent, snapshot_id: str, tree
     assert b"hello\n" == answer.expect(200)
 
 
+def test_range_of_an_empty_file_is_the_file(served: RealAgent, snapshot_id: str, tree: Path) -> None:
+    answer = download(served.appliance, snapshot_id, inside(tree / "empty"), range="bytes=0-")
+
+    assert (b"", "0") == (answer.expect(200), answer.headers["content-length"])
+    assert "content-range" not in answer.headers
+
+
 def test_file_is_resumed_only_if_it_is_the_same(served: RealAgent, snapshot_id: str, tree: Path) -> None:
     path = inside(tree / "plain.txt")
     tag = download(served.appliance, snapshot_id, path).headers["etag"]
