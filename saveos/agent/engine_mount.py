@@ -131,7 +131,7 @@ class Contents:
         """Return bytes of a file, fewer only at its end. Raises OSError."""
         node = self._tree.node(number)
         if node.is_damaged:
-            raise OSError(errno.EIO, "parts of this file were lost when the repository was repaired")
+            raise OSError(errno.EIO, "parts of this file are lost")
         end = min(offset + size, node.size_bytes)
         if offset >= end:
             return b""

@@ -68,7 +68,7 @@ class Server:
             LOOKUP: self._look_up,
             GETATTR: lambda node, _data: ATTRIBUTED.pack(FOREVER, 0, 0) + self._attributes(node),
             READLINK: lambda node, _data: self._tree.node(node).target,
-            OPEN: lambda _node, _data: OPENED.pack(0, KEEP_CACHE, 0),
+            OPEN: self._open,
             READ_FILE: self._read,
             STATFS: lambda _node, _data: SPACE.pack(0, 0, 0, len(self._tree), 0, BLOCK, 255, BLOCK, 0),
             OPENDIR: self._open_folder,
@@ -138,6 +138,11 @@ class Server:
             *(node.mode, self._tree.links(number), node.uid & 0xFFFFFFFF, node.gid & 0xFFFFFFFF),
             *(device & 0xFFFFFFFF, 4096, 0),
         )
+
+    def _open(self, node: int, _data: bytes) -> bytes:
+        if self._tree.node(node).is_damaged:  # the kernel would not read one of no size: it would look empty
+            raise OSError(errno.EIO, "parts of this file are lost")
+        return OPENED.pack(0, KEEP_CACHE, 0)
 
     def _read(self, node: int, data: bytes) -> bytes:
         _handle, offset, size = READ.unpack_from(data)
