@@ -23,6 +23,8 @@ BETWEEN = (b"chunks_healthy", b"ctime", b"gid", b"group", b"hardlink_master", b"
 ID_BYTES = 32
 ENTRY_FIELDS = 3  # id, size, compressed size
 FIRST_CHUNKS = 2  # to each side of the hint; then four times as many each time
+LENGTH_LIMIT = 2**31 - 1
+CHUNKS_LIMIT = 2**25  # of one file: 64 TiB; the room for them is taken before they have come
 BACK_LIMIT_BYTES = 32 * 1024**2  # of a list of chunks before its path: a file of more than a terabyte
 
 
@@ -85,8 +87,7 @@ def items(stream: Stream, marks: Sequence[bytes]) -> Iterator[tuple[int, dict[by
     for number, data in enumerate(stream.fetch(range(stream.count))):
         buffer = rest + data
         is_worth_it = any(mark in buffer for mark in marks)
-        unpacker = msgpack.Unpacker(use_list=False, raw=True, strict_map_key=False, max_buffer_size=len(buffer))
-        unpacker.feed(buffer)
+        unpacker = _unpacker(buffer)
         end = 0
         try:
             while True:
@@ -109,6 +110,22 @@ def items(stream: Stream, marks: Sequence[bytes]) -> Iterator[tuple[int, dict[by
 
 class Damaged(Exception):
     """The archive is not as Borg wrote it."""
+
+
+def _unpacker(data: bytes) -> Any:
+    """Return what unpacks this, which may end in the middle: lengths in it are of what is still to come, too."""
+    unpacker = msgpack.Unpacker(
+        use_list=False,
+        raw=True,
+        strict_map_key=False,
+        max_buffer_size=len(data),
+        max_str_len=LENGTH_LIMIT,
+        max_bin_len=LENGTH_LIMIT,
+        max_map_len=LENGTH_LIMIT,
+        max_array_len=CHUNKS_LIMIT,
+    )
+    unpacker.feed(data)
+    return unpacker
 
 
 def _hits(stream: Stream, first: int, end: int, wanted: bytes) -> Iterator[tuple[int, int]]:
@@ -144,8 +161,7 @@ def _read_back(stream: Stream, number: int, offset: int, wanted: bytes) -> dict[
 
 def _parse(text: bytes) -> dict[bytes, Any] | None:
     """Return what Borg wrote from an item's chunks up to its path, if it is that and nothing else."""
-    unpacker = msgpack.Unpacker(use_list=False, raw=True, strict_map_key=False, max_buffer_size=len(text))
-    unpacker.feed(text)
+    unpacker = _unpacker(text)
     item: dict[bytes, Any] = {}
     last = -1
     try:

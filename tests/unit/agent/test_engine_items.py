@@ -165,3 +165,21 @@ def test_long_list_of_chunks_is_read_back_over_many_pieces() -> None:
 
     assert item is not None
     assert tuple(chunks) == item[b"chunks"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"xattrs": {b"user.x": bytes(60_000)}},
+        {"chunks": [(bytes(32), 1, 1)] * 30_000},
+        {"xattrs": {b"user.%d" % number: b"" for number in range(30_000)}},
+    ],
+    ids=["value", "list", "map"],
+)
+def test_item_that_is_longer_than_a_chunk_of_the_stream_is_none_that_is_damaged(more: dict[str, Any]) -> None:
+    data = with_content(b"before") + packed(b"long", **more) + with_content(b"after")
+    stream = Chunked(data, list(range(0, len(data), 20_000)))
+
+    found = [item for _number, item in engine_items.items(stream, (b"",))]
+
+    assert [b"before", b"long", b"after"] == [item[b"path"] for item in found]
