@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
 CHUNKS_KEY, PATH_KEY = b"\xa6chunks", b"\xa4path"
 # What Borg writes of an item from its chunks to its path: in this order, not all of it always.
@@ -23,6 +23,7 @@ BETWEEN = (b"chunks_healthy", b"ctime", b"gid", b"group", b"hardlink_master", b"
 ID_BYTES = 32
 ENTRY_FIELDS = 3  # id, size, compressed size
 FIRST_CHUNKS = 2  # to each side of the hint; then four times as many each time
+LONG_BYTES = 1024**2  # of one item: much more than any but a very large file has
 LENGTH_LIMIT = 2**31 - 1
 CHUNKS_LIMIT = 2**25  # of one file: 64 TiB; the room for them is taken before they have come
 BACK_LIMIT_BYTES = 32 * 1024**2  # of a list of chunks before its path: a file of more than a terabyte
@@ -83,29 +84,43 @@ def items(stream: Stream, marks: Sequence[bytes]) -> Iterator[tuple[int, dict[by
 
     Raises Damaged when the stream is not made of items.
     """
-    rest = b""
+    pieces: list[bytes] = []  # from where an item begins that is not whole yet
+    size = enough = 0
     for number, data in enumerate(stream.fetch(range(stream.count))):
-        buffer = rest + data
-        is_worth_it = any(mark in buffer for mark in marks)
-        unpacker = _unpacker(buffer)
-        end = 0
-        try:
-            while True:
-                if is_worth_it:
-                    item = unpacker.unpack()
-                    if not (isinstance(item, dict) and isinstance(item.get(b"path"), bytes)):
-                        raise Damaged
-                    end = unpacker.tell()
-                    yield number, item
-                else:
-                    unpacker.skip()
-                    end = unpacker.tell()
-        except msgpack.OutOfData:
-            rest = buffer[end:]
-        except (ValueError, msgpack.UnpackException) as error:
-            raise Damaged from error
-    if rest:
+        pieces.append(data)
+        size += len(data)
+        if size < enough and number + 1 < stream.count:
+            continue
+        buffer = b"".join(pieces)
+        end = yield from _whole_items(buffer, marks, number)
+        pieces, size = [buffer[end:]], len(buffer) - end
+        enough = size + size // 2 if size > LONG_BYTES else 0  # else a long item would be begun anew with each chunk
+    if size:
         raise Damaged
+
+
+def _whole_items(
+    buffer: bytes, marks: Sequence[bytes], number: int
+) -> Generator[tuple[int, dict[bytes, Any]], None, int]:
+    """Give the items of a buffer when it holds a mark; return where those that are whole end. Raises Damaged."""
+    is_worth_it = any(mark in buffer for mark in marks)
+    unpacker = _unpacker(buffer)
+    end = 0
+    try:
+        while True:
+            if is_worth_it:
+                item = unpacker.unpack()
+                if not (isinstance(item, dict) and isinstance(item.get(b"path"), bytes)):
+                    raise Damaged
+                end = unpacker.tell()
+                yield number, item
+            else:
+                unpacker.skip()
+                end = unpacker.tell()
+    except msgpack.OutOfData:
+        return end
+    except (ValueError, msgpack.UnpackException) as error:
+        raise Damaged from error
 
 
 class Damaged(Exception):
