@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from saveos.protocol import Question
 
 log = logging.getLogger("saveos.agent")
-LIMIT = 4  # as many as the appliance opens of one host
+LIMIT = 6  # the appliance opens four of one host; one that a person left takes a moment to end
 PART_BYTES = 256 * 1024
 PARTS_AHEAD = 4
 PING_SECONDS = 0.5  # how soon a reader ends when the person has gone

@@ -9,11 +9,16 @@ import pytest
 
 from saveos.agent import reading
 from saveos.agent.settings import Home
+from saveos.agents import streams
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from saveos.agent.settings import Config
+
+
+def test_reading_that_takes_the_place_of_one_that_ends_is_not_dropped() -> None:
+    assert reading.LIMIT >= streams.LIMIT_PER_HOST + 2
 
 
 @pytest.mark.parametrize("what", ["settings", "passphrase"])
