@@ -28,13 +28,14 @@ def forged(path: bytes) -> str:
     return b"".join(msgpack.packb(part, use_bin_type=False) for pair in pairs for part in pair).hex()
 
 
+@pytest.mark.parametrize("is_far", [False, True], ids=["here", "far"])
 @pytest.mark.parametrize("form", [ReadForm.FILE, ReadForm.ZIP])
-def test_file_that_somebody_forged_the_item_of_comes_as_it_is(store: Store, form: ReadForm) -> None:
-    name = f"forged-{form.name}"
+def test_file_that_somebody_forged_the_item_of_comes_as_it_is(store: Store, form: ReadForm, *, is_far: bool) -> None:
+    name = f"forged-{form.name}-{is_far}"
     evil = item("aaa", content="mine", xattrs={"user.x": forged(VICTIM)})
     store.craft(name, evil, item(VICTIM, content="root's"))
 
-    read = store.read(name, VICTIM, form=form, place=0)
+    read = store.read(name, VICTIM, form=form, place=0, is_far=is_far)
 
     assert (0, "") == (read.code, read.head.error_code)
     if form is ReadForm.FILE:
@@ -53,21 +54,22 @@ def unpacked(packed: bytes, form: ReadForm) -> dict[str, bytes]:
         return {one.name: cast("Any", tarred.extractfile(one)).read() for one in tarred}
 
 
+@pytest.mark.parametrize("is_far", [False, True], ids=["here", "far"])
 @pytest.mark.parametrize("form", [ReadForm.ZIP, ReadForm.TAR_ZST])
-def test_file_that_is_lost_is_left_out_of_a_pack_and_named(store: Store, form: ReadForm) -> None:
-    name = f"lost-{form.name}"
+def test_file_that_is_lost_is_left_out_of_a_pack_and_named(store: Store, form: ReadForm, *, is_far: bool) -> None:
+    name = f"lost-{form.name}-{is_far}"
     store.craft(
         name,
         item("d/a", content="all of a"),
-        item("d/lost\n", content=f"lost of {form}", hardlink_master=True),
+        item("d/lost\n", content=f"lost of {name}", hardlink_master=True),
         item("d/link", source=b"d/lost\n"),
         item("d/z", content="all of z"),
         item("d/SAVEOS-MISSING.txt", content="of somebody"),
     )
-    store.lose(f"lost of {form}".encode())
+    store.lose(f"lost of {name}".encode())
 
-    whole = store.read(name, b"d", form=form)
-    one = store.read(name, b"d/lost\n", form=ReadForm.FILE)
+    whole = store.read(name, b"d", form=form, is_far=is_far)
+    one = store.read(name, b"d/lost\n", form=ReadForm.FILE, is_far=is_far)
 
     found = unpacked(whole.body, form)
     missing = found.pop("SAVEOS-MISSING.txt").decode()

@@ -8,16 +8,14 @@ import stat
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from saveos.agent.engine_extract import Extracted, Plan
 from saveos.protocol import Chosen, ReadForm, ReadHead, ReadOrder, entry_path
 from tests.support.agent import stock_borg
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PASSPHRASE = "of a test"
 FILE, FOLDER, LINK = stat.S_IFREG | 0o644, stat.S_IFDIR | 0o755, stat.S_IFLNK | 0o777
@@ -157,12 +155,29 @@ class Store:
         )
         return msgspec.json.decode(done.stdout, type=Extracted)
 
-    def read(self, name: str, *paths: bytes, form: ReadForm = ReadForm.FILE, place: int | None = None) -> Read:
-        """Read by the agent's program."""
+    def read(
+        self,
+        name: str,
+        *paths: bytes,
+        form: ReadForm = ReadForm.FILE,
+        place: int | None = None,
+        is_far: bool = False,
+    ) -> Read:
+        """Read by the agent's program. `is_far`: through Borg's own server, as through the tunnel."""
         chosen = tuple(Chosen(path=entry_path(path), place=place) for path in paths)
         order = msgspec.json.encode(ReadOrder(archive=name, chosen=chosen, form=form))
         words = [sys.executable, "-m", "saveos.agent", "read"]
-        done = subprocess.run(words, input=order, env=self._environment(), capture_output=True, timeout=60, check=False)
+        environment = self._environment()
+        if is_far:
+            (shell := self.folder / "rsh").write_text('#!/bin/sh\nshift\nexec "$@"\n')
+            shell.chmod(0o755)
+            borg = str(Path(sys.executable).with_name("borg"))
+            environment |= {
+                "BORG_REPO": f"ssh://host{self.repository}",
+                "BORG_RSH": str(shell),
+                "BORG_REMOTE_PATH": borg,
+            }
+        done = subprocess.run(words, input=order, env=environment, capture_output=True, timeout=60, check=False)
         head, _newline, body = done.stdout.partition(b"\n")
         return Read(done.returncode, msgspec.json.decode(head, type=ReadHead), body)
 
