@@ -265,6 +265,7 @@ ALTER TABLE repositories ADD COLUMN frozen_at TEXT;
 ALTER TABLE repositories ADD COLUMN frozen_why TEXT NOT NULL DEFAULT '';
 ALTER TABLE repositories ADD COLUMN settled_segment INTEGER NOT NULL DEFAULT -1;
 ALTER TABLE repositories ADD COLUMN manifest_bytes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE repositories ADD COLUMN manifest_compression TEXT NOT NULL DEFAULT '';
 ALTER TABLE repositories ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE repositories ADD COLUMN retained_at TEXT;
 ALTER TABLE repositories ADD COLUMN compacted_at TEXT;

@@ -18,7 +18,7 @@ from saveos.protocol import AgentId, JobId, Kind, PruneOrder
 from saveos.repositories import evidence as kept
 from saveos.repositories import table as repositories
 from saveos.snapshots import suspicion, table_protection
-from saveos.snapshots.suspicion import Known, Ordered
+from saveos.snapshots.suspicion import Known, Ordered, Why
 
 if TYPE_CHECKING:
     import sqlite3
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("saveos.witness")
 KNOWN_JOBS = 20
 WRITES_KEPT = 500
+BORGS_OWN_COMPRESSION = "lz4"  # of what it writes without being told
 BY_ORDER = "retention"
 
 
@@ -74,11 +75,25 @@ def sweep(database: Database, settings: Settings) -> None:
 
 
 def settle(connection: sqlite3.Connection, settings: Settings, job: Job) -> None:
-    """Let what a host's job left in its repository belong to snapshots."""
-    if job.agent_id is not None:
-        folder = repositories.repository_path(settings, job.tenant_id, job.agent_id)
-        manifest_bytes = table_protection.last_manifest(connection, job.agent_id)
-        repositories.set_settled(connection, job.agent_id, kept.last_commit(folder), manifest_bytes)
+    """Let what a host's job left in its repository belong to snapshots, and look whether the manifest names them."""
+    repository = repositories.of_agent(connection, job.agent_id) if job.agent_id else None
+    if repository is None:
+        return
+    agent_id, compression = repository.agent_id, _compression(job)
+    folder = repositories.repository_path(settings, job.tenant_id, agent_id)
+    size, last = table_protection.last_manifest(connection, agent_id), kept.last_commit(folder)
+    is_same = compression == repository.manifest_compression
+    if job.kind is Kind.BACKUP and is_same and suspicion.lacks_an_entry(repository.manifest_bytes, size):
+        numbers = {Why.MANIFEST_SHRUNK.value: repository.manifest_bytes - size}
+        sound_the_alarm(connection, repository, repository.settled_segment, clock.now(), numbers)
+    repositories.set_settled(connection, agent_id, last)
+    if size:
+        repositories.set_manifest(connection, agent_id, size, compression)
+
+
+def _compression(job: Job) -> str:
+    """Return how the manifest is compressed that a job writes."""
+    return str(job.order["backup"]["compression"]) if job.kind is Kind.BACKUP else BORGS_OWN_COMPRESSION
 
 
 def _judge(connection: sqlite3.Connection, agent: Agent, repository: Repository, evidence: Evidence) -> None:
@@ -86,6 +101,7 @@ def _judge(connection: sqlite3.Connection, agent: Agent, repository: Repository,
     ordered = _ordered(job, table_protection.held_archives(connection, agent.id))
     known = Known(
         manifest_bytes=repository.manifest_bytes,
+        is_same_compression=job is not None and _compression(job) == repository.manifest_compression,
         snapshots_count=table_protection.snapshots_count(connection, agent.id),
         stored_bytes=repository.stored_bytes,
         job_bytes=tuple(table_protection.bytes_of_jobs(connection, agent.id, KNOWN_JOBS)),

@@ -171,7 +171,7 @@ class Upkeep:
         repository = repositories.of_agent(connection, job.agent_id)
         if repository is not None and repository.upkeep_job == job.id:
             if job.kind is Kind.COMPACT:  # wherever it was cut off, nobody else has written since it began
-                repositories.set_settled(connection, job.agent_id, evidence.last_commit(self._folder(repository)), 0)
+                repositories.set_settled(connection, job.agent_id, evidence.last_commit(self._folder(repository)))
             repositories.end_upkeep(connection, job.agent_id, job.id)
 
     def _repository(self, job: Job) -> Repository:
