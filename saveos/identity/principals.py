@@ -30,6 +30,7 @@ class Permission(StrEnum):
     SETTINGS = "settings"  # of the appliance itself
     USERS = "users"
     KEYS = "keys"
+    HOLDS = "holds"  # legal ones: place them, and two together let them go
 
 
 class Actor(StrEnum):

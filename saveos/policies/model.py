@@ -42,8 +42,8 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What a person decides. Empty `sources`: the host's own default set. `schedule`: cron, or empty for by hand only.
 
-    Empty `time_zone`: the host's. `excludes`: patterns as Borg reads them. `maintenance`: when a repository may be tidied,
-    as "HH:MM-HH:MM" by that zone's clock; it may pass midnight, and the same time twice is any time.
+    Empty `time_zone`: the host's. `excludes`: patterns as Borg reads them. `maintenance`: when a repository may be
+    tidied, as "HH:MM-HH:MM" by that zone's clock; it may pass midnight, and the same time twice is any time.
     """
 
     name: Name

@@ -65,6 +65,12 @@ def of_agent(connection: sqlite3.Connection, agent_id: str, *, before: str = "",
     return [_to_snapshot(row) for row in rows]
 
 
+def all_of_agent(connection: sqlite3.Connection, agent_id: str) -> list[Snapshot]:
+    """Return all of an agent's snapshots, newest first by when they began."""
+    rows = many(connection, "SELECT * FROM snapshots WHERE agent_id = ? ORDER BY started_at DESC, id DESC", (agent_id,))
+    return [_to_snapshot(row) for row in rows]
+
+
 def outcomes_by_hour(connection: sqlite3.Connection, tenant_id: TenantId, since: datetime) -> list[sqlite3.Row]:
     """Return (agent_id, hour, state) of a tenant's host jobs that ended since; the hour is the text time up to it."""
     return many(
