@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from saveos import clock
@@ -17,7 +18,6 @@ from saveos.snapshots.model import Hold, HoldKind
 
 if TYPE_CHECKING:
     import sqlite3
-    from datetime import datetime
 
     from saveos.database.connection import Database
     from saveos.protocol import AgentId, SnapshotId
@@ -74,13 +74,11 @@ def place(
     if not said:
         message = "A legal hold needs a reason."
         raise InvalidRequest(message, field="reason")
-    if until is not None and (until.tzinfo is None or until <= clock.now()):
-        message = "A legal hold ends in the future."
-        raise InvalidRequest(message, field="until")
+    end = _future(until) if until is not None else None
 
     def write(connection: sqlite3.Connection) -> Hold:
         snapshot = known(connection, principal, snapshot_id)
-        return _place(connection, snapshot, HoldKind.LEGAL, said, principal.label, until)
+        return _place(connection, snapshot, HoldKind.LEGAL, said, principal.label, end)
 
     return database.write(write)
 
@@ -138,6 +136,17 @@ def of_kind(connection: sqlite3.Connection, snapshot: Snapshot, kind: HoldKind) 
     now = clock.now()
     found = table_holds.of_snapshot(connection, snapshot.id)
     return next((hold for hold in found if hold.kind is kind and hold.is_in_force_at(now)), None)
+
+
+def _future(moment: datetime) -> datetime:
+    """Return the moment in UTC. Raises InvalidRequest for one that is past, of no zone, or beyond the calendar."""
+    try:
+        if moment.tzinfo is not None and moment.astimezone(UTC) > clock.now():
+            return moment.astimezone(UTC)
+    except OverflowError:
+        pass
+    message = "A legal hold ends in the future."
+    raise InvalidRequest(message, field="until")
 
 
 def _checked(reason: str) -> str:

@@ -29,7 +29,6 @@ def columns(words: Words, *, with_host: bool) -> list[Column]:
         Column("files", words.say("snapshot.files"), "num"),
         Column("size", words.say("snapshot.size"), "num"),
         Column("added", words.say("snapshot.added_column"), "num"),
-        Column("took", words.say("snapshot.duration"), "num"),
         Column("acts", words.say("overview.actions"), "actions"),
     ]
 
@@ -43,7 +42,8 @@ def row(words: Words, snapshot: ListedSnapshot, *, may_restore: bool, may_pin: b
     if may_pin:
         is_pinned = HoldKind.PIN in snapshot.holds
         label = words.say("hold.unpin" if is_pinned else "hold.pin_it")
-        acts.append(Act(id=UNPIN if is_pinned else PIN, label=label, aria=f"{label} {when}", classes="quiet"))
+        star = "★" if is_pinned else "☆"  # a word would not leave the table its width
+        acts.append(Act(id=UNPIN if is_pinned else PIN, label=star, aria=f"{label} {when}", classes="quiet"))
     if may_restore:
         acts.append(Act(id=RESTORE, label=restore, aria=f"{restore} {when}"))
     return Row(
@@ -57,8 +57,10 @@ def row(words: Words, snapshot: ListedSnapshot, *, may_restore: bool, may_pin: b
                 text=words.size(snapshot.original_bytes),
                 sub=words.say("snapshots.compressed_to", size=words.size(snapshot.compressed_bytes)),
             ),
-            "added": Cell(text=f"+{words.size(snapshot.added_bytes)}"),
-            "took": Cell(text=words.duration(snapshot.duration_seconds)),
+            "added": Cell(
+                text=f"+{words.size(snapshot.added_bytes)}",
+                sub=words.say("hold.in_span", span=words.duration(snapshot.duration_seconds)),
+            ),
             "acts": Cell(acts=tuple(acts)),
         },
     )

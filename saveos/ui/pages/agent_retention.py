@@ -164,21 +164,31 @@ def drawn(words: Words, told: DryRun) -> str:
 def row(words: Words, told: DryRun, decided: Decided) -> Row:
     """Return a snapshot and its fate as a row."""
     snapshot = decided.snapshot
-    fate = Cell(text=words.say("retention.goes"), mood="bad") if decided.is_going else None
     why = [words.say(RULES[decided.rule])] if decided.rule else []
     why += hold_words.badges(words, told.holds.get(snapshot.id, ()))
-    why += [words.say("retention.by_last")] if decided.is_last and not why else []
-    if snapshot.standing is not Standing.GOOD:
+    if decided.is_going:
+        why = [words.say("retention.by_none")]
+    elif decided.is_last and not why:
+        why = [words.say("retention.by_last")]
+    elif snapshot.standing is not Standing.GOOD:
         why = [words.say(hold_words.STANDINGS[snapshot.standing]), *why]
     when = Cell(text=words.exact(snapshot.started_at), href=f"/snapshots/{snapshot.id}")
     return Row(
         id=snapshot.id,
         cells={
             "when": when,
-            "fate": fate or Cell(text=words.say("retention.stays"), mood="good"),
+            "fate": _fate(words, decided),
             "why": Cell(text=words.listing(why)),
         },
     )
+
+
+def _fate(words: Words, decided: Decided) -> Cell:
+    if decided.is_going:
+        return Cell(text=words.say("retention.goes"), mood="bad")
+    if decided.snapshot.standing is not Standing.GOOD:
+        return Cell(text=words.say("retention.left"), mood="muted")
+    return Cell(text=words.say("retention.stays"), mood="good")
 
 
 def _key(decided: Decided) -> str:

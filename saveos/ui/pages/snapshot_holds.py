@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from saveos.ui.frame import Visit
 
+MORE = {"hold.ask": "hold.ask_more", "hold.agree": "hold.agree_more"}
 ERRORS = {"reason": "hold.why_reason", "until": "hold.why_until"}
 
 
@@ -185,9 +186,9 @@ class Asking:
                 self._go = components.button("", visit.doing(self._do), "primary danger")
 
     def open(self, sentence: str, action: Callable[[], Awaitable[None]]) -> None:
-        """Ask. `sentence`: of the button; `…_more` explains it."""
+        """Ask. `sentence`: of the button, as in `MORE`, which explains it."""
         self._action = action
-        self._more.show(self._visit.say(f"{sentence}_more"))
+        self._more.show(self._visit.say(MORE[sentence]))
         self._go.show(self._visit.say(sentence))
         self._dialog.open()
 

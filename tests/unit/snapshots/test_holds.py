@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
@@ -112,6 +112,7 @@ def test_legal_hold_is_an_administrators_and_has_a_reason_and_an_end_to_come(kee
         ("a\nb", None, "reason"),
         ("Case", clock.now() - timedelta(seconds=1), "until"),
         ("Case", datetime(2999, 1, 1), "until"),  # noqa: DTZ001 - the case: of no zone
+        ("Case", datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-5))), "until"),
     ):
         with pytest.raises(InvalidRequest) as caught:
             holds.place(database, keeping.anna, old.id, reason, until)
