@@ -289,6 +289,7 @@ ALTER TABLE holds_anew RENAME TO holds;
 CREATE INDEX holds_of_snapshot ON holds(snapshot_id);
 CREATE INDEX holds_of_agent ON holds(agent_id) WHERE released_at IS NULL;
 CREATE INDEX holds_of_tenant ON holds(tenant_id, id) WHERE released_at IS NULL;
+CREATE INDEX holds_asked ON holds(tenant_id) WHERE released_at IS NULL AND release_asked_at IS NOT NULL;
 """
 # The last guard, whatever the code above it believes.
 HELD = """

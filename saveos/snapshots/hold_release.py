@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from saveos.database.connection import Database
 
 
+def asked_of(database: Database, principal: Principal) -> list[Hold]:
+    """Return the legal holds that wait for this administrator to agree, the first asked first."""
+    principal.require(Permission.HOLDS)
+    found = table_holds.asked(database.read, principal.tenant_id, clock.now())
+    return [hold for hold in found if hold.release_asked_id != principal.id]
+
+
 def release(database: Database, principal: Principal, snapshot_id: str, hold_id: str) -> Hold:
     """End a pin or an anomaly's hold; of a legal hold, ask that another administrator end it.
 

@@ -90,6 +90,7 @@ class SnapshotChoice(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime | None = None
     until: datetime | None = None
     has_warnings: bool | None = None
+    is_held: bool = False  # only those that something holds
 
 
 class ListedSnapshot(Snapshot, frozen=True, kw_only=True):

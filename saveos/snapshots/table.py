@@ -99,6 +99,10 @@ def newest_of_agents(connection: sqlite3.Connection, tenant_id: TenantId) -> dic
 
 
 _NAMED = "SELECT n.id FROM agents n WHERE n.tenant_id = :tenant_id AND instr(lower(n.hostname), lower(:search)) > 0"
+_HELD = (
+    "SELECT h.snapshot_id FROM holds h WHERE h.tenant_id = :tenant_id AND h.released_at IS NULL"
+    " AND (h.until IS NULL OR h.until > :now)"
+)
 _LISTED = (
     "SELECT s.*, a.hostname, p.name AS policy_name FROM snapshots s JOIN agents a ON a.id = s.agent_id"
     " JOIN jobs j ON j.id = s.job_id LEFT JOIN policies p ON p.id = j.policy_id"
@@ -141,6 +145,7 @@ def _conditions(tenant_id: TenantId, choice: SnapshotChoice) -> tuple[str, dict[
         "policy_id": ("j.policy_id = :policy_id", choice.policy_id),
         "since": ("s.started_at >= :since", clock.to_text(choice.since) if choice.since else ""),
         "until": ("s.started_at < :until", clock.to_text(choice.until) if choice.until else ""),
+        "now": (f"s.id IN ({_HELD})", clock.to_text(clock.now()) if choice.is_held else ""),
     }
     values = {name: value for name, (_condition, value) in wanted.items() if value}
     # The plus keeps SQLite from walking the whole tenant where the index by agent is the short way.

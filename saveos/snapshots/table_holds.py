@@ -60,6 +60,15 @@ def in_force(
     return [_to_hold(row) for row in rows]
 
 
+def asked(connection: sqlite3.Connection, tenant_id: TenantId, now: datetime) -> list[Hold]:
+    """Return a tenant's holds in force that somebody wants to end, the first asked first."""
+    statement = (
+        f"SELECT * FROM holds WHERE tenant_id = :tenant AND release_asked_at IS NOT NULL AND {_IN_FORCE}"
+        " ORDER BY release_asked_at, id"
+    )
+    return [_to_hold(row) for row in many(connection, statement, {"tenant": tenant_id, "now": clock.to_text(now)})]
+
+
 def held_ids(connection: sqlite3.Connection, agent_id: str, now: datetime) -> set[SnapshotId]:
     """Return an agent's snapshots that a hold keeps."""
     statement = f"SELECT DISTINCT snapshot_id FROM holds WHERE agent_id = :agent AND {_IN_FORCE}"

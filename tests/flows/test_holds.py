@@ -70,6 +70,8 @@ def test_operator_pins_and_viewer_sees(court: Court) -> None:
     assert [pinned] == court.call("viewer", "GET", f"{path}/holds").expect(200)["items"]
     listed = court.call("viewer", "GET", "/snapshots").expect(200)["snapshots"]
     assert [["pin"]] == [item["holds"] for item in listed if item["id"] == court.snapshots[-1]]
+    held = court.call("viewer", "GET", "/snapshots?is_held=true").expect(200)
+    assert (1, [court.snapshots[-1]]) == (held["total"], [item["id"] for item in held["snapshots"]])
     for method, body in (("PUT", {}), ("DELETE", None)):
         refused = court.call("viewer", method, f"{path}/pin", body)
         assert (403, "not-allowed") == (refused.status, refused.body["code"])

@@ -94,6 +94,9 @@ def test_list_pins_and_unpins_and_shows_a_badge(parts: Parts) -> None:
         await user.open("/snapshots")
         assert ["files", "pin", "restore"] == [each.id for each in rows(user)[old.id].cells["acts"].acts]
         await act(user, old.id, "pin")
+        trigger(user, labelled(user, "State"), "change", "held")
+        await asyncio.sleep(0.3)
+        assert [old.id] == list(rows(user))
         assert ("Pinned",) == rows(user)[old.id].cells["state"].badges
         assert [HoldKind.PIN] == held(parts, old.id)
 
@@ -151,8 +154,13 @@ def test_two_administrators_end_a_legal_hold_and_one_does_not(parts: Parts) -> N
         await user.should_see("anna@example.org asked for its end")
         assert "Withdraw the request" in texts(user)
         assert "Agree to its end" not in texts(user)
+        await user.open("/")
+        assert not elements(user, "a", href=f"/snapshots/{old.id}")
 
     async def agreeing(user: User) -> None:
+        await user.open("/")
+        await user.should_see("anna@example.org asks that you agree to the end of a legal hold")
+        assert elements(user, "a", href=f"/snapshots/{old.id}")
         await user.open(f"/snapshots/{old.id}")
         await user.should_see("anna@example.org asked for its end")
         await press(user, "Agree to its end")

@@ -56,6 +56,8 @@ class RetentionPage(frame.Page):
         super().__init__(visit)
         self._id = agent_id
         self._only = ""
+        self._said: object = None
+        self._drawn: object = None
 
     async def prepare(self) -> None:
         """Decide. Raises NotFound."""
@@ -64,6 +66,7 @@ class RetentionPage(frame.Page):
     def draw(self) -> None:
         """Draw what does not change by itself."""
         say, told = self.visit.say, self._told
+        self._said = self._drawn = None
         self.visit.rename(f"{say('retention.title')}, {told.hostname}")
         components.link(f"← {told.hostname}", f"/agents/{self._id}", "back")
         with components.element("div", "lead"), components.element("div"):
@@ -96,7 +99,6 @@ class RetentionPage(frame.Page):
     async def _look(self) -> None:
         self._told = await self.visit.ask(dry_run.look, self._id)
         self._looked_at = time.monotonic()
-        self._html: tuple[object, str] = (None, "")
 
     async def _choose(self) -> None:
         self._only = self._choice.value
@@ -117,10 +119,10 @@ class RetentionPage(frame.Page):
     def _show_policy(self) -> None:
         words, told = self.visit.words, self._told
         kept = policy_words.retention(words, told.retention)
-        shown = (told.policy_name, kept, told.time_zone)
-        if getattr(self, "_said", None) == (shown, words.language, self._policy.id):
+        said = (told.policy_name, kept, told.time_zone)
+        if said == self._said:
             return
-        self._said = (shown, words.language, self._policy.id)
+        self._said = said
         self._policy.clear()
         with self._policy:
             components.link(told.policy_name, f"/policies/{told.policy_id}")
@@ -129,10 +131,10 @@ class RetentionPage(frame.Page):
 
     def _show_calendar(self) -> None:
         words, told = self.visit.words, self._told
-        key = (told.decided_at, words.language)
-        if self._html[0] != key:
-            self._html = (key, drawn(words, told))
-        self._calendar.set_content(self._html[1])
+        if self._drawn == told.decided_at:
+            return
+        self._drawn = told.decided_at
+        self._calendar.set_content(drawn(words, told))
         today = told.decided_at.astimezone(zone_of(told.time_zone)).date()
         older = sum((today - _day(told, each)).days >= SHOWN_DAYS for each in told.items)
         self._older.show(words.count("retention.older", older) if older else "")

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from saveos.snapshots.model import ListedSnapshot
     from saveos.ui.frame import Board, Visit
 
-STATES = {"": (None, "snapshots.every_state"), "good": (False, "snapshots.good"), "warned": (True, "snapshots.warned")}
+HELD = "held"
+STATES = {
+    "": (None, "snapshots.every_state"),
+    "good": (False, "snapshots.good"),
+    "warned": (True, "snapshots.warned"),
+    HELD: (None, "hold.held"),
+}
 
 
 def register(board: Board) -> None:
@@ -99,6 +105,7 @@ class SnapshotsPage(frame.Page):
             since=self._day(self._asked["since"]),
             until=until + timedelta(days=1) if until else None,
             has_warnings=STATES[self._asked["state"]][0],
+            is_held=self._asked["state"] == HELD,
         )
 
     def _day(self, text: str) -> datetime | None:
