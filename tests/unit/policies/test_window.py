@@ -48,6 +48,7 @@ def test_in_window_reads_the_clock_of_the_zone(maintenance: str, hour: int, *, e
         ("02:00-03:00", SPRING, "2026-03-29T01:00", 60),  # all of it: it is 03:00 to 04:00
         ("02:10-02:40", SPRING, "2026-03-29T01:10", 30),
         ("01:30-02:30", SPRING, "2026-03-29T00:30", 60),  # its end is as much later
+        ("01:00-02:30", SPRING, "2026-03-29T00:00", 90),
         ("02:30-04:00", SPRING, "2026-03-29T01:30", 30),
         ("01:00-05:00", AUTUMN, "2026-10-24T23:00", 300),
         ("02:00-03:00", AUTUMN, "2026-10-25T00:00", 120),  # both times
