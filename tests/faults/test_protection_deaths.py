@@ -43,7 +43,7 @@ def grown(patient: Patient) -> None:
 
 
 def retain(patient: Patient) -> None:
-    patient.appliance.call("POST", f"/api/v1/agents/{patient.agent.id}/retention").expect(202)
+    patient.appliance.call("POST", f"/api/v1/agents/{patient.agent.id}/retention/run").expect(202)
 
 
 def jobs(patient: Patient) -> list[dict[str, Any]]:

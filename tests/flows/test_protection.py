@@ -73,7 +73,7 @@ def retain(agent: RealAgent) -> None:
             "UPDATE snapshots SET started_at = strftime('%Y-%m-%dT%H:%M:%fZ', started_at, '-' || (10 - (SELECT count(*)"
             " FROM snapshots o WHERE o.agent_id = snapshots.agent_id AND o.id < snapshots.id)) || ' days')"
         )
-    job = agent.appliance.call("POST", f"/api/v1/agents/{agent.id}/retention").expect(202)
+    job = agent.appliance.call("POST", f"/api/v1/agents/{agent.id}/retention/run").expect(202)
     assert agent.appliance.wait_for_job(job["id"])["state"] == "done"
     wait_until(lambda: kinds(agent).get("compact") == "done", 60, "the compaction")
 
@@ -181,7 +181,7 @@ def test_attack_is_noticed_freezes_and_is_undone(
         ).fetchall()
     assert 1 == len(alerts)
     assert FOUND[name] <= set(json.loads(alerts[0][1])["findings"])
-    assert appliance.call("POST", f"/api/v1/agents/{host.id}/retention").status == 409
+    assert appliance.call("POST", f"/api/v1/agents/{host.id}/retention/run").status == 409
     before = wait_until(
         lambda: [one for one in protection(host)["checkpoints"] if one["job_id"] == alerts[0][0]],
         20,
