@@ -116,12 +116,11 @@ def set_compacted(connection: sqlite3.Connection, agent_id: str, segment: int) -
     )
 
 
-def set_rolled_back(connection: sqlite3.Connection, agent_id: str, segment: int, manifest_bytes: int) -> None:
+def set_rolled_back(connection: sqlite3.Connection, agent_id: str, segment: int) -> None:
     """Note that the repository is another one now: its host learns of it by the generation."""
     connection.execute(
-        "UPDATE repositories SET generation = generation + 1, settled_segment = ?, manifest_bytes = ?,"
-        " manifest_compression = '' WHERE agent_id = ?",
-        (segment, manifest_bytes, agent_id),
+        "UPDATE repositories SET generation = generation + 1, settled_segment = ? WHERE agent_id = ?",
+        (segment, agent_id),
     )
 
 

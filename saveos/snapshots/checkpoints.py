@@ -168,8 +168,9 @@ def settle_roll_back(connection: sqlite3.Connection, job: Job, checkpoint: Check
     count += table_protection.set_good(connection, agent_id, moment)
     table_protection.take_back_writes(connection, agent_id, moment)
     is_known = checkpoint.why is not CheckpointWhy.ROLL_BACK  # else what was written to it is forgotten
-    manifest_bytes = table_protection.last_manifest(connection, agent_id) if is_known else 0
-    repositories.set_rolled_back(connection, agent_id, segment, manifest_bytes)
+    repositories.set_rolled_back(connection, agent_id, segment)
+    size, compression = table_protection.last_manifest(connection, agent_id) if is_known else (0, "")
+    repositories.set_manifest(connection, agent_id, size, compression)
     repositories.thaw(connection, agent_id)
     raising.clear(connection, checkpoint.tenant_id, agent_id, AlertKind.HOSTILE, job.requested_by)
     rebuilding.ask_for_all(connection, agent_id)
