@@ -17,6 +17,15 @@ class SnapshotKind(StrEnum):
     INCREMENTAL = "incremental"  # brought only what the repository did not hold
 
 
+class Standing(StrEnum):
+    """What is known of its archive."""
+
+    GOOD = "good"
+    SUSPECT = "suspect"  # made while its host behaved oddly
+    DAMAGED = "damaged"  # some of its data is not what was written
+    LOST = "lost"  # its archive is not in the repository
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A finished archive. `added_bytes`: compressed bytes that this archive added to the repository."""
 
@@ -38,6 +47,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     changed_files_count: int | None = None
     sources: tuple[str, ...]
     warnings_count: int
+    standing: Standing = Standing.GOOD
 
 
 class SnapshotChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +59,7 @@ class SnapshotChoice(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime | None = None
     until: datetime | None = None
     has_warnings: bool | None = None
+    is_lost: bool | None = None
 
 
 class ListedSnapshot(Snapshot, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from saveos.snapshots.model import SnapshotKind
+from saveos.snapshots.model import SnapshotKind, Standing
 from saveos.ui.grid import Act, Cell, Column, Row
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def row(words: Words, snapshot: Snapshot, *, may_restore: bool) -> Row:
     acts = [
         Act(id="files", label=files, aria=f"{files} {when}", href=f"/snapshots/{snapshot.id}/files", classes="quiet")
     ]
-    if may_restore:
+    if may_restore and snapshot.standing is not Standing.LOST:
         acts.append(Act(id=RESTORE, label=restore, aria=f"{restore} {when}"))
     return Row(
         id=snapshot.id,
@@ -68,6 +68,8 @@ def listed(words: Words, snapshot: ListedSnapshot, *, may_restore: bool) -> Row:
 def state(words: Words, snapshot: Snapshot) -> Cell:
     """Say whether it is whole, and whether it was the first."""
     kind = words.say(KINDS[snapshot.kind])
+    if snapshot.standing is Standing.LOST:
+        return Cell(text=words.say("protection.lost"), mood="bad", sub=kind)
     if snapshot.warnings_count:
         return Cell(text=words.count("snapshot.warnings", snapshot.warnings_count), mood="warn", sub=kind)
     return Cell(text=words.say("snapshots.good"), mood="good", sub=kind)

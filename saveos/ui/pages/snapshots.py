@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from saveos.snapshots.model import ListedSnapshot
     from saveos.ui.frame import Board, Visit
 
-STATES = {"": (None, "snapshots.every_state"), "good": (False, "snapshots.good"), "warned": (True, "snapshots.warned")}
+LOST = "lost"
+STATES = {
+    "": (None, "snapshots.every_state"),
+    "good": (False, "snapshots.good"),
+    "warned": (True, "snapshots.warned"),
+    LOST: (None, "protection.lost"),
+}
 
 
 def register(board: Board) -> None:
@@ -98,6 +104,7 @@ class SnapshotsPage(frame.Page):
             since=self._day(self._asked["since"]),
             until=until + timedelta(days=1) if until else None,
             has_warnings=STATES[self._asked["state"]][0],
+            is_lost={"": None, LOST: True}.get(self._asked["state"], False),
         )
 
     def _day(self, text: str) -> datetime | None:
