@@ -23,7 +23,7 @@ from saveos.protocol import AgentId, JobId, Kind
 from saveos.repositories import maintenance, table_checkpoints
 from saveos.repositories import table as repositories
 from saveos.repositories.model import Checkpoint, CheckpointState, CheckpointWhy
-from saveos.snapshots import rebuilding, table_protection, witness
+from saveos.snapshots import rebuilding, table_protection, table_roll_back, witness
 
 if TYPE_CHECKING:
     import sqlite3
@@ -176,10 +176,13 @@ def keep_before_alarm(database: Database, settings: Settings, agent_id: AgentId)
 def settle_roll_back(connection: sqlite3.Connection, job: Job, checkpoint: Checkpoint, segment: int) -> int:
     """Show what is there after a roll-back; return how many snapshots came back."""
     agent_id, moment = checkpoint.agent_id, clock.to_text(checkpoint.made_at)
-    gone = table_protection.newer_archives(connection, agent_id, moment)
+    away = table_roll_back.away_at(connection, agent_id, moment)
+    came = {one: at for one, at in table_roll_back.coming_back(connection, agent_id, moment).items() if one not in away}
+    table_protection.bring_back(connection, agent_id, before=moment, since=moment)
+    table_protection.set_good(connection, agent_id, moment)
+    gone = [*table_protection.newer_archives(connection, agent_id, moment), *away]
     table_protection.remove(connection, agent_id, gone, CheckpointWhy.ROLL_BACK.value, job.id)
-    count = table_protection.bring_back(connection, agent_id, before=moment, since=moment)
-    count += table_protection.set_good(connection, agent_id, moment)
+    table_roll_back.note(connection, job.id, came)
     table_protection.take_back_writes(connection, agent_id, moment)
     is_known = checkpoint.why is not CheckpointWhy.ROLL_BACK  # else what was written to it is forgotten
     manifest_bytes = table_protection.last_manifest(connection, agent_id) if is_known else 0
@@ -195,10 +198,10 @@ def settle_roll_back(connection: sqlite3.Connection, job: Job, checkpoint: Check
         action="rolled-back",
         target=agent_id,
         checkpoint=checkpoint.id,
-        came_back=count,
+        came_back=len(came),
         went=len(gone),
     )
-    return count
+    return len(came)
 
 
 def cancel_writes(connection: sqlite3.Connection, agent_id: AgentId, on_end: Mapping[Kind, OnEnd]) -> None:

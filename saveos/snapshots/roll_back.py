@@ -49,10 +49,12 @@ def foresee(database: Database, principal: Principal, agent_id: str, checkpoint_
     if checkpoint.state is not CheckpointState.MADE:
         raise NotFound("There is no such checkpoint.")
     moment = clock.to_text(checkpoint.made_at)
+    away = table_roll_back.away_at(connection, agent.id, moment)
+    back = table_roll_back.to_come_back(connection, agent.id, moment)
     return RollBack(
         checkpoint=checkpoint,
-        goes=_change(table_roll_back.newer(connection, agent.id, moment)),
-        comes_back=_change(table_roll_back.to_come_back(connection, agent.id, moment)),
+        goes=_change(table_roll_back.to_go(connection, agent.id, moment, away)),
+        comes_back=_change([snapshot for snapshot in back if snapshot.archive_id not in away]),
     )
 
 

@@ -224,7 +224,7 @@ def test_roll_back_to_a_checkpoint_of_retention_warns_that_it_removes_again(part
     parts.database.write(lambda connection: table_checkpoints.set_quarantine_days(connection, host.agent.tenant_id, 0))
 
     async def journey(hands: Hands) -> None:
-        await hands.until(lambda: checkpoint.id in {row for row in row_ids(hands)})
+        await hands.until(lambda: checkpoint.id in row_ids(hands))
         hands.act(checkpoint.id, "roll-back")
         await hands.read("1 snapshot comes back", "No snapshot goes.", "Retention would remove them again")
         await hands.read("this cannot be undone")
