@@ -126,6 +126,7 @@ def test_host_that_froze_is_told_and_let_go_on(appliance: Appliance, host: RealA
     assert {"lost"} == {snapshots[snapshot_id] for snapshot_id in lost}
     asked = {"snapshot_id": lost[0], "target": "/nowhere"}
     assert 409 == appliance.call("POST", "/api/v1/restore", asked).status
+    assert 409 == appliance.call("GET", f"/api/v1/snapshots/{lost[0]}/download?path=first").status
     metrics = appliance.call("GET", "/metrics").expect(200).decode()
     assert f'saveos_repository_frozen{{agent="{host.id}"}} 1.0' in metrics
 
