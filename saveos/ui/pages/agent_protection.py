@@ -51,7 +51,7 @@ class ProtectionPart:
             components.text("h3", say("protection.checkpoints"))
             columns = [
                 Column("when", say("protection.moment"), "when-cell"),
-                Column("why", say("protection.why")),
+                Column("why", say("protection.why"), "message-cell"),
                 Column("holds", say("protection.holds"), "num"),
                 Column("until", say("protection.until"), "when-cell"),
                 Column("acts", say("overview.actions"), "actions"),
