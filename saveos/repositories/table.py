@@ -86,6 +86,14 @@ def thaw(connection: sqlite3.Connection, agent_id: str) -> bool:
     return cursor.rowcount > 0
 
 
+def frozen_agents(connection: sqlite3.Connection, tenant_id: str) -> set[str]:
+    """Return a tenant's agents whose repository is frozen."""
+    rows = many(
+        connection, "SELECT agent_id FROM repositories WHERE tenant_id = ? AND frozen_at IS NOT NULL", (tenant_id,)
+    )
+    return {row["agent_id"] for row in rows}
+
+
 def begin_upkeep(connection: sqlite3.Connection, agent_id: str, job_id: str) -> bool:
     """Keep hosts from writing while a job works on the repository; return False when another one does."""
     cursor = connection.execute(

@@ -17,6 +17,7 @@ from saveos.jobs import table as jobs
 from saveos.jobs.model import Job, JobProgress, RunsOn, State
 from saveos.policies import due
 from saveos.policies import table as policies
+from saveos.repositories import table as repositories
 from saveos.snapshots import table
 from saveos.snapshots.model import Snapshot
 
@@ -35,6 +36,7 @@ class Need(StrEnum):
     """Why a host needs a person, or not."""
 
     NOTHING = "nothing"
+    FROZEN = "frozen"  # it changed its repository as no order told it to
     STARTING = "starting"  # its first backup is on its way
     FAILED = "failed"  # its last backup
     LATE = "late"  # it should have been backed up long ago
@@ -42,7 +44,7 @@ class Need(StrEnum):
     REVOKED = "revoked"
 
 
-NEEDY = frozenset({Need.FAILED, Need.LATE, Need.NEVER})
+NEEDY = frozenset({Need.FROZEN, Need.FAILED, Need.LATE, Need.NEVER})
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,8 +78,16 @@ def hosts(database: Database, principal: Principal) -> list[Host]:
         for job in reversed(lifecycle.find(database, principal, {"state": state}, HOSTS_LIMIT)):
             if job.runs_on is RunsOn.HOST:
                 work[job.agent_id] = job
+    frozen = repositories.frozen_agents(connection, principal.tenant_id)
     found = [
-        _host(connection, agent, newest.get(agent.id), work.get(agent.id), ended.get(agent.id))
+        _host(
+            connection,
+            agent,
+            newest.get(agent.id),
+            work.get(agent.id),
+            ended.get(agent.id),
+            is_frozen=agent.id in frozen,
+        )
         for agent in agents.find(connection, principal.tenant_id, limit=HOSTS_LIMIT)
     ]
     return sorted(found, key=_order)
@@ -112,12 +122,20 @@ _SORTS: dict[str, Callable[[Host], Any]] = {
 
 
 def need_of(
-    agent: Agent, newest: Snapshot | None, job: Job | None, failure: Job | None, late_at: datetime | None
+    agent: Agent,
+    newest: Snapshot | None,
+    job: Job | None,
+    failure: Job | None,
+    late_at: datetime | None,
+    *,
+    is_frozen: bool = False,
 ) -> Need:
     """Decide whether a host needs a person. `late_at`: when its next backup is overdue; None: never."""
     now = clock.now()
     if agent.state is AgentState.REVOKED:
         return Need.REVOKED
+    if is_frozen:
+        return Need.FROZEN
     if failure is not None:
         return Need.FAILED
     if newest is None:
@@ -134,7 +152,13 @@ def _order(host: Host) -> tuple[int, str, str]:
 
 
 def _host(
-    connection: sqlite3.Connection, agent: Agent, newest: Snapshot | None, job: Job | None, ended: Job | None
+    connection: sqlite3.Connection,
+    agent: Agent,
+    newest: Snapshot | None,
+    job: Job | None,
+    ended: Job | None,
+    *,
+    is_frozen: bool,
 ) -> Host:
     failure = ended if ended is not None and ended.state is State.FAILED else None
     if failure and newest and failure.ended_at and newest.ended_at > failure.ended_at:
@@ -146,7 +170,7 @@ def _host(
         job=job,
         progress=jobs.progress(connection, job.id) if job and job.state is State.RUNNING else None,
         failure=failure,
-        need=need_of(agent, newest, job, failure, _late_at(connection, agent, newest)),
+        need=need_of(agent, newest, job, failure, _late_at(connection, agent, newest), is_frozen=is_frozen),
     )
 
 

@@ -17,7 +17,8 @@ from saveos.jobs.model import JobChoice, JobPage
 from saveos.policies import defaults
 from saveos.repositories import keys
 from saveos.repositories.model import HostKey
-from saveos.snapshots import backup, hold_release, holds, listing
+from saveos.snapshots import backup, checkpoints, hold_release, holds, listing
+from saveos.snapshots.checkpoints import Protection
 from saveos.snapshots.fleet import Host, Need
 from saveos.snapshots.model import ListedSnapshot, SnapshotChoice
 from saveos.ui import components, frame, host_cells, job_cells, snapshot_cells
@@ -29,6 +30,7 @@ from saveos.ui.history import History
 from saveos.ui.pages import restore
 from saveos.ui.pages.agent_danger import Danger
 from saveos.ui.pages.agent_key import Key
+from saveos.ui.pages.agent_protection import ProtectionPart
 
 if TYPE_CHECKING:
     from saveos.database.connection import Database
@@ -49,6 +51,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     jobs: JobPage
     has_update: bool
     key: HostKey
+    protection: Protection
 
 
 def register(board: Board) -> None:
@@ -93,6 +96,7 @@ class AgentPage(frame.Page):
             jobs=lifecycle.look(database, principal, JobChoice(agent_id=self._id), limit=JOBS),
             has_update=updates.has_update(host.agent, updates.offers(self.visit.parts.settings)),
             key=keys.held(database, principal, self._id),
+            protection=checkpoints.of_host(database, principal, self._id),
         )
 
     def draw(self) -> None:
@@ -102,10 +106,13 @@ class AgentPage(frame.Page):
         self._restore = restore.Dialog(self.visit)
         self._again = Again(self.visit, self._show_made)
         components.link(f"← {say('agent.back')}", "/agents", "back")
+        self._protection = ProtectionPart(self.visit, self._id, name, self.refresh)
         self._draw_lead(name)
+        self._protection.draw_frozen()
         self._history = History(self.visit)
         self._draw_snapshots(name)
         self._draw_jobs(name)
+        self._protection.draw()
         components.text("h2", say("agent.facts"))
         self._facts = Facts(self.visit)
         self._key = Key(self.visit, self._id, self.refresh)
@@ -163,7 +170,7 @@ class AgentPage(frame.Page):
         self._due.show(words.say("agent.next", when=words.exact(agent.next_backup_at)) if agent.next_backup_at else "")
         self._state.show(words.say(host_cells.NEEDS[host.need]))
         components.dress(self._state, f"state {host_cells.MOODS[host.need]}")
-        self._why.show(words.problem(host.failure.error_code, host.failure.message) if host.failure else "")
+        self._why.show(host_cells.why(words, host) if host.need is not Need.FROZEN else "")  # told right below
         self._work.show(host.job, host.progress, is_online=host.is_online)
         is_live = host.need is not Need.REVOKED
         can_start = is_live and host.job is None and principal.may(Permission.BACK_UP)
@@ -173,6 +180,7 @@ class AgentPage(frame.Page):
         self._show_lists(look, may_restore=is_live and principal.may(Permission.RESTORE))
         self._history.show(look.snapshots)
         self._facts.show(self._described(look), {"agents.policy": f"/policies/{agent.policy_id}"})
+        self._protection.show(look.protection, is_live=is_live)
         self._key.show(look.key, is_live=is_live)
         self._danger.show(is_live=is_live)
 

@@ -17,6 +17,7 @@ from saveos.ui import account, components, frame, kit_reminder
 from saveos.ui.grid import Cell, Column, Grid, Row
 from saveos.ui.pages import settings_facts
 from saveos.ui.pages.settings_names import FileNames
+from saveos.ui.pages.settings_quarantine import Quarantine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +61,7 @@ class SettingsPage(frame.Page):
         super().__init__(visit)
         self._may = visit.principal.may(Permission.SETTINGS)
         self._typed = ""
+        self._quarantine: Quarantine | None = None
 
     def draw(self) -> None:
         """Draw the parts; what may change comes with `refresh`."""
@@ -75,6 +77,7 @@ class SettingsPage(frame.Page):
             if self.visit.principal.may(Permission.KEYS):
                 kit_reminder.draw(self.visit)
             self._file_names = FileNames(self.visit)
+            self._quarantine = Quarantine(self.visit, self._quarantine.typed if self._quarantine else None)
             self._draw_language()
             if self._may:
                 self._draw_storage()
@@ -91,6 +94,8 @@ class SettingsPage(frame.Page):
             with self._certificate:
                 settings_facts.draw_certificate(self.visit, look.names)
         await self._file_names.refresh()
+        if self._quarantine is not None:
+            await self._quarantine.refresh()
         if self._may:
             self._disks.show([self._disk_row(disk) for disk in look.disks])
 
