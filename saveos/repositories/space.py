@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from saveos.errors import SaveOSError
+from saveos.identity.principals import Permission
+from saveos.tenants import facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
     from pathlib import Path
 
     from saveos.config import Settings
+    from saveos.database.connection import Database
+    from saveos.identity.principals import Principal
 
 RETRY_SECONDS = 300
 CALM_SECONDS = 30.0  # so long there has to be room again
@@ -93,6 +98,12 @@ class Watch:
         free, reserve = free_bytes(self._settings), self._settings.reserve_bytes
         if free < reserve // 4 or (not is_pruning and (self._gauge.is_full or free < reserve)):
             raise DiskFull(FULL, free_bytes=free, retry_seconds=RETRY_SECONDS)
+
+
+def full_since(database: Database, principal: Principal) -> datetime | None:
+    """Return since when backups wait for room on the disk; None: they do not."""
+    principal.require(Permission.READ)
+    return facts.disk_full_at(database)
 
 
 def free_bytes(settings: Settings) -> int:

@@ -43,7 +43,8 @@ def tenant(connection: sqlite3.Connection, tenant_id: str) -> TenantUse | None:
     row = one(
         connection,
         "SELECT t.id AS tenant_id, t.quota_soft_bytes AS soft_bytes, t.quota_hard_bytes AS hard_bytes,"
-        " coalesce(sum(r.stored_bytes), 0) AS stored_bytes, coalesce(sum(r.quarantine_bytes), 0) AS quarantine_bytes"
+        " coalesce(sum(r.stored_bytes), 0) AS stored_bytes, coalesce(sum(r.quarantine_bytes), 0) AS quarantine_bytes,"
+        " coalesce(sum(r.stored_bytes + r.quarantine_bytes), 0) AS used_bytes"
         " FROM tenants t LEFT JOIN repositories r ON r.tenant_id = t.id WHERE t.id = ? GROUP BY t.id",
         (tenant_id,),
     )

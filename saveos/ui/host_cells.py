@@ -77,7 +77,7 @@ def state(words: Words, host: Host, *, may_cancel: bool) -> Cell:
     return Cell(
         text=words.say(NEEDS[host.need]) if is_shown else "",
         mood=MOODS[host.need] if is_shown else "",
-        sub=words.problem(why.error_code, why.message) if why else "",
+        sub=words.problem(why.error_code, why.message, why.error_facts) if why else "",
         work=work(words, host.job, host.progress, host.agent.hostname, is_online=host.is_online, may_cancel=may_cancel)
         if host.job
         else None,

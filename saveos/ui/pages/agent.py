@@ -15,8 +15,9 @@ from saveos.installers import updates
 from saveos.jobs import lifecycle
 from saveos.jobs.model import JobChoice, JobPage
 from saveos.policies import defaults
-from saveos.repositories import keys
+from saveos.repositories import keys, quotas
 from saveos.repositories.model import HostKey
+from saveos.repositories.quotas import HostQuota
 from saveos.snapshots import backup, listing
 from saveos.snapshots.fleet import Host, Need
 from saveos.snapshots.model import ListedSnapshot, SnapshotChoice
@@ -29,6 +30,7 @@ from saveos.ui.history import History
 from saveos.ui.pages import restore
 from saveos.ui.pages.agent_danger import Danger
 from saveos.ui.pages.agent_key import Key
+from saveos.ui.pages.agent_quota import HostStorage
 
 if TYPE_CHECKING:
     from saveos.database.connection import Database
@@ -49,6 +51,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     jobs: JobPage
     has_update: bool
     key: HostKey
+    quota: HostQuota
 
 
 def register(board: Board) -> None:
@@ -93,6 +96,7 @@ class AgentPage(frame.Page):
             jobs=lifecycle.look(database, principal, JobChoice(agent_id=self._id), limit=JOBS),
             has_update=updates.has_update(host.agent, updates.offers(self.visit.parts.settings)),
             key=keys.held(database, principal, self._id),
+            quota=quotas.of_host(database, principal, self._id),
         )
 
     def draw(self) -> None:
@@ -108,6 +112,7 @@ class AgentPage(frame.Page):
         self._draw_jobs(name)
         components.text("h2", say("agent.facts"))
         self._facts = Facts(self.visit)
+        self._storage = HostStorage(self.visit, self._id, name, self.refresh)
         self._key = Key(self.visit, self._id, self.refresh)
         self._danger = Danger(self.visit, self._id, name)
 
@@ -161,7 +166,8 @@ class AgentPage(frame.Page):
         self._due.show(words.say("agent.next", when=words.exact(agent.next_backup_at)) if agent.next_backup_at else "")
         self._state.show(words.say(host_cells.NEEDS[host.need]))
         components.dress(self._state, f"state {host_cells.MOODS[host.need]}")
-        self._why.show(words.problem(host.failure.error_code, host.failure.message) if host.failure else "")
+        failure = host.failure
+        self._why.show(words.problem(failure.error_code, failure.message, failure.error_facts) if failure else "")
         self._work.show(host.job, host.progress, is_online=host.is_online)
         is_live = host.need is not Need.REVOKED
         can_start = is_live and host.job is None and principal.may(Permission.BACK_UP)
@@ -171,6 +177,7 @@ class AgentPage(frame.Page):
         self._show_lists(look, may_restore=is_live and principal.may(Permission.RESTORE))
         self._history.show(look.snapshots)
         self._facts.show(self._described(look), {"agents.policy": f"/policies/{agent.policy_id}"})
+        self._storage.show(look.quota)
         self._key.show(look.key, is_live=is_live)
         self._danger.show(is_live=is_live)
 

@@ -17,6 +17,7 @@ from saveos.ui import account, components, frame, kit_reminder
 from saveos.ui.grid import Cell, Column, Grid, Row
 from saveos.ui.pages import settings_facts
 from saveos.ui.pages.settings_names import FileNames
+from saveos.ui.pages.settings_quota import AllStorage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +77,7 @@ class SettingsPage(frame.Page):
                 kit_reminder.draw(self.visit)
             self._file_names = FileNames(self.visit)
             self._draw_language()
+            self._all_storage = AllStorage(self.visit)
             if self._may:
                 self._draw_storage()
             settings_facts.draw_limits(self.visit)
@@ -91,6 +93,7 @@ class SettingsPage(frame.Page):
             with self._certificate:
                 settings_facts.draw_certificate(self.visit, look.names)
         await self._file_names.refresh()
+        await self._all_storage.refresh()
         if self._may:
             self._disks.show([self._disk_row(disk) for disk in look.disks])
 
