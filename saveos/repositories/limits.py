@@ -15,7 +15,8 @@ from saveos import clock
 from saveos.alerts import raising
 from saveos.alerts.model import AlertKind
 from saveos.errors import QuotaExceeded
-from saveos.protocol import AgentId, TunnelRefusal
+from saveos.jobs import table as jobs
+from saveos.protocol import AgentId, JobId, TunnelRefusal
 from saveos.repositories import quota_model, table_quotas
 from saveos.repositories.quota_model import Reached, Scope
 from saveos.repositories.space import FULL, RETRY_SECONDS, Watch
@@ -48,6 +49,7 @@ class Writing(msgspec.Struct, frozen=True, kw_only=True):
     stored_bytes: int
     added_bytes: int
     is_pruning: bool
+    job_id: str = ""
 
     @property
     def there_bytes(self) -> int:
@@ -92,7 +94,22 @@ class Limits:
             return {one.agent_id: DISK for one in writing if space.is_lost or not one.is_pruning}
         if self._database is None:
             return {}
-        return _beyond(self._database.read, [one for one in writing if not one.is_pruning])
+        reached = _beyond(self._database.read, [one for one in writing if not one.is_pruning])
+        self._explain({one.job_id: reached[one.agent_id] for one in writing if one.agent_id in reached})
+        return {
+            agent_id: TunnelRefusal(code=QuotaExceeded.code, message=found.message)
+            for agent_id, found in reached.items()
+        }
+
+    def _explain(self, reached: dict[str, Reached]) -> None:
+        """Keep with the jobs which limit ends them: when they report, less is there, and it would not be seen."""
+        if reached and self._database is not None:
+
+            def write(connection: sqlite3.Connection) -> None:
+                for job_id, found in reached.items():
+                    jobs.explain(connection, JobId(job_id), found.message, found.facts)
+
+            self._database.write(write)
 
     def _tell(self, space: Space) -> None:
         """Tell once that backups stop, and once that they go on; again until it is written down."""
@@ -116,9 +133,9 @@ def _keep(connection: sqlite3.Connection, space: Space) -> None:
             raising.clear(connection, tenant_id, None, AlertKind.DISK_FULL)
 
 
-def _beyond(connection: sqlite3.Connection, writing: Sequence[Writing]) -> dict[AgentId, TunnelRefusal]:
+def _beyond(connection: sqlite3.Connection, writing: Sequence[Writing]) -> dict[AgentId, Reached]:
     """Return the hosts that are beyond their limit, one that was lowered perhaps, or all of a tenant beyond its own."""
-    found: dict[AgentId, TunnelRefusal] = {}
+    found: dict[AgentId, Reached] = {}
     by_tenant: dict[str, list[tuple[Writing, HostUse]]] = {}
     for one in writing:
         host = table_quotas.host(connection, one.agent_id)
@@ -126,15 +143,15 @@ def _beyond(connection: sqlite3.Connection, writing: Sequence[Writing]) -> dict[
             continue
         by_tenant.setdefault(host.tenant_id, []).append((one, host))
         if host.hard_bytes and one.there_bytes > host.hard_bytes:
-            found[one.agent_id] = _refusal(Scope.HOST, host.hard_bytes, one.there_bytes)
+            found[one.agent_id] = Reached(scope=Scope.HOST, limit_bytes=host.hard_bytes, used_bytes=one.there_bytes)
     for tenant_id, there in by_tenant.items():
         tenant = table_quotas.tenant(connection, tenant_id)
         if tenant is None or not tenant.hard_bytes:
             continue
         used = tenant.used_bytes + _grown(connection, tenant, [one for one, _host in there])
         if used > tenant.hard_bytes:
-            refusal = _refusal(Scope.TENANT, tenant.hard_bytes, used)
-            found |= {one.agent_id: refusal for one, _host in there}
+            reached = Reached(scope=Scope.TENANT, limit_bytes=tenant.hard_bytes, used_bytes=used)
+            found |= {one.agent_id: reached for one, _host in there}
     return found
 
 
@@ -146,8 +163,3 @@ def _grown(connection: sqlite3.Connection, tenant: TenantUse, writing: Sequence[
         if host is not None:
             grown += max(0, one.there_bytes - host.used_bytes)
     return grown
-
-
-def _refusal(scope: Scope, limit_bytes: int, used_bytes: int) -> TunnelRefusal:
-    told = Reached(scope=scope, limit_bytes=limit_bytes, used_bytes=used_bytes)
-    return TunnelRefusal(code=QuotaExceeded.code, message=told.message)

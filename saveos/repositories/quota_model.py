@@ -72,7 +72,8 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True):
         used, limit = sizes.shown(self.used_bytes), sizes.shown(self.limit_bytes)
         return (
             f"The limit of {whose} is reached: {used} of {limit} are used, and this backup needs more."
-            " Raise the limit, keep fewer snapshots, or leave files out. The snapshots that are there can be restored."
+            " Raise the limit; or keep fewer snapshots or leave files out, and have retention carried out, which also"
+            " drops what unfinished backups left. The snapshots that are there can be restored."
         )
 
 

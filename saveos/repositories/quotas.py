@@ -145,7 +145,10 @@ def explain(connection: sqlite3.Connection, settings: Settings, job: Job) -> Non
     if folder.exists():
         used = sizing.committed_bytes(folder)
         host = msgspec.structs.replace(host, used_bytes=used)
-    found = quota_model.reached(host, _tenant(connection, host.tenant_id))
+    tenant = _tenant(connection, host.tenant_id)
+    found = quota_model.reached(host, tenant)
+    if job.error_facts.get("scope") == Scope.TENANT:  # it was ended for that
+        found = Reached(scope=Scope.TENANT, limit_bytes=tenant.hard_bytes, used_bytes=tenant.used_bytes)
     if not found.limit_bytes:
         return  # there is none any more
     jobs.explain(connection, job.id, found.message, found.facts)

@@ -201,6 +201,7 @@ class Sessions:
                 stored_bytes=session.grant.stored_bytes,
                 added_bytes=session.added_bytes,
                 is_pruning=session.grant.is_pruning,
+                job_id=session.grant.job_id,
             )
             for session in self._sessions.values()
             if session.is_open and session.is_writing and session.grant is not None

@@ -30,6 +30,15 @@ def committed_bytes(folder: Path) -> int:
     return max(0, table.stored_bytes(folder) - left)
 
 
+def has_unfinished(folder: Path) -> bool:
+    """Return whether a session that was cut off has left anything behind the last commit."""
+    data, last = folder / "data", evidence.last_commit(folder)
+    if last < 0:
+        return False  # it is not made yet
+    numbers = (int(path.name) for path in data.glob("[0-9]*/[0-9]*") if path.name.isdigit())
+    return any(number > last for number in numbers)
+
+
 def measure(database: Database, settings: Settings, repository: Repository, *, is_forced: bool) -> None:
     """Measure a repository that nobody writes to, if anybody has been there since; `is_forced`: in any case."""
     folder = table.repository_path(settings, repository.tenant_id, repository.agent_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from saveos.identity.principals import Principal
 
 RETRY_SECONDS = 300
+LOOKS_KEPT, LOOKS_AHEAD = 5, 2  # it fills in bursts
 CALM_SECONDS = 30.0  # so long there has to be room again
 CALM_LIMIT_SECONDS = 3600.0
 RELAPSE_SECONDS = 3600.0  # full again so soon after it came back: the wait doubles
@@ -51,6 +53,7 @@ class Gauge:
         self._reserve = reserve_bytes
         self.is_full = is_full
         self._last: int | None = None
+        self._falls: deque[int] = deque(maxlen=LOOKS_KEPT)
         self._calm_since: float | None = None
         self._back_at: float | None = None
         self._patience = CALM_SECONDS
@@ -58,13 +61,14 @@ class Gauge:
     def look(self, free_bytes: int, now: float) -> bool:
         """Return whether backups are to wait. `now`: seconds of any clock that only goes forward.
 
-        Full is when the reserve would be touched before the next looks, as fast as the disk fills at present. There
-        is room when a quarter more than the reserve has been free for a while: a backup that is too large for what
+        Full is when the reserve would be touched before the next looks, as fast as the disk filled lately. There is
+        room when a quarter more than the reserve has been free for a while: a backup that is too large for what
         its own end sets free is not begun again and again.
         """
-        fallen = max(0, (self._last if self._last is not None else free_bytes) - free_bytes)
+        self._falls.append(max(0, (self._last if self._last is not None else free_bytes) - free_bytes))
         self._last = free_bytes
-        if not self.is_full and free_bytes - min(2 * fallen, self._reserve) < self._reserve:
+        ahead = min(LOOKS_AHEAD * max(self._falls), self._reserve)
+        if not self.is_full and free_bytes - ahead < self._reserve:
             is_relapse = self._back_at is not None and now - self._back_at < RELAPSE_SECONDS
             self._patience = min(self._patience * 2, CALM_LIMIT_SECONDS) if is_relapse else CALM_SECONDS
             self.is_full, self._calm_since = True, None
@@ -98,6 +102,18 @@ class Watch:
         free, reserve = free_bytes(self._settings), self._settings.reserve_bytes
         if free < reserve // 4 or (not is_pruning and (self._gauge.is_full or free < reserve)):
             raise DiskFull(FULL, free_bytes=free, retry_seconds=RETRY_SECONDS)
+
+
+def require_half(settings: Settings) -> None:
+    """Refuse what needs some room to make room, when less than half of the reserve is left. Raises DiskFull."""
+    free = free_bytes(settings)
+    if free < settings.reserve_bytes // 2:
+        raise DiskFull(FULL, free_bytes=free, retry_seconds=RETRY_SECONDS)
+
+
+def is_lost(settings: Settings) -> bool:
+    """Return whether the reserve is nearly used up."""
+    return free_bytes(settings) < settings.reserve_bytes // 4
 
 
 def full_since(database: Database, principal: Principal) -> datetime | None:

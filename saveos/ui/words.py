@@ -60,7 +60,7 @@ class Words:
 
         With `facts`, a job's numbers, there are sentences of the very case in each language.
         """
-        if facts and (key := LIMITS.get(facts.get("scope", ""))):
+        if facts and code == "quota-exceeded" and (key := LIMITS.get(facts.get("scope", ""))):
             return self.say(key, used=self.size(facts["used_bytes"]), limit=self.size(facts["limit_bytes"]))
         if self.language == "en" and message:
             return message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from tests.support.agent import RealAgent, assert_restored, back_up_only, database, put_base
 from tests.support.appliance import Appliance, wait_until
+from tests.support.attack import attack
 from tests.support.proxy import Proxy
 from tests.support.trees import differences
 
@@ -225,6 +227,60 @@ class Peak:
             self._peak = max(self._peak, self._now() - self._first)
 
 
+def test_host_that_sends_on_and_on_gets_no_further_than_its_limit(host: RealAgent) -> None:
+    used = quota(host)["host"]["used_bytes"]
+    limit(host, hard_bytes=used + 2 * MEGABYTE)
+    far = Peak(host)
+
+    attack(host, "fill")
+
+    assert far.end() < 3 * MEGABYTE
+    wait_until(lambda: stored(host) < used + MEGABYTE // 4, 20, "what was not committed to be gone")
+
+
+def test_unfinished_backup_is_let_go_of_on_request_and_makes_room(
+    appliance: Appliance, tree: Path, tmp_path: Path
+) -> None:
+    """What a backup kept half-way at the limit would leave no room for the smaller one that a person then wants."""
+    big = tmp_path / "big"
+    big.mkdir()
+    for number in range(12):
+        (big / f"{number}").write_bytes(os.urandom(MEGABYTE))
+    proxy = Proxy(appliance.port)
+    with enrolled(appliance, tree, tmp_path / "host", proxy.address) as host:
+        used = quota(host)["host"]["used_bytes"]
+        limit(host, hard_bytes=used + 9 * MEGABYTE)
+        with committing_often(appliance), proxy.slowed(2 * MEGABYTE):
+            assert "quota-exceeded" == appliance.wait_for_job(host.back_up(big))["error_code"]
+        kept = quota(host)["host"]["used_bytes"]
+        assert kept > used + MEGABYTE, "the test wants something to be left"
+        limit(host, hard_bytes=kept)
+        (tree / "small").write_bytes(os.urandom(MEGABYTE // 2))
+        assert "quota-exceeded" == back_up(host)["error_code"]
+
+        retain(host)
+
+        assert quota(host)["host"]["used_bytes"] < used + MEGABYTE // 2
+        assert "done" == back_up(host)["state"]
+        assert_restored(tree, restore(host, tmp_path / "after"))
+    proxy.close()
+
+
+@contextlib.contextmanager
+def committing_often(appliance: Appliance) -> Iterator[None]:
+    """Let backups commit what they have every second, as those of hours do every five minutes."""
+    with database(appliance) as connection:
+        connection.execute(
+            "CREATE TRIGGER often AFTER INSERT ON jobs WHEN new.kind = 'backup' BEGIN UPDATE jobs SET order_json ="
+            " json_set(order_json, '$.backup.checkpoint_seconds', 1) WHERE id = new.id; END"
+        )
+    try:
+        yield
+    finally:
+        with database(appliance) as connection:
+            connection.execute("DROP TRIGGER often")
+
+
 def test_soft_limit_tells_once_and_clears(host: RealAgent) -> None:
     used = quota(host)["host"]["used_bytes"]
     limit(host, soft_bytes=used // 2)
@@ -244,3 +300,28 @@ def test_quota_is_refused_when_it_makes_no_sense(host: RealAgent) -> None:
     assert 400 == call("PUT", path, {"hard_bytes": -1}).status
     assert 400 == call("PUT", path, {"hard_bytes": 2**63}).status
     assert 404 == call("PUT", "/api/v1/agents/agt_nobody/quota", {"hard_bytes": 1}).status
+
+
+def test_command_line_shows_and_sets_limits(host: RealAgent) -> None:
+    appliance = host.appliance
+
+    done = appliance.cli("quota", "set", host.hostname, "--hard", "1,5 TiB", "--soft", "500GB")
+    assert done.returncode == 0, done.stderr
+    again = json.loads(appliance.cli("quota", "set", host.hostname, "--soft", "none").stdout)
+    shown = json.loads(appliance.cli("quota", "show", host.hostname).stdout)
+    everything = json.loads(appliance.cli("quota", "set", "--all-hosts", "--soft", "9 PB").stdout)
+    listed = json.loads(appliance.cli("quota", "show").stdout)
+    wrong = [
+        appliance.cli("quota", "set", host.hostname, *words).returncode
+        for words in (("--hard", "much"), ("--hard", "1 GB", "--soft", "2 GB"), (), ("--hard", "99999 PB"))
+    ]
+
+    assert (500_000_000_000, 3 * 2**39) == tuple(
+        json.loads(done.stdout)["host"][name] for name in ("soft_bytes", "hard_bytes")
+    )
+    assert again == shown == quota(host)
+    assert 0 == shown["host"]["soft_bytes"]
+    assert 9 * 10**15 == everything["soft_bytes"] == listed["tenant"]["soft_bytes"]
+    assert host.id in [one["agent_id"] for one in listed["hosts"]]
+    assert all(wrong)
+    assert appliance.cli("quota", "set", "--all-hosts", "--soft", "0").returncode == 0
