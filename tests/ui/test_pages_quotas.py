@@ -135,7 +135,7 @@ def test_stopped_backup_says_which_limit_in_both_languages(parts: Parts, agent_i
     async def journey(hands: Hands) -> None:
         await hands.read("The limit of this host is reached: 4.0\N{NO-BREAK SPACE}GB of 5.0")
         hands.tick("fr")
-        await hands.read("La limite de cet hôte est atteinte : 4,0")
+        await hands.read("cet hôte est atteinte : 4,0")
         hands.tick("en")
         await hands.read("The limit of this host is reached")
 

@@ -139,11 +139,11 @@ class Overview(frame.Page):
         words, use = self.visit.words, look.tenant
         full = words.say("space.full", when=words.exact(look.full_since)) if look.full_since else ""
         self._full.show(full)
-        components.dress(self._full, "notice bad" if full else "hidden")
+        components.dress(self._full, "notice bad limit-notice" if full else "hidden")
         mood = quota.mood(use)
         told = words.listing([words.say("quota.all"), quota.used(words, use)]) if mood else ""
         self._limit.show(told)
-        components.dress(self._limit, f"notice {mood}" if told else "hidden")
+        components.dress(self._limit, f"notice {mood} limit-notice" if told else "hidden")
 
     def _show_day(self, look: Look) -> None:
         live = [host for host in look.hosts if host.need is not Need.REVOKED]
