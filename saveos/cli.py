@@ -20,6 +20,7 @@ from saveos import (
     cli_keys,
     cli_quota,
     cli_restore,
+    cli_snapshot,
     cli_unlock,
     config,
     logging,
@@ -134,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_keys.add(commands, group, lambda parent, name, text, run: verb(parent, name, text, _by_default(run)))
     cli_catalogue.add(commands, verb)
     cli_restore.add(commands, verb, _by_default)
+    cli_snapshot.add(commands, group, lambda parent, name, text, run: verb(parent, name, text, _by_default(run)))
     cli_quota.add(verb, group("quota", "limits of storage"), _by_default)
     return parser
 

@@ -28,7 +28,7 @@ def insert(connection: sqlite3.Connection, policy: Policy) -> None:
     """Add a policy."""
     connection.execute(
         "INSERT INTO policies (id, tenant_id, name, sources_json, excludes_json, schedule, time_zone, retention_json,"
-        " compression, is_default, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " compression, maintenance, is_default, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             policy.id,
             policy.tenant_id,
@@ -39,6 +39,7 @@ def insert(connection: sqlite3.Connection, policy: Policy) -> None:
             policy.time_zone,
             msgspec.json.encode(policy.retention).decode(),
             policy.compression,
+            policy.maintenance,
             int(policy.is_default),
             clock.to_text(clock.now()),
         ),
@@ -49,7 +50,7 @@ def update(connection: sqlite3.Connection, policy: Policy) -> None:
     """Write a policy's terms."""
     connection.execute(
         "UPDATE policies SET name = ?, sources_json = ?, excludes_json = ?, schedule = ?, time_zone = ?,"
-        " retention_json = ?, compression = ? WHERE id = ?",
+        " retention_json = ?, compression = ?, maintenance = ? WHERE id = ?",
         (
             policy.name,
             msgspec.json.encode(policy.sources).decode(),
@@ -58,6 +59,7 @@ def update(connection: sqlite3.Connection, policy: Policy) -> None:
             policy.time_zone,
             msgspec.json.encode(policy.retention).decode(),
             policy.compression,
+            policy.maintenance,
             policy.id,
         ),
     )

@@ -90,6 +90,8 @@ def request_roll_back(
             raise NotFound("There is no such checkpoint.")
         if hostname.strip() != agent.hostname:
             raise InvalidRequest(f"Type the name of the host: {agent.hostname}.", field="hostname")
+        if held := table_protection.held_since(connection, agent.id, clock.to_text(checkpoint.made_at)):
+            raise Conflict(f"{held} snapshots that came after this checkpoint are held: let them go first.")
         if jobs.waiting_of(connection, agent.id, Kind.ROLL_BACK):
             raise Conflict("This repository is being rolled back already.")
         cancel_writes(connection, agent.id, on_end)
@@ -157,14 +159,18 @@ def keep_before_alarm(database: Database, settings: Settings, agent_id: AgentId)
 def settle_roll_back(connection: sqlite3.Connection, job: Job, checkpoint: Checkpoint, segment: int) -> int:
     """Show what is there after a roll-back; return how many snapshots came back."""
     agent_id, moment = checkpoint.agent_id, clock.to_text(checkpoint.made_at)
-    gone = table_protection.newer_archives(connection, agent_id, moment)
+    newer = table_protection.newer_archives(connection, agent_id, moment)
+    held = table_protection.held_archives(connection, agent_id)  # put under a hold while it was rolled back
+    gone = [archive_id for archive_id in newer if archive_id not in held]
     table_protection.remove(connection, agent_id, gone, CheckpointWhy.ROLL_BACK.value, job.id)
+    table_protection.set_lost(connection, agent_id, [archive_id for archive_id in newer if archive_id in held])
     count = table_protection.bring_back(connection, agent_id, before=moment, since=moment)
     count += table_protection.set_good(connection, agent_id, moment)
     table_protection.take_back_writes(connection, agent_id, moment)
     is_known = checkpoint.why is not CheckpointWhy.ROLL_BACK  # else what was written to it is forgotten
-    manifest_bytes = table_protection.last_manifest(connection, agent_id) if is_known else 0
-    repositories.set_rolled_back(connection, agent_id, segment, manifest_bytes)
+    repositories.set_rolled_back(connection, agent_id, segment)
+    size, compression = table_protection.last_manifest(connection, agent_id) if is_known else (0, "")
+    repositories.set_manifest(connection, agent_id, size, compression)
     repositories.thaw(connection, agent_id)
     raising.clear(connection, checkpoint.tenant_id, agent_id, AlertKind.HOSTILE, job.requested_by)
     rebuilding.ask_for_all(connection, agent_id)

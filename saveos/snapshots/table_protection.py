@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from saveos.protocol import AgentId, SnapshotId
+    from saveos.protocol import AgentId
     from saveos.repositories.evidence import Evidence
 
 
@@ -35,15 +35,20 @@ def add_write(connection: sqlite3.Connection, agent_id: AgentId, name: str, evid
     return cursor.rowcount == 1
 
 
-def last_manifest(connection: sqlite3.Connection, agent_id: AgentId) -> int:
-    """Return the size of the manifest that was written last, 0 when none is known."""
+def last_manifest(connection: sqlite3.Connection, agent_id: AgentId) -> tuple[int, str]:
+    """Return the size of the manifest that was written last and how it is compressed; 0 when none is known.
+
+    What no backup wrote is compressed as Borg does it by itself: lz4.
+    """
     row = one(
         connection,
-        "SELECT json_extract(facts_json, '$.manifest_bytes') AS size FROM writes WHERE agent_id = ?"
-        " AND json_extract(facts_json, '$.manifest_bytes') > 0 ORDER BY id DESC LIMIT 1",
+        "SELECT json_extract(w.facts_json, '$.manifest_bytes') AS size,"
+        " coalesce(json_extract(j.order_json, '$.backup.compression'), 'lz4') AS compression"
+        " FROM writes w LEFT JOIN jobs j ON j.id = w.job_id WHERE w.agent_id = ?"
+        " AND json_extract(w.facts_json, '$.manifest_bytes') > 0 ORDER BY w.id DESC LIMIT 1",
         (agent_id,),
     )
-    return int(row["size"]) if row else 0
+    return (int(row["size"]), row["compression"]) if row else (0, "")
 
 
 def bytes_of_jobs(connection: sqlite3.Connection, agent_id: AgentId, limit: int) -> list[int]:
@@ -90,6 +95,17 @@ def held_archives(connection: sqlite3.Connection, agent_id: AgentId) -> set[str]
     return {row["archive_id"] for row in rows}
 
 
+def held_since(connection: sqlite3.Connection, agent_id: AgentId, moment: str) -> int:
+    """Return how many snapshots of after a moment (text) a hold keeps now."""
+    row = one(
+        connection,
+        "SELECT count(DISTINCT s.id) AS count FROM holds h JOIN snapshots s ON s.id = h.snapshot_id"
+        " WHERE h.agent_id = ?1 AND h.released_at IS NULL AND (h.until IS NULL OR h.until > ?2) AND s.ended_at > ?3",
+        (agent_id, clock.to_text(clock.now()), moment),
+    )
+    return int(row["count"]) if row else 0
+
+
 def set_lost(connection: sqlite3.Connection, agent_id: AgentId, archive_ids: Sequence[str]) -> int:
     """Mark the snapshots of these archives as lost; return how many were not."""
     cursor = connection.execute(
@@ -117,7 +133,6 @@ def remove(
             " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (row["id"], row["tenant_id"], agent_id, now, why, job_id, msgspec.json.encode(values).decode()),
         )
-        connection.execute("DELETE FROM holds WHERE snapshot_id = ?", (row["id"],))  # all of them are over
         connection.execute("DELETE FROM snapshots WHERE id = ?", (row["id"],))
     return [row["id"] for row in rows]
 
@@ -155,16 +170,6 @@ def due_for_retention(connection: sqlite3.Connection, before: datetime) -> list[
         (clock.to_text(before),),
     )
     return [row["agent_id"] for row in rows]
-
-
-def held_snapshots(connection: sqlite3.Connection, agent_id: AgentId) -> set[SnapshotId]:
-    """Return the snapshots of an agent that a hold keeps now."""
-    rows = many(
-        connection,
-        "SELECT snapshot_id FROM holds WHERE agent_id = ? AND released_at IS NULL AND (until IS NULL OR until > ?)",
-        (agent_id, clock.to_text(clock.now())),
-    )
-    return {row["snapshot_id"] for row in rows}
 
 
 def bring_back(connection: sqlite3.Connection, agent_id: AgentId, before: str, since: str) -> int:

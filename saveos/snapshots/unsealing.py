@@ -25,7 +25,7 @@ from saveos.identity.principals import Permission, Principal, system
 from saveos.snapshots import catalogue_files as files
 from saveos.snapshots import catalogue_memory as memory
 from saveos.snapshots import catalogue_pool as pool
-from saveos.snapshots import catalogue_search, table_listings
+from saveos.snapshots import catalogue_search, rebuilding, table_listings
 from saveos.snapshots.indexing import LIMIT_BYTES, Ending, Order
 
 if TYPE_CHECKING:
@@ -145,6 +145,7 @@ class Unsealing:
         except (SaveOSError, OSError) as error:
             log.exception("The sealed names of %s could not be opened.", agent_id)
             self._refused[agent_id] = (time.monotonic(), str(error))
+            await asyncio.to_thread(rebuilding.ask_if_lost, self._database, self._settings, tenant_id, agent_id)
 
     def _lacking(self, tenant_id: str, agent_id: str) -> list[Listing]:
         """Return the sealed listings that the catalogue in memory does not hold."""

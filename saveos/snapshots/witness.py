@@ -18,7 +18,7 @@ from saveos.protocol import AgentId, JobId, Kind, PruneOrder
 from saveos.repositories import evidence as kept
 from saveos.repositories import table as repositories
 from saveos.snapshots import suspicion, table_protection
-from saveos.snapshots.suspicion import Known, Ordered
+from saveos.snapshots.suspicion import Known, Ordered, Why
 
 if TYPE_CHECKING:
     import sqlite3
@@ -74,11 +74,20 @@ def sweep(database: Database, settings: Settings) -> None:
 
 
 def settle(connection: sqlite3.Connection, settings: Settings, job: Job) -> None:
-    """Let what a host's job left in its repository belong to snapshots."""
-    if job.agent_id is not None:
-        folder = repositories.repository_path(settings, job.tenant_id, job.agent_id)
-        manifest_bytes = table_protection.last_manifest(connection, job.agent_id)
-        repositories.set_settled(connection, job.agent_id, kept.last_commit(folder), manifest_bytes)
+    """Let what a host's job left in its repository belong to snapshots, and look whether the manifest names them."""
+    repository = repositories.of_agent(connection, job.agent_id) if job.agent_id else None
+    if repository is None:
+        return
+    agent_id = repository.agent_id
+    folder = repositories.repository_path(settings, job.tenant_id, agent_id)
+    size, compression = table_protection.last_manifest(connection, agent_id)
+    is_same = compression == repository.manifest_compression
+    if job.kind is Kind.BACKUP and is_same and suspicion.lacks_an_entry(repository.manifest_bytes, size):
+        numbers = {Why.MANIFEST_SHRUNK.value: repository.manifest_bytes - size}
+        sound_the_alarm(connection, repository, repository.settled_segment, clock.now(), numbers)
+    repositories.set_settled(connection, agent_id, kept.last_commit(folder))
+    if size:
+        repositories.set_manifest(connection, agent_id, size, compression)
 
 
 def _judge(connection: sqlite3.Connection, agent: Agent, repository: Repository, evidence: Evidence) -> None:
@@ -86,6 +95,7 @@ def _judge(connection: sqlite3.Connection, agent: Agent, repository: Repository,
     ordered = _ordered(job, table_protection.held_archives(connection, agent.id))
     known = Known(
         manifest_bytes=repository.manifest_bytes,
+        is_same_compression=table_protection.last_manifest(connection, agent.id)[1] == repository.manifest_compression,
         snapshots_count=table_protection.snapshots_count(connection, agent.id),
         stored_bytes=repository.stored_bytes,
         job_bytes=tuple(table_protection.bytes_of_jobs(connection, agent.id, KNOWN_JOBS)),

@@ -84,6 +84,15 @@ def insert_user(connection: sqlite3.Connection, values: dict[str, str]) -> None:
     )
 
 
+def administrators(connection: sqlite3.Connection, tenant_id: str) -> list[sqlite3.Row]:
+    """Return a tenant's administrators who may sign in: id, email, created_at."""
+    return many(
+        connection,
+        "SELECT id, email, created_at FROM users WHERE tenant_id = ? AND role = 'administrator' AND NOT is_disabled",
+        (tenant_id,),
+    )
+
+
 def user_by_email(connection: sqlite3.Connection, email: str) -> sqlite3.Row | None:
     """Return a user."""
     return one(connection, "SELECT * FROM users WHERE email = ?", (email,))

@@ -79,7 +79,7 @@ class Upkeep:
         removed, _base = table_protection.removed_by(
             self._database.read, repository.agent_id, running.job.order["prune_job"]
         )
-        rebuilding.forget(self._settings, repository.tenant_id, repository.agent_id, removed)
+        rebuilding.forget(self._database, self._settings, repository.tenant_id, repository.agent_id, removed)
         held = maintenance.measure(self._database, self._settings, repository.tenant_id, repository.agent_id)
         quotas.note_written(self._database, self._settings, repository.agent_id)
         return f"{ending.freed_bytes} bytes are free in the repository; checkpoints hold {held} bytes."
@@ -199,7 +199,7 @@ class Upkeep:
         repository = repositories.of_agent(connection, job.agent_id)
         if repository is not None and repository.upkeep_job == job.id:
             if job.kind is Kind.COMPACT:  # wherever it was cut off, nobody else has written since it began
-                repositories.set_settled(connection, job.agent_id, evidence.last_commit(self._folder(repository)), 0)
+                repositories.set_settled(connection, job.agent_id, evidence.last_commit(self._folder(repository)))
             repositories.end_upkeep(connection, job.agent_id, job.id)
 
     def _repository(self, job: Job) -> Repository:

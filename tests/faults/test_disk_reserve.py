@@ -143,7 +143,7 @@ def _everything_else_goes_on(patient: Patient, ballast: Ballast, job_id: str) ->
     assert 201 == made.status, made.body
     with database(appliance) as connection:
         connection.execute("UPDATE policies SET retention_json = ?", (KEEP_ONE,))
-    asked_for = appliance.call("POST", f"/api/v1/agents/{agent.id}/retention")
+    asked_for = appliance.call("POST", f"/api/v1/agents/{agent.id}/retention/run")
     assert asked_for.status in (202, 409), asked_for.body  # that it does by itself may just have begun
     wait_until(lambda: len(appliance.snapshots(agent.id)) == 1, 60, "the deletion by order")
 

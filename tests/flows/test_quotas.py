@@ -151,7 +151,7 @@ def test_deletion_by_order_goes_on_at_the_limit_and_room_comes_back(host: RealAg
 def retain(agent: RealAgent) -> None:
     with database(agent.appliance) as connection:
         connection.execute("UPDATE policies SET retention_json = ?", (KEEP_ONE,))
-    job = agent.appliance.call("POST", f"/api/v1/agents/{agent.id}/retention").expect(202)
+    job = agent.appliance.call("POST", f"/api/v1/agents/{agent.id}/retention/run").expect(202)
     assert agent.appliance.wait_for_job(job["id"])["state"] == "done"
 
     def compacted() -> bool:

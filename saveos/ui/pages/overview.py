@@ -19,8 +19,10 @@ from saveos.repositories.quota_model import TenantUse
 from saveos.snapshots import restore
 from saveos.snapshots.day import Cell, last_day
 from saveos.snapshots.fleet import NEEDY, Host, Need
+from saveos.snapshots.model import Hold
 from saveos.ui import components, frame, host_acts, host_cells, quota
 from saveos.ui.grid import Column, Grid
+from saveos.ui.hold_reminder import HoldReminder
 from saveos.ui.kit_reminder import KitReminder
 from saveos.ui.own_host import Own, OwnHost
 from saveos.ui.storage_chart import StorageChart, disk_words, forecast_words
@@ -48,6 +50,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     proven_at: datetime | None  # the last restore that went well
     own: Own
     is_kit_open: bool  # nobody has confirmed yet that the recovery kit is at hand
+    asked_holds: list[Hold]  # legal holds whose end waits for this reader's agreement
     full_since: datetime | None  # backups wait for room on the disk
     tenant: TenantUse
     pending: list[Provisioning]  # rights to enrol that nobody has used yet
@@ -82,6 +85,7 @@ class Overview(frame.Page):
             self._draw_empty()
         self._own = OwnHost(self.visit, self.refresh)
         self._kit = KitReminder(self.visit)
+        self._holds = HoldReminder(self.visit)
         acted = self.visit.doing(self._act)
         self._needy = HostSection(self.visit, "needy", ("host", "state", "when", "acts"), acted)
         self._working = HostSection(self.visit, "working", ("host", "state"), acted)
@@ -111,6 +115,7 @@ class Overview(frame.Page):
             proven_at=restore.last_proven_at(database, principal),
             own=self._own.look(database, principal, hosts),
             is_kit_open=self._kit.look(database, principal),
+            asked_holds=self._holds.look(database, principal),
             full_since=space.full_since(database, principal),
             tenant=quotas.of_tenant(database, principal).tenant,
             pending=pending,
@@ -126,6 +131,7 @@ class Overview(frame.Page):
         components.dress(self._empty, "empty" if is_empty else "hidden")
         self._own.show(look.own, is_empty=is_empty and may_provision)
         self._kit.show(is_open=look.is_kit_open)
+        self._holds.show(look.asked_holds)
         needy = [host for host in look.hosts if host.need in NEEDY]
         self._needy.show(needy)
         self._working.show([host for host in look.hosts if host.job is not None and host.need not in NEEDY])

@@ -11,6 +11,7 @@ from saveos.snapshots import listing
 from saveos.ui import components, frame, snapshot_cells
 from saveos.ui.facts import Facts
 from saveos.ui.pages import restore
+from saveos.ui.pages.snapshot_holds import Holds
 
 if TYPE_CHECKING:
     from saveos.ui.frame import Board, Visit
@@ -39,7 +40,7 @@ class SnapshotPage(frame.Page):
         self._snapshot = await self.visit.ask(listing.get, self._id)
 
     def draw(self) -> None:
-        """Draw what it is: it does not change."""
+        """Draw what it is, which does not change, and what keeps it."""
         say, words, snapshot = self.visit.say, self.visit.words, self._snapshot
         when = words.exact(snapshot.started_at)
         self._restore = restore.Dialog(self.visit)
@@ -72,3 +73,8 @@ class SnapshotPage(frame.Page):
                 "snapshots.archive": snapshot.archive,
             }
         )
+        self._holds = Holds(self.visit, snapshot.id)
+
+    async def refresh(self) -> None:
+        """Show what keeps it."""
+        await self._holds.refresh()
