@@ -14,16 +14,15 @@ from saveos.agents import provisioning
 from saveos.agents.model import Provisioning
 from saveos.identity.principals import Permission
 from saveos.measurements.outlook import Outlook, storage_outlook
-from saveos.repositories import quotas, space
-from saveos.repositories.quota_model import TenantUse
 from saveos.snapshots import restore
 from saveos.snapshots.day import Cell, last_day
 from saveos.snapshots.fleet import NEEDY, Host, Need
 from saveos.snapshots.model import Hold
-from saveos.ui import components, frame, host_acts, host_cells, quota
+from saveos.ui import components, frame, host_acts, host_cells
 from saveos.ui.grid import Column, Grid
 from saveos.ui.hold_reminder import HoldReminder
 from saveos.ui.kit_reminder import KitReminder
+from saveos.ui.limit_notices import LimitNotices, LimitsNow
 from saveos.ui.own_host import Own, OwnHost
 from saveos.ui.storage_chart import StorageChart, disk_words, forecast_words
 from saveos.ui.strip import Strip
@@ -51,8 +50,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     own: Own
     is_kit_open: bool  # nobody has confirmed yet that the recovery kit is at hand
     asked_holds: list[Hold]  # legal holds whose end waits for this reader's agreement
-    full_since: datetime | None  # backups wait for room on the disk
-    tenant: TenantUse
+    limits: LimitsNow
     pending: list[Provisioning]  # rights to enrol that nobody has used yet
 
 
@@ -78,8 +76,7 @@ class Overview(frame.Page):
                 self._sentence = components.text("h1", "", "verdict")
                 self._numbers = components.text("p", "", "muted num")
             self._add = components.link(say("overview.add"), "/downloads", "hidden")
-        self._full = components.text("p", "", "hidden", role="status")
-        self._limit = components.text("p", "", "hidden", role="status")
+        self._limits = LimitNotices(self.visit)
         self._empty = components.element("section", "hidden")
         with self._empty:
             self._draw_empty()
@@ -116,8 +113,7 @@ class Overview(frame.Page):
             own=self._own.look(database, principal, hosts),
             is_kit_open=self._kit.look(database, principal),
             asked_holds=self._holds.look(database, principal),
-            full_since=space.full_since(database, principal),
-            tenant=quotas.of_tenant(database, principal).tenant,
+            limits=self._limits.look(database, principal),
             pending=pending,
         )
 
@@ -135,21 +131,11 @@ class Overview(frame.Page):
         needy = [host for host in look.hosts if host.need in NEEDY]
         self._needy.show(needy)
         self._working.show([host for host in look.hosts if host.job is not None and host.need not in NEEDY])
-        self._show_limits(look)
+        self._limits.show(look.limits)
         self._show_pending(look.pending)
         self._show_day(look)
         if look.outlook is not None:
             self._show_storage(look.outlook, is_empty=is_empty)
-
-    def _show_limits(self, look: Look) -> None:
-        words, use = self.visit.words, look.tenant
-        full = words.say("space.full", when=words.exact(look.full_since)) if look.full_since else ""
-        self._full.show(full)
-        components.dress(self._full, "notice bad limit-notice" if full else "hidden")
-        mood = quota.mood(use)
-        told = words.listing([words.say("quota.all"), quota.used(words, use)]) if mood else ""
-        self._limit.show(told)
-        components.dress(self._limit, f"notice {mood} limit-notice" if told else "hidden")
 
     def _show_day(self, look: Look) -> None:
         live = [host for host in look.hosts if host.need is not Need.REVOKED]
