@@ -90,7 +90,7 @@ def why(words: Words, host: Host) -> str:
     if host.need is Need.FROZEN:
         return words.say("protection.need_more")
     failure = host.failure if host.need is Need.FAILED else None
-    return words.problem(failure.error_code, failure.message) if failure else ""
+    return words.problem(failure.error_code, failure.message, failure.error_facts) if failure else ""
 
 
 def work(

@@ -22,6 +22,7 @@ from saveos.ui import components, frame, host_acts, host_cells
 from saveos.ui.grid import Column, Grid
 from saveos.ui.hold_reminder import HoldReminder
 from saveos.ui.kit_reminder import KitReminder
+from saveos.ui.limit_notices import LimitNotices, LimitsNow
 from saveos.ui.own_host import Own, OwnHost
 from saveos.ui.storage_chart import StorageChart, disk_words, forecast_words
 from saveos.ui.strip import Strip
@@ -49,6 +50,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     own: Own
     is_kit_open: bool  # nobody has confirmed yet that the recovery kit is at hand
     asked_holds: list[Hold]  # legal holds whose end waits for this reader's agreement
+    limits: LimitsNow
     pending: list[Provisioning]  # rights to enrol that nobody has used yet
 
 
@@ -74,6 +76,7 @@ class Overview(frame.Page):
                 self._sentence = components.text("h1", "", "verdict")
                 self._numbers = components.text("p", "", "muted num")
             self._add = components.link(say("overview.add"), "/downloads", "hidden")
+        self._limits = LimitNotices(self.visit)
         self._empty = components.element("section", "hidden")
         with self._empty:
             self._draw_empty()
@@ -110,6 +113,7 @@ class Overview(frame.Page):
             own=self._own.look(database, principal, hosts),
             is_kit_open=self._kit.look(database, principal),
             asked_holds=self._holds.look(database, principal),
+            limits=self._limits.look(database, principal),
             pending=pending,
         )
 
@@ -127,6 +131,7 @@ class Overview(frame.Page):
         needy = [host for host in look.hosts if host.need in NEEDY]
         self._needy.show(needy)
         self._working.show([host for host in look.hosts if host.job is not None and host.need not in NEEDY])
+        self._limits.show(look.limits)
         self._show_pending(look.pending)
         self._show_day(look)
         if look.outlook is not None:
