@@ -29,6 +29,7 @@ from saveos.installers import own_host, updates
 from saveos.jobs import lifecycle
 from saveos.measurements.sample import Sampler
 from saveos.parts import Parts
+from saveos.proofs import drills, verifications
 from saveos.protocol import NOT_IN_BACKUPS, Kind
 from saveos.repositories import holder
 from saveos.repositories.access import Access
@@ -40,6 +41,7 @@ from saveos.snapshots.unsealing import Unsealing
 from saveos.standing import Standing
 from saveos.tenants import facts, users
 from saveos.worker import schedule
+from saveos.worker.checks import check_repository
 from saveos.worker.indexing import Indexer
 from saveos.worker.installers import build_agent, protect_appliance
 from saveos.worker.queue import Worker
@@ -128,10 +130,13 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
     endings = {
         Kind.BACKUP: backup.record_end,
         Kind.RESTORE: restore.record_end,
+        Kind.DRILL: drills.ending(authority.root_pem),
+        Kind.VERIFY: verifications.record_end,
         Kind.BUILD_AGENT: updates.after_build(settings),
     }
     handlers = {
         Kind.BUILD_AGENT: build_agent(settings),
+        Kind.CHECK: check_repository(settings, database),
         Kind.PROTECT_APPLIANCE: protect_appliance(settings, database, authority, standing),
     }
     worker = Worker(settings, database, handlers, endings)

@@ -10,7 +10,7 @@ SaveOSError                     code, message for a person, context for the log
 │                               └─ NotAFile · AlreadyCurrent · NotUpdatable
 ├─ RangeWrong          416      the file does not have these bytes
 ├─ TooMany             429      slow down; says for how many seconds
-├─ EngineError         502      borg: rc, msgid, last lines  ├─ SnapshotDamaged
+├─ EngineError         502      borg: rc, msgid, last lines  ├─ SnapshotDamaged · RepositoryMissing
 ├─ StorageError        502      S3
 ├─ HostError           502      the agent on the appliance's own machine: what it said
 ├─ CertificateError    500
@@ -195,6 +195,12 @@ class SnapshotDamaged(EngineError):
     """A part of what was backed up is not there as it was."""
 
     code = "snapshot-damaged"
+
+
+class RepositoryMissing(EngineError):
+    """There is no repository where one should be."""
+
+    code = "repository-missing"
 
 
 class StorageError(SaveOSError):

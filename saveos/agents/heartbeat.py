@@ -12,7 +12,18 @@ from saveos.agents import questions, table
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
 from saveos.jobs.model import OWNER_DAEMON, Job
-from saveos.protocol import Assignment, BackupOrder, Kind, ProgressAnswer, Question, RestoreOrder, UpdateOrder, Wire
+from saveos.protocol import (
+    Assignment,
+    BackupOrder,
+    DrillOrder,
+    Kind,
+    ProgressAnswer,
+    Question,
+    RestoreOrder,
+    UpdateOrder,
+    VerifyOrder,
+    Wire,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -30,6 +41,8 @@ class HostOrder(Wire, frozen=True, kw_only=True):
     backup: BackupOrder | None = None
     restore: RestoreOrder | None = None
     update: UpdateOrder | None = None
+    drill: DrillOrder | None = None
+    verify: VerifyOrder | None = None
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +110,8 @@ def assignment_of(job: Job) -> Assignment:
         restore=None if is_chosen else order.restore,
         chosen_restore=order.restore if is_chosen else None,
         update=order.update,
+        drill=order.drill,
+        verify=order.verify,
     )
 
 

@@ -13,6 +13,7 @@ from saveos.agents import questions
 from saveos.errors import Unavailable
 from saveos.measurements import storage
 from saveos.measurements.model import SAMPLE_SECONDS
+from saveos.proofs import checks, turns
 from saveos.snapshots import backup
 
 if TYPE_CHECKING:
@@ -61,3 +62,12 @@ def _tick(database: Database) -> None:
     if count:
         log.info("%d backups became due.", count)
     questions.forget(database)
+    _ask_for_proofs(database)
+
+
+def _ask_for_proofs(database: Database) -> None:
+    """Let the next repository be checked, and hosts whose turn it is prove that they can restore."""
+    database.write(checks.queue_due)
+    count = database.write(turns.queue_due)
+    if count:
+        log.info("%d hosts are asked for a proof.", count)
