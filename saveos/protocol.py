@@ -743,7 +743,8 @@ class PruneFacts(Wire, frozen=True, kw_only=True):
 class DrillMismatch(Wire, frozen=True, kw_only=True):
     """A file that did not come back as it was. `path` is empty where names are sealed.
 
-    `what`: content, size, mode, time, missing, or damaged (the repository could not give it back).
+    `what`: content, size, mode, time, missing, damaged (the repository could not give it back), or failed (the host
+    could not take it).
     """
 
     path: EntryPath = ""

@@ -28,6 +28,7 @@ from saveos.protocol import (
     NOT_IN_BACKUPS,
     DrillMismatch,
     DrillStatement,
+    Fate,
     JobReport,
     Outcome,
     SignedDrill,
@@ -37,7 +38,7 @@ from saveos.protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from saveos.agent import borg_log
     from saveos.agent.noted import Entry
@@ -47,12 +48,10 @@ if TYPE_CHECKING:
 
 SCRATCH = "drill-"  # what a killed drill leaves is removed by the next daemon
 ROOM = 2  # times the sample is to be free
-RUNS_LIMIT = 40  # of Borg, to find out which files it cannot give back
 MISMATCHES_NAMED = 200
 TIME_STEP = 1_000_000  # nanoseconds: a file system may keep times less finely than Borg does
 PIECE = 1024**2
-# Borg says with this that data is not what was written; anything else is no verdict on it.
-DAMAGED = "damaged"
+DAMAGED = "damaged"  # Borg says that data is not what was written
 
 
 class Tally:
@@ -65,7 +64,6 @@ class Tally:
         self.mismatches: list[DrillMismatch] = []
         self.archives: list[NamedArchive] = []
         self.seconds = 0.0
-        self.runs = 0
 
 
 def drill(work: Work, order: DrillOrder) -> JobReport:
@@ -76,7 +74,7 @@ def drill(work: Work, order: DrillOrder) -> JobReport:
     with _scratch(work.home) as scratch:
         for sample in choose(work.home.noted, order):
             _require_room(scratch, sample)
-            _restore(work, sample, sample.files, scratch, tally)
+            _restore(work, sample, scratch, tally)
     statement = _statement(work, order, tally, began_at)
     signed = sign(work.home, work.config, statement)
     if statement.mismatches_count:
@@ -86,6 +84,8 @@ def drill(work: Work, order: DrillOrder) -> JobReport:
         return JobReport(outcome=Outcome.FAILED, error_code="drill-failed", message=message, drill=signed)
     if not statement.files_count:
         message = "Nothing could be compared yet: the next backup notes hashes of files."
+        if not order.archives:
+            message = "No snapshot of this host is known to be sound: there is nothing to restore from."
         return JobReport(outcome=Outcome.WARNED, message=message, warnings_count=1, drill=signed)
     return JobReport(
         outcome=Outcome.DONE,
@@ -136,40 +136,37 @@ def difference(restored: Path, entry: Entry) -> str:
     return "time" if abs(seen.st_mtime_ns - entry.mtime) > TIME_STEP else ""
 
 
-def _restore(work: Work, sample: Sample, files: Sequence[tuple[str, Entry]], scratch: Path, tally: Tally) -> None:
-    """Restore these files and compare them; if Borg cannot, each half of them, down to the one that it cannot."""
+def _restore(work: Work, sample: Sample, scratch: Path, tally: Tally) -> None:
+    """Restore files out of one archive and compare them. Raises Failure when that says nothing about the archive."""
     work.go_on()
     target = Path(tempfile.mkdtemp(dir=scratch))
-    entries = tuple(entry.path for _archive, entry in files)
+    entries = tuple(entry.path for _archive, entry in sample.files)
     plan = Plan(entries=entries, target=entry_path(os.fsencode(target)))
-    began, tally.runs = time.monotonic(), tally.runs + 1
+    began = time.monotonic()
     outcome = work.run([RESTORE, *COMMON, f"::{sample.archive.name}"], TunnelMode.READ, msgspec.json.encode(plan))
     tally.seconds += time.monotonic() - began
     extracted = extracted_of(outcome)
     if extracted is not None and not extracted.error:
-        if sample.archive not in tally.archives:
-            tally.archives.append(sample.archive)
-        _compare(sample, files, target, extracted, tally)
-    elif outcome.code != DAMAGED or work.is_cancelled.is_set() or (extracted and extracted.error):
-        raise _failure(work, outcome)
-    elif len(files) == 1 or tally.runs >= RUNS_LIMIT:
-        for _archive, entry in files:
-            _add(tally, sample, entry, "damaged")
+        _compare(sample, target, extracted, tally)
+    elif outcome.code == DAMAGED and not work.is_cancelled.is_set():
+        for _archive, entry in sample.files:  # the archive's own list of files cannot be read any more
+            _add(tally, sample, entry, DAMAGED)
     else:
-        middle = len(files) // 2
-        for half in (files[:middle], files[middle:]):
-            _restore(work, sample, half, scratch, tally)
+        raise _failure(work, outcome)
+    tally.archives.append(sample.archive)
     shutil.rmtree(target, ignore_errors=True)
 
 
-def _compare(
-    sample: Sample, files: Sequence[tuple[str, Entry]], target: Path, extracted: Extracted, tally: Tally
-) -> None:
-    missing = set(extracted.missing)
-    for archive, entry in files:
+def _compare(sample: Sample, target: Path, extracted: Extracted, tally: Tally) -> None:
+    differences = extracted.facts.differences
+    failed_paths = {entry.path: entry.detail for entry in differences if entry.what in (Fate.FAILED, Fate.REFUSED)}
+    for archive, entry in sample.files:
         restored = Path(os.fsdecode(os.path.join(os.fsencode(target), entry_bytes(entry.path))))  # noqa: PTH118 - bytes
-        what = "missing" if entry.path in missing else difference(restored, entry)
-        # Of another archive than this one, the file may be another by now: that says nothing about restoring.
+        if (detail := failed_paths.get(entry.path)) is not None:
+            _add(tally, sample, entry, DAMAGED if detail.startswith(DAMAGED) else "failed")
+            continue
+        what = "missing" if entry.path in extracted.missing else difference(restored, entry)
+        # Noted of another archive, the file may be another one by now: that says nothing about restoring.
         if archive != sample.archive.name and (what in ("missing", "size", "time") or _is_newer(restored, entry)):
             tally.passed_over += 1
         elif what:

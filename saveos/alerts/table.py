@@ -81,7 +81,7 @@ def open_of_kind(
 def find(
     connection: sqlite3.Connection, tenant_id: TenantId, *, agent_id: str, is_open: bool, before: str, limit: int
 ) -> list[Alert]:
-    """Return a tenant's alerts, newest first. `agent_id` empty: of all hosts; `before`: only older ones than this id."""
+    """Return a tenant's alerts, newest first. `agent_id` empty: of all hosts; `before`: only those older than this."""
     rows = many(
         connection,
         f"{_ALERT} WHERE l.tenant_id = :tenant AND (:agent = '' OR l.agent_id = :agent)"

@@ -100,7 +100,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     drilled_at: datetime | None
     verified_at: datetime | None
     stored_bytes: int
-    has_unlocated: bool
+    unlocated_at: datetime | None  # when damage was last found that its host has not located yet
 
 
 def turns(connection: sqlite3.Connection, seen_since: datetime) -> list[Turn]:
@@ -112,15 +112,15 @@ def turns(connection: sqlite3.Connection, seen_since: datetime) -> list[Turn]:
         " (SELECT min(s.started_at) FROM snapshots s WHERE s.agent_id = a.id) AS backed_up_at,"
         " (SELECT max(j.requested_at) FROM jobs j WHERE j.agent_id = a.id AND j.kind = 'drill') AS drilled_at,"
         " (SELECT max(j.requested_at) FROM jobs j WHERE j.agent_id = a.id AND j.kind = 'verify') AS verified_at,"
-        " EXISTS (SELECT 1 FROM damages d WHERE d.agent_id = a.id AND d.cleared_at IS NULL AND d.located_at IS NULL"
-        " AND length(d.place) = 64) AS has_unlocated"
+        " (SELECT max(d.found_at) FROM damages d WHERE d.agent_id = a.id AND d.cleared_at IS NULL AND d.located_at IS NULL"
+        " AND length(d.place) = 64) AS unlocated_at"
         " FROM agents a JOIN policies p ON p.id = a.policy_id JOIN repositories r ON r.agent_id = a.id"
         " WHERE a.state = 'ready' AND a.seen_at >= ? AND backed_up_at IS NOT NULL"
         " AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.agent_id = a.id AND j.kind IN ('drill', 'verify')"
         " AND j.state IN ('queued', 'running'))",
         (clock.to_text(seen_since),),
     )
-    return [msgspec.convert(dict(row) | {"has_unlocated": bool(row["has_unlocated"])}, Turn) for row in rows]
+    return [msgspec.convert(dict(row), Turn) for row in rows]
 
 
 def good_archives(connection: sqlite3.Connection, agent_id: AgentId, limit: int) -> tuple[NamedArchive, ...]:

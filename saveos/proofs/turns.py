@@ -45,7 +45,7 @@ def wanted(turn: Turn, now: datetime) -> Kind | None:
     """
     known = turn.kinds.split()
     is_calm = is_within(turn.maintenance, turn.time_zone, now)
-    if Kind.VERIFY in known and turn.has_unlocated and _is_over(turn.verified_at, now, LOCATE_AGAIN):
+    if Kind.VERIFY in known and _is_to_locate(turn, now):
         return Kind.VERIFY
     first_at = turn.backed_up_at + FIRST_DRILL_AFTER
     drill_at = turn.drilled_at + DRILL_EVERY if turn.drilled_at else first_at
@@ -67,8 +67,12 @@ def is_within(window: str, zone_name: str, now: datetime) -> bool:
     return begin <= local < end if begin < end else local >= begin or local < end
 
 
-def _is_over(moment: datetime | None, now: datetime, span: timedelta) -> bool:
-    return moment is None or now - moment >= span
+def _is_to_locate(turn: Turn, now: datetime) -> bool:
+    """Return whether there is damage of which the host was not asked since it was found, or did not tell."""
+    if turn.unlocated_at is None:
+        return False
+    asked_at = turn.verified_at
+    return asked_at is None or turn.unlocated_at > asked_at or now - asked_at >= LOCATE_AGAIN
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
-import time
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from saveos.protocol import DrillStatement
@@ -63,7 +66,6 @@ def test_drill_proves_a_restore_and_is_signed(served: RealAgent) -> None:
 
     assert (job["state"], job["error_code"]) == ("done", ""), job
     drill = proofs(served)["drills"][0]
-    print(drill)
     assert drill["mismatches_count"] == 0
     assert drill["files_count"] > 5
     agent = served.appliance.call("GET", f"/api/v1/agents/{served.id}").expect(200)
@@ -87,3 +89,128 @@ def test_check_reads_all(served: RealAgent) -> None:
     check = proofs(served)["check"]
     assert check["checked_at"] is not None
     assert check["objects_count"] > 6
+
+
+def object_of(agent: RealAgent, path: Path) -> tuple[str, Path, int]:
+    """Return the id of the one object that a file's content is, its segment, and where in it the object begins."""
+    dump = subprocess.run(
+        [sys.executable, "-c", OBJECT, str(agent.repository), newest(agent), str(path).lstrip("/")],
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith("BORG_")},
+            "BORG_PASSPHRASE": (agent.folder / "agent" / "passphrase").read_text().strip(),
+            "BORG_BASE_DIR": str(agent.folder / "stock"),
+            "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
+            "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert dump.returncode == 0, dump.stderr
+    id_, segment, offset = json.loads(dump.stdout)
+    return id_, next((agent.repository / "data").glob(f"*/{segment}")), offset
+
+
+OBJECT = """
+import json, sys
+from borg.logger import setup_logging
+setup_logging()
+from borg.archive import Archive
+from borg.helpers import Manifest
+from borg.repository import Repository
+path, name, file = sys.argv[1:]
+with Repository(path, lock=False) as repository:
+    manifest, key = Manifest.load(repository, (Manifest.Operation.READ,))
+    archive = Archive(repository, key, manifest, name)
+    item = next(item for item in archive.iter_items() if item.path == file)
+    id_ = item.chunks[0].id
+    repository.get(id_)
+    print(json.dumps([id_.hex(), *repository.index[id_][:2]]))
+"""
+
+
+def newest(agent: RealAgent) -> str:
+    return str(agent.appliance.snapshots(agent.id)[0]["archive"])
+
+
+def flip(segment: Path, offset: int) -> None:
+    with segment.open("r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes((byte ^ 1,)))
+
+
+def alerts(agent: RealAgent, kind: str) -> list[dict[str, Any]]:
+    with database(agent.appliance) as connection:
+        rows = connection.execute(
+            "SELECT evidence_json FROM alerts WHERE agent_id = ? AND kind = ? AND cleared_at IS NULL", (agent.id, kind)
+        ).fetchall()
+    return [json.loads(row[0]) for row in rows]
+
+
+def standings(agent: RealAgent) -> list[str]:
+    with database(agent.appliance) as connection:
+        rows = connection.execute("SELECT standing FROM snapshots WHERE agent_id = ? ORDER BY id", (agent.id,))
+        return [row[0] for row in rows.fetchall()]
+
+
+def test_one_flipped_byte_is_named_with_host_archive_and_file_and_cleared_when_it_is_mended(
+    served: RealAgent, tree: Path
+) -> None:
+    """The first snapshot has the file, the second has another in its place: that one stays good."""
+    first = newest(served)
+    id_, segment, offset = object_of(served, tree / "large-3")
+    (tree / "large-3").write_bytes(os.urandom(700_000))
+    job = served.appliance.wait_for_job(served.back_up())
+    assert job["state"] == "done", job
+    flip(segment, offset + 5000)
+
+    job = ask(served, "check")
+    assert job["state"] == "done", job
+    assert [damage["place"] for damage in proofs(served)["damages"]] == [id_]
+    assert alerts(served, "damage")[0]["is_located"] is False
+
+    job = ask(served, "verify")  # the appliance would ask by itself, within half a minute
+    assert job["state"] == "warned", job
+    (evidence,) = alerts(served, "damage")
+    assert (evidence["host"], evidence["archives"]) == ("served", [first])
+    assert evidence["files"] == [str(tree / "large-3").lstrip("/")]
+    assert (evidence["good_snapshots"], evidence["snapshots"]) == (1, 2)
+    assert standings(served) == ["damaged", "good"]
+    job = ask(served, "drill")  # out of what is still good
+    assert job["state"] == "done", job
+
+    flip(segment, offset + 5000)
+    job = ask(served, "check")
+    assert job["state"] == "done", job
+    assert proofs(served)["damages"] == []
+    assert alerts(served, "damage") == []
+    assert standings(served) == ["good", "good"]
+
+
+def test_drill_that_meets_a_flipped_byte_names_it_and_the_disk_is_read_by_itself(served: RealAgent, tree: Path) -> None:
+    lost = str(tree / "large-1").lstrip("/")
+    id_, segment, offset = object_of(served, tree / "large-1")
+    flip(segment, offset + 60_000)
+
+    for _round in range(4):  # a drill takes most of the files, and goes on where the last one was
+        job = ask(served, "drill")
+        if job["state"] == "failed":
+            break
+
+    assert (job["state"], job["error_code"]) == ("failed", "drill-failed"), job
+    (evidence,) = alerts(served, "restore-failed")
+    assert (evidence["host"], evidence["files"], evidence["what"]) == ("served", [lost], ["damaged"])
+    statement = msgspec.json.decode(proofs(served)["drills"][0]["statement_text"], type=DrillStatement)
+    assert [(entry.path, entry.what) for entry in statement.mismatches] == [(lost, "damaged")]
+    assert statement.files_count > 10  # the others came back
+    wait_until(lambda: (found := alerts(served, "damage")) and found[0]["is_located"], 90, "the damage to be located")
+    (evidence,) = alerts(served, "damage")
+    assert (evidence["files"], evidence["good_snapshots"]) == ([lost], 0)
+    assert [damage["place"] for damage in proofs(served)["damages"]] == [id_]
+
+    flip(segment, offset + 60_000)
+    assert ask(served, "check")["state"] == "done"
+    assert ask(served, "drill")["state"] == "done"
+    assert (alerts(served, "damage"), alerts(served, "restore-failed")) == ([], [])
