@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from saveos import __version__, app, cli_catalogue, cli_download, cli_keys, cli_restore, cli_unlock, config, logging
+from saveos import (
+    __version__,
+    app,
+    cli_catalogue,
+    cli_download,
+    cli_keys,
+    cli_proofs,
+    cli_restore,
+    cli_unlock,
+    config,
+    logging,
+)
 from saveos.agents import enrolment, handout, provisioning
 from saveos.cli_catalogue import Shown
 from saveos.errors import AlreadyRunning, BuildError, InvalidRequest, SaveOSError
@@ -123,6 +134,8 @@ def _parser() -> argparse.ArgumentParser:
     cli_keys.add(commands, group, lambda parent, name, text, run: verb(parent, name, text, _by_default(run)))
     cli_catalogue.add(commands, verb)
     cli_restore.add(commands, verb, _by_default)
+    cli_proofs.add(commands, verb, _by_default)
+    cli_proofs.add_offline(remote("verify-report", "verify a report, offline", cli_proofs.verify_report))
     return parser
 
 

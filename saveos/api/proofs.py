@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import msgspec
-from litestar import Controller, get, post
+from litestar import Controller, Response, get, post
+from litestar.di import Provide
 from litestar.params import Parameter
 
+from saveos import clock
 from saveos.api.agents import AgentIdPath
 from saveos.api.jobs import JobView
 from saveos.api.jobs import view as job_view
 from saveos.api.problems import documented
+from saveos.api.snapshots import aware
+from saveos.errors import InvalidRequest
 from saveos.identity.principals import Principal
 from saveos.parts import Parts
-from saveos.proofs import checks, drills, looking, verifications
+from saveos.proofs import checks, drills, looking, report, verifications
 from saveos.proofs.model import Drill, Health
+from saveos.proofs.report import Asked
+
+REPORT_SPAN = timedelta(days=90)
 
 
 class DrillList(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,10 +33,30 @@ class DrillList(msgspec.Struct, frozen=True, kw_only=True):
     next_before: str | None
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class AskedCheck(msgspec.Struct, frozen=True, kw_only=True):
     """What came of asking for a check. No `job`: another repository is read just now, this one is the next."""
 
     job: JobView | None
+
+
+def provide_asked(
+    since: datetime | None = None,
+    until: datetime | None = None,
+    agent_id: Annotated[str, Parameter(max_length=64)] = "",
+) -> Asked:
+    """Return what a report is asked about: without words the last 90 days, of all hosts."""
+    end = aware(until) or clock.now()
+    try:
+        begin = aware(since) or end - REPORT_SPAN
+    except OverflowError as error:
+        raise InvalidRequest("That is no time that a report could be about.", field="until") from error
+    return Asked(since=begin, until=end, agent_id=agent_id)
+
+
+def _file(data: bytes, asked: Asked, ending: str, kind: str) -> Response[bytes]:
+    name = f"saveos-report-{asked.since:%Y-%m-%d}-{asked.until:%Y-%m-%d}.{ending}"
+    headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
+    return Response(data, media_type=kind, headers=headers)
 
 
 class Proofs(Controller):
@@ -71,10 +99,42 @@ class Proofs(Controller):
         sync_to_thread=True,
         responses=documented(),
     )
-    def check(self, agent_id: AgentIdPath, principal: Principal, parts: Parts) -> Asked:
+    def check(self, agent_id: AgentIdPath, principal: Principal, parts: Parts) -> AskedCheck:
         """Let the appliance read a repository from the disk next, object by object."""
         job = checks.request(parts.database, principal, agent_id)
-        return Asked(job=job_view(job, None) if job else None)
+        return AskedCheck(job=job_view(job, None) if job else None)
+
+    @get(
+        "/reports/proofs.json",
+        summary="Make a report as JSON",
+        media_type="application/json",
+        dependencies={"asked": Provide(provide_asked, sync_to_thread=False)},
+        sync_to_thread=True,
+        responses=documented(),
+    )
+    def report_json(self, asked: Asked, principal: Principal, parts: Parts) -> Response[bytes]:
+        """Make a signed report for an auditor, of 90 days by default; `saveos verify-report` verifies it offline."""
+        data = report.make_json(parts.database, parts.authority, principal, asked)
+        return _file(data, asked, "json", "application/json")
+
+    @get(
+        "/reports/proofs.html",
+        summary="Make a report as a page",
+        media_type="text/html",
+        dependencies={"asked": Provide(provide_asked, sync_to_thread=False)},
+        sync_to_thread=True,
+        responses=documented(),
+    )
+    def report_html(
+        self,
+        asked: Asked,
+        principal: Principal,
+        parts: Parts,
+        language: Annotated[str, Parameter(pattern="^(en|fr)$", description="Which one is shown first")] = "en",
+    ) -> Response[bytes]:
+        """Make a signed report as a page to print, in English and French, with the JSON in it."""
+        data = report.make_html(parts.database, parts.authority, principal, asked, language)
+        return _file(data, asked, "html", "text/html; charset=utf-8")
 
     @get("/drills", summary="List restore drills", sync_to_thread=True, responses=documented())
     def find(

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import verification
 
+from saveos.certificates.issuance import DOCUMENT_SIGNING
 from saveos.errors import InvalidRequest
 from saveos.protocol import AGENT_URI, DRILL_CONTEXT, DrillStatement
 
@@ -63,6 +64,24 @@ def require_chain(leaf: x509.Certificate, others: list[x509.Certificate], root_p
         verification.PolicyBuilder().store(store).time(at).build_client_verifier().verify(leaf, others)
     except (ValueError, verification.VerificationError) as error:
         raise NotGenuine(f"The root does not answer for the certificate: {error}.") from error
+
+
+def require_report_chain(leaf: x509.Certificate, others: list[x509.Certificate], root_pem: str, at: datetime) -> None:
+    """Raise NotGenuine unless the root answers, through one intermediate, for a report's key at a moment."""
+    try:
+        (root,) = x509.load_pem_x509_certificates(root_pem.encode())
+        (intermediate,) = others
+        leaf.verify_directly_issued_by(intermediate)
+        intermediate.verify_directly_issued_by(root)
+        is_authority = all(
+            one.extensions.get_extension_for_class(x509.BasicConstraints).value.ca for one in (intermediate, root)
+        )
+        purposes = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound) as error:
+        raise NotGenuine("The root does not answer for the certificate of the report.") from error
+    is_valid = all(one.not_valid_before_utc <= at <= one.not_valid_after_utc for one in (leaf, intermediate, root))
+    if not (is_authority and is_valid and DOCUMENT_SIGNING in purposes):
+        raise NotGenuine("The certificate of the report is not one for reports, or not of that time.")
 
 
 def verify(leaf: x509.Certificate, signature: str, message: bytes) -> None:

@@ -214,3 +214,41 @@ def test_drill_that_meets_a_flipped_byte_names_it_and_the_disk_is_read_by_itself
     assert ask(served, "check")["state"] == "done"
     assert ask(served, "drill")["state"] == "done"
     assert (alerts(served, "damage"), alerts(served, "restore-failed")) == ([], [])
+
+
+def saveos(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the appliance's program as on a machine that has nothing of the appliance but its root certificate."""
+    return subprocess.run(
+        [sys.executable, "-m", "saveos", *map(str, words)], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize("form", ["json", "html"])
+def test_report_is_verified_offline_and_tells_of_the_drills(
+    served: RealAgent, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    appliance, root, file = served.appliance, tmp_path / "root.pem", tmp_path / f"report.{form}"
+    root.write_bytes((appliance.data / "authority" / "root.pem").read_bytes())
+    answer = appliance.call("GET", f"/api/v1/reports/proofs.{form}")
+    assert answer.status == 200, answer.body
+    assert "attachment" in answer.headers["content-disposition"]
+    raw = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body, separators=(",", ":")).encode()
+    if form == "json":  # the client of the tests decodes JSON: the command line writes the very bytes
+        done = appliance.cli("report", "--output", str(file))
+        assert done.returncode == 0, done.stderr
+    else:
+        file.write_bytes(raw)
+    monkeypatch.setenv("SAVEOS_DATA", str(tmp_path / "nothing"))
+
+    done = saveos("verify-report", file, "--root", root)
+
+    assert done.returncode in (0, 3), (done.stdout, done.stderr)
+    assert "Genuine." in done.stdout
+    assert "files came back as they were, signed by the host" in done.stdout
+    assert not (tmp_path / "nothing").exists()
+    spoilt = bytearray(file.read_bytes())
+    spoilt[len(spoilt) // 2] ^= 1
+    file.write_bytes(spoilt)
+    done = saveos("verify-report", file, "--root", root)
+    assert done.returncode == 1, (done.stdout, done.stderr)
+    assert "NOT GENUINE" in done.stdout
