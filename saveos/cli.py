@@ -276,7 +276,9 @@ def _show(result: Any, *, as_json: bool) -> None:
     elif isinstance(result, list):
         for row in result:
             seen = row["seen_at"] or "never"
+            backed_up, proven = row["last_backup_at"] or "never", row["proven_at"] or "none yet"
             print(f"{row['id']}  {row['state']:<9} {row['hostname']:<30} last heard of: {seen}")
+            print(f"{'':<28}last backup: {backed_up}  last proven restore: {proven}")
         if not result:
             print("No agents yet: saveos agent provision HOSTNAME --output FILE")
     else:

@@ -637,6 +637,7 @@ class OwnStatus(Wire, frozen=True, kw_only=True):
     last_backup_at: datetime | None = None
     snapshots_count: int = 0
     next_backup_at: datetime | None = None
+    last_proven_at: datetime | None = None  # when a restore drill last gave back what was backed up
 
 
 class Progress(Wire, frozen=True, kw_only=True):

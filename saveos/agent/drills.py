@@ -115,7 +115,7 @@ def sign(home: Home, config: Config, statement: DrillStatement) -> SignedDrill:
 
 
 def difference(restored: Path, entry: Entry) -> str:
-    """Return in what a restored file differs from what was noted (missing, size, content, mode, time); "": in nothing."""
+    """Return in what a restored file differs: missing, size, content, mode or time; "" when it is as noted."""
     try:
         descriptor = os.open(restored, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

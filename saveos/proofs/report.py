@@ -30,6 +30,7 @@ from saveos.proofs.verification import TRAILER
 
 if TYPE_CHECKING:
     import sqlite3
+
     from saveos.agents.model import Agent
     from saveos.certificates.authority import Authority
     from saveos.database.connection import Database

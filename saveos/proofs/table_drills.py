@@ -104,7 +104,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def turns(connection: sqlite3.Connection, seen_since: datetime) -> list[Turn]:
-    """Return the hosts that are there, have a snapshot, and neither a drill nor a verification before them."""
+    """Return the hosts that are there, have a snapshot, and wait for neither drill nor verification."""
     rows = many(
         connection,
         "SELECT a.id AS agent_id, a.tenant_id, a.kinds, p.maintenance,"

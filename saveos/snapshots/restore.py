@@ -13,7 +13,7 @@ from saveos.audit.record import record
 from saveos.database.identifiers import new_id
 from saveos.errors import Conflict, InvalidRequest, NotFound
 from saveos.identity.principals import Permission, Principal
-from saveos.jobs import lifecycle, table_listing
+from saveos.jobs import lifecycle
 from saveos.jobs.model import Job, NewJob, RunsOn
 from saveos.protocol import JobId, Kind, OnConflict, RestoreFacts, RestoreOrder, entry_bytes
 from saveos.snapshots import lending, table, table_restores
@@ -22,7 +22,6 @@ from saveos.snapshots.backup import require_clean
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
-    from datetime import datetime
 
     from saveos.database.connection import Database
     from saveos.jobs.model import State
@@ -131,12 +130,6 @@ def bounded(facts: RestoreFacts) -> RestoreFacts:
             return msgspec.structs.replace(facts, differences=tuple(kept), is_cut=True)
         kept.append(entry)
     return facts
-
-
-def last_proven_at(database: Database, principal: Principal) -> datetime | None:
-    """Return when files last came back whole, with nothing left out: the newest proof that restoring works."""
-    principal.require(Permission.READ)
-    return table_listing.last_restore_at(database.read, principal.tenant_id)
 
 
 def queue(

@@ -21,6 +21,9 @@ RUNNING = {
     Kind.UPDATE: "update.running",
     Kind.BUILD_AGENT: "job.building",
     Kind.PROTECT_APPLIANCE: "job.protecting",
+    Kind.CHECK: "proof.checking",
+    Kind.VERIFY: "proof.verifying",
+    Kind.DRILL: "proof.drilling",
 }
 NAMES = {
     Kind.BACKUP: "job.backup",
@@ -28,6 +31,9 @@ NAMES = {
     Kind.UPDATE: "update.name",
     Kind.BUILD_AGENT: "job.build",
     Kind.PROTECT_APPLIANCE: "job.protect",
+    Kind.CHECK: "proof.check",
+    Kind.VERIFY: "proof.verify",
+    Kind.DRILL: "proof.drill",
 }
 PHASES = {
     "starting": "job.starting",
@@ -113,7 +119,7 @@ def how_far(words: Words, job: Job, progress: JobProgress | None) -> str:
     """Return files, bytes, speed and what remains, as far as they are known."""
     if progress is None:
         return ""
-    if job.kind in (Kind.BUILD_AGENT, Kind.PROTECT_APPLIANCE):  # counts per cent, not files
+    if job.kind in (Kind.BUILD_AGENT, Kind.PROTECT_APPLIANCE, Kind.CHECK):  # counts per cent, not files
         far = words.percent(progress.fraction) if progress.fraction is not None else ""
         return words.listing([far, words.remaining(progress.eta_seconds) if progress.eta_seconds is not None else ""])
     return words.listing(

@@ -15,6 +15,8 @@ from saveos.installers import updates
 from saveos.jobs import lifecycle
 from saveos.jobs.model import JobChoice, JobPage
 from saveos.policies import defaults
+from saveos.proofs import looking
+from saveos.proofs.model import Health
 from saveos.repositories import keys
 from saveos.repositories.model import HostKey
 from saveos.snapshots import again, backup, listing
@@ -28,6 +30,7 @@ from saveos.ui.history import History
 from saveos.ui.pages import restore
 from saveos.ui.pages.agent_danger import Danger
 from saveos.ui.pages.agent_key import Key
+from saveos.ui.proofs_part import ProofsPart
 
 if TYPE_CHECKING:
     from saveos.database.connection import Database
@@ -47,6 +50,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     jobs: JobPage
     has_update: bool
     key: HostKey
+    health: Health
 
 
 def register(board: Board) -> None:
@@ -91,6 +95,7 @@ class AgentPage(frame.Page):
             jobs=lifecycle.look(database, principal, JobChoice(agent_id=self._id), limit=JOBS),
             has_update=updates.has_update(host.agent, updates.offers(self.visit.parts.settings)),
             key=keys.held(database, principal, self._id),
+            health=looking.health(database, principal, self._id),
         )
 
     def draw(self) -> None:
@@ -103,6 +108,7 @@ class AgentPage(frame.Page):
         self._history = History(self.visit)
         self._draw_snapshots(name)
         self._draw_jobs(name)
+        self._proofs = ProofsPart(self.visit, self._id, self.refresh)
         components.text("h2", say("agent.facts"))
         self._facts = Facts(self.visit)
         self._key = Key(self.visit, self._id, self.refresh)
@@ -168,6 +174,7 @@ class AgentPage(frame.Page):
         self._show_lists(look, may_restore=is_live and principal.may(Permission.RESTORE))
         self._history.show(look.snapshots)
         self._facts.show(self._described(look), {"agents.policy": f"/policies/{agent.policy_id}"})
+        self._proofs.show(host, look.health)
         self._key.show(look.key, is_live=is_live)
         self._danger.show(is_live=is_live)
 
