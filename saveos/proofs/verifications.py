@@ -115,7 +115,7 @@ def _advance(connection: sqlite3.Connection, job: Job, asked: VerifyOrder, facts
     if check.marker != asked.marker:
         return  # said late, of a part that another job went on from
     is_first = not asked.marker or check.verify_began_at is None
-    began_at = job.started_at if is_first else check.verify_began_at
+    began_at = (job.started_at or clock.now()) if is_first else check.verify_began_at
     check = msgspec.structs.replace(
         check,
         marker=facts.marker,

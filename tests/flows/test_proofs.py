@@ -216,6 +216,43 @@ def test_drill_that_meets_a_flipped_byte_names_it_and_the_disk_is_read_by_itself
     assert (alerts(served, "damage"), alerts(served, "restore-failed")) == ([], [])
 
 
+def test_names_stay_on_the_host_where_they_are_sealed(served: RealAgent, tree: Path) -> None:
+    _id, segment, offset = object_of(served, tree / "large-2")
+    flip(segment, offset + 70_000)
+    with database(served.appliance) as connection:
+        connection.execute("UPDATE tenants SET names = 'sealed'")
+    try:
+        for _round in range(4):
+            if ask(served, "drill")["state"] == "failed":
+                break
+        assert ask(served, "check")["state"] == "done"
+        assert ask(served, "verify")["state"] == "warned"
+
+        found = proofs(served)
+        (unproven,), (damage,) = alerts(served, "restore-failed"), alerts(served, "damage")
+        assert (unproven["mismatches"], unproven["files"], damage["files"]) == (1, [], [])
+        assert found["damages"][0]["located"][0]["files_count"] == 1
+        assert b"large-2" not in json.dumps([found["drills"][0], found["damages"]]).encode()
+    finally:
+        flip(segment, offset + 70_000)
+        with database(served.appliance) as connection:
+            connection.execute("UPDATE tenants SET names = 'readable'")
+    assert ask(served, "check")["state"] == "done"
+    assert ask(served, "drill")["state"] == "done"
+
+
+def test_what_a_killed_drill_left_is_removed_at_the_next_start(served: RealAgent) -> None:
+    left = served.folder / "agent" / "state" / "drill-left"
+    served.kill()
+    left.mkdir()
+    (left / "secret").write_text("of a user")
+
+    served.start_daemon()
+
+    wait_until(lambda: not left.exists(), 20, "the leftover to go")
+    assert ask(served, "drill")["state"] == "done"
+
+
 def saveos(*words: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the appliance's program as on a machine that has nothing of the appliance but its root certificate."""
     return subprocess.run(
