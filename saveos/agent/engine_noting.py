@@ -44,7 +44,7 @@ class Notes:
         self._few = self._read = self._own = self._own_files = 0
         self.reads_count = 0  # of files by Borg
 
-    def begin(self, path: str) -> Any:
+    def begin(self, path: bytes) -> Any:
         """Return a hash to fill with a file's content, or None when it is not to be noted. Called before it is read."""
         self.reads_count += 1
         is_full = self._read >= READ_BYTES or len(self._entries) >= noted.ENTRIES_LIMIT
@@ -52,7 +52,7 @@ class Notes:
             return None
         return hashlib.sha256()
 
-    def end(self, path: str, item: Any, digest: Any, size: int) -> None:
+    def end(self, path: bytes, item: Any, digest: Any, size: int) -> None:
         """Keep a file's hash, or that it changed."""
         is_whole = digest is not None and size <= FILE_BYTES
         is_chosen = self._is_known(path) or self.is_due(path)
@@ -64,13 +64,13 @@ class Notes:
         if is_whole and is_chosen:
             self._add(path, size, item.mtime, item.mode, digest)
         elif self._is_known(path):
-            self._changed.append(noted.mark_of(self._key, path))
+            self._changed.append(noted.mark_of(self._key, entry_path(path)))
 
-    def look(self, path: str, name: str, known: os.stat_result) -> None:
-        """Read and note a file that Borg did not need to read, if its turn has come. `known`: as Borg saw it."""
+    def look(self, path: bytes, name: str, known: os.stat_result) -> None:
+        """Read and note a file that Borg did not need to read: its turn has come. `known`: as Borg saw it."""
         is_regular = stat.S_ISREG(known.st_mode) and known.st_nlink == 1
         is_full = self._own_files >= OWN_FILES or len(self._entries) >= noted.ENTRIES_LIMIT
-        if not is_regular or is_full or self._own + known.st_size > OWN_BYTES or not self.is_due(path):
+        if not is_regular or is_full or self._own + known.st_size > OWN_BYTES:
             return
         self._own += known.st_size
         self._own_files += 1
@@ -79,9 +79,9 @@ class Notes:
             if digest is not None:
                 self._add(path, known.st_size, known.st_mtime_ns, known.st_mode, digest)
 
-    def is_due(self, path: str) -> bool:
+    def is_due(self, path: bytes) -> bool:
         """Return whether it is the turn of a path's share."""
-        return int(noted.mark_of(self._key, path)[:8], 16) % SHARES == self.round % SHARES
+        return noted.share_of(self._key, path, SHARES) == self.round % SHARES
 
     def finish(self, archive: str) -> None:
         """Keep it all: the archive is in the repository under this name."""
@@ -89,11 +89,11 @@ class Notes:
         with contextlib.suppress(OSError):
             noted.keep(self._folder, said)
 
-    def _is_known(self, path: str) -> bool:
-        return bool(self._known) and noted.mark_of(self._key, path) in self._known
+    def _is_known(self, path: bytes) -> bool:
+        return bool(self._known) and noted.mark_of(self._key, entry_path(path)) in self._known
 
-    def _add(self, path: str, size: int, mtime: int, mode: int, digest: Any) -> None:
-        entry = Entry(path=path, size=size, mtime=mtime, mode=stat.S_IMODE(mode), sha256=digest.hexdigest())
+    def _add(self, path: bytes, size: int, mtime: int, mode: int, digest: Any) -> None:
+        entry = Entry(path=entry_path(path), size=size, mtime=mtime, mode=stat.S_IMODE(mode), sha256=digest.hexdigest())
         self._entries.append(entry)
 
 
@@ -113,7 +113,7 @@ def _process_file_chunks(original: Callable[..., Any], notes: Notes) -> Callable
     def process_file_chunks(
         self: Any, item: Any, cache: Any, stats: Any, show_progress: Any, chunk_iter: Any, *more: Any
     ) -> Any:
-        path = entry_path(os.fsencode(item.path))
+        path = os.fsencode(item.path)
         digest = notes.begin(path)
         if digest is None:
             result = original(self, item, cache, stats, show_progress, chunk_iter, *more)
@@ -141,10 +141,11 @@ def _process_file(original: Callable[..., Any], notes: Notes) -> Callable[..., A
     def process_file(self: Any, *, path: Any, st: Any, strip_prefix: Any, **more: Any) -> Any:
         count = notes.reads_count
         result = original(self, path=path, st=st, strip_prefix=strip_prefix, **more)
-        if result is None and notes.reads_count == count and strip_prefix is None:
+        is_unread = result is None and notes.reads_count == count and strip_prefix is None
+        if is_unread and notes.is_due(os.fsencode(path).lstrip(b"/")):
             from borg.helpers import make_path_safe  # noqa: PLC0415 - loaded by now
 
-            notes.look(entry_path(os.fsencode(make_path_safe(path))), path, st)
+            notes.look(os.fsencode(make_path_safe(path)), path, st)
         return result
 
     return process_file

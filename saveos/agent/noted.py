@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from saveos.agent.settings import write_private
+from saveos.protocol import entry_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,7 +61,12 @@ def key_of(folder: Path) -> bytes:
 
 def mark_of(key: bytes, path: str) -> str:
     """Return a path's place in the order in which files are chosen, in hex."""
-    return hashlib.blake2b(path.encode(), key=key, digest_size=MARK_BYTES).hexdigest()
+    return hashlib.blake2b(entry_bytes(path), key=key, digest_size=MARK_BYTES).hexdigest()
+
+
+def share_of(key: bytes, path: bytes, shares: int) -> int:
+    """Return in which of so many shares a path is: the bytes as they are, asked of every file of a backup."""
+    return int.from_bytes(hashlib.blake2b(path, key=key, digest_size=MARK_BYTES).digest()[:4]) % shares
 
 
 def keep(folder: Path, noted: Noted) -> None:

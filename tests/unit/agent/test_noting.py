@@ -111,7 +111,8 @@ def test_files_that_borg_does_not_read_are_noted_when_their_turn_comes(folder: P
     for number in range(engine_noting.SHARES):
         notes = engine_noting.Notes(folder)
         for path in paths:
-            notes.look(path.name, str(path), path.lstat())
+            if notes.is_due(path.name.encode()):
+                notes.look(path.name.encode(), str(path), path.lstat())
         notes.finish(f"{number:02d}")
         counts.append(len(noted.load(folder)[-1].entries))
 
@@ -143,9 +144,8 @@ def test_file_that_changes_while_it_is_looked_at_is_not_noted(folder: Path, tmp_
     seen = path.lstat()
     path.write_text("then")
     notes = engine_noting.Notes(folder)
-    notes.is_due = lambda _path: True  # type: ignore[method-assign]
 
-    notes.look("file", str(path), seen)
+    notes.look(b"file", str(path), seen)
     notes.finish("one")
 
     assert noted.load(folder)[0].entries == ()
