@@ -31,14 +31,15 @@ NAMED = 5
 THOUSAND = 1000
 STYLE = """
 :root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem}table{border-collapse:collapse;width:100%;font-size:.9em}
-th,td{text-align:left;padding:.3em .6em;border-bottom:1px solid #8886;vertical-align:top;overflow-wrap:anywhere}
+h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem}
+table{border-collapse:collapse;width:100%;min-width:46rem;font-size:.9em}
+th,td{text-align:left;padding:.3em .6em;border-bottom:1px solid #8886;vertical-align:top}
 .scroll{overflow-x:auto}.bad{font-weight:600;color:#b3261e}.good{color:#1b6e33}.warn{color:#8a5300}
 @media(prefers-color-scheme:dark){.bad{color:#ffb4ab}.good{color:#86d993}.warn{color:#f5bd6f}}
 code{font-size:.85em;overflow-wrap:anywhere}
 #in-en:checked~main [lang=fr],#in-fr:checked~main [lang=en]{display:none}
 @media print{:root{color-scheme:light}input,input+label{display:none}body{margin:0;max-width:none}}
-@media print{tr{break-inside:avoid}}
+@media print{tr{break-inside:avoid}table{min-width:0}}
 """
 MOODS = {"proven": "good", "young": "", "aging": "warn", "stale": "bad"}
 

@@ -88,6 +88,15 @@ def proven(words: Words, host: Host) -> Cell:
     return Cell(text=words.ago(at), at=to_text(at), title=words.exact(at), mood=PROOF_MOODS[proof], sub=sub)
 
 
+def last_words(words: Words, host: Host) -> list[str]:
+    """Say when a host was last backed up, and when it last proved a restore."""
+    if host.newest is None:
+        return []
+    at = host.agent.proven_at
+    proof = words.say("proof.last_at", when=words.ago(at)) if at else words.say("proof.never")
+    return [words.say("proof.backup_at", when=words.ago(host.newest.started_at)), proof]
+
+
 def state(words: Words, host: Host, *, may_cancel: bool) -> Cell:
     """Return the verdict on a host; a job hides it, unless there is something to worry about."""
     is_shown = host.job is None or host.need in NEEDY

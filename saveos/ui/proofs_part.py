@@ -32,7 +32,7 @@ class ProofsPart:
         self._visit, self._id, self._on_change = visit, agent_id, on_change
         say = visit.say
         may = visit.principal.may(Permission.BACK_UP)
-        with components.element("section", "part"):
+        with components.element("section", "part proofs"):
             components.text("h2", say("proof.title"))
             with components.element("div", "standing", aria_live="polite"):
                 self._state = components.text("p", "", "state")

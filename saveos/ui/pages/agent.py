@@ -161,7 +161,8 @@ class AgentPage(frame.Page):
         agent = host.agent
         components.dress(self._dot, "dot online" if host.is_online else "dot")
         self._presence.show(host_cells.facts(words, host, has_update=look.has_update))
-        self._due.show(words.say("agent.next", when=words.exact(agent.next_backup_at)) if agent.next_backup_at else "")
+        next_at = words.say("agent.next", when=words.exact(agent.next_backup_at)) if agent.next_backup_at else ""
+        self._due.show(words.listing([*host_cells.last_words(words, host), next_at]))
         self._state.show(words.say(host_cells.NEEDS[host.need]))
         components.dress(self._state, f"state {host_cells.MOODS[host.need]}")
         self._why.show(words.problem(host.failure.error_code, host.failure.message) if host.failure else "")

@@ -75,7 +75,8 @@ class ProofsPage(frame.Page):
             Column("verified", say("proof.verified"), "when-cell"),
             Column("acts", say("overview.actions"), "actions"),
         ]
-        self._grid = Grid(say("proof.title"), columns, kind="hosts", on_act=self.visit.doing(self._act))
+        with components.element("div", "proofs-list"):
+            self._grid = Grid(say("proof.title"), columns, kind="hosts", on_act=self.visit.doing(self._act))
         self._none = components.text("p", say("overview.nothing"), "muted hidden")
         self._draw_report()
 
@@ -84,7 +85,7 @@ class ProofsPage(frame.Page):
         today = words.local(clock.now()).date()
         options = {"": say("proof.all_hosts"), **self._names}
         chosen = self._host if self._host in options else ""
-        with components.element("section", "part"):
+        with components.element("section", "part proofs"):
             components.text("h2", say("proof.report"))
             components.text("p", say("proof.report_more"), "muted")
             with components.element("div", "fields"):
