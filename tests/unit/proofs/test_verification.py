@@ -117,7 +117,7 @@ def test_page_escapes_what_hosts_say_and_holds_both_languages(html_report: bytes
     assert page.count("</script>") == 1
     assert "<b>" not in page
     assert 'lang="en">Last proven restore<' in page
-    assert "Dernière restauration prouvée" in page
+    assert "Instantanés intacts" in page
     assert 'id="in-fr" checked' in page
 
 
