@@ -773,7 +773,7 @@ class DrillStatement(Wire, frozen=True, kw_only=True):
     sample_sha256: ShortText = ""
     mismatches_count: Count = 0
     mismatches: Annotated[tuple[DrillMismatch, ...], Meta(max_length=1000)] = ()
-    restore_seconds: Annotated[float, Meta(ge=0)] = 0.0
+    restore_seconds: Annotated[float, Meta(ge=0, le=10**8)] = 0.0
     began_at: datetime
     ended_at: datetime  # both on the host's clock
 

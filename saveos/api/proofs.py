@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import msgspec
@@ -45,9 +45,9 @@ def provide_asked(
     agent_id: Annotated[str, Parameter(max_length=64)] = "",
 ) -> Asked:
     """Return what a report is asked about: without words the last 90 days, of all hosts."""
-    end = aware(until) or clock.now()
     try:
-        begin = aware(since) or end - REPORT_SPAN
+        end = (aware(until) or clock.now()).astimezone(UTC)
+        begin = (aware(since) or end - REPORT_SPAN).astimezone(UTC)
     except OverflowError as error:
         raise InvalidRequest("That is no time that a report could be about.", field="until") from error
     return Asked(since=begin, until=end, agent_id=agent_id)

@@ -54,16 +54,25 @@ def request(database: Database, principal: Principal, agent_id: str) -> Job | No
     return database.write(write)
 
 
+def is_due(database: Database) -> bool:
+    """Return whether a check is to be queued: asked without keeping writers waiting."""
+    return _due(database.read) is not None
+
+
 def queue_due(connection: sqlite3.Connection) -> bool:
     """Queue the check of the repository whose turn it is, unless one is under way; return whether it did."""
-    if jobs.waiting_on_appliance(connection, Kind.CHECK) is not None:
-        return False
-    now = clock.now()
-    found = table.next_to_check(connection, now - PERIOD, now - FIRST_AFTER)
+    found = _due(connection)
     if found is None:
         return False
     _queue(connection, AgentId(found[0]), TenantId(found[1]), "system:schedule")
     return True
+
+
+def _due(connection: sqlite3.Connection) -> tuple[str, str] | None:
+    if jobs.waiting_on_appliance(connection, Kind.CHECK) is not None:
+        return None
+    now = clock.now()
+    return table.next_to_check(connection, now - PERIOD, now - FIRST_AFTER)
 
 
 def begin(connection: sqlite3.Connection, agent_id: AgentId, tenant_id: TenantId) -> tuple[int, tuple[str, ...]]:

@@ -123,6 +123,15 @@ def turns(connection: sqlite3.Connection, seen_since: datetime) -> list[Turn]:
     return [msgspec.convert(dict(row), Turn) for row in rows]
 
 
+def active_count(connection: sqlite3.Connection) -> int:
+    """Return how many drills and verifications wait or run."""
+    row = one(
+        connection,
+        "SELECT count(*) AS count FROM jobs WHERE state IN ('queued', 'running') AND kind IN ('drill', 'verify')",
+    )
+    return int(row["count"]) if row else 0
+
+
 def good_archives(connection: sqlite3.Connection, agent_id: AgentId, limit: int) -> tuple[NamedArchive, ...]:
     """Return a host's archives that nothing is known against, the newest first."""
     rows = many(

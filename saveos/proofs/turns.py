@@ -15,27 +15,34 @@ from saveos.protocol import Kind
 if TYPE_CHECKING:
     import sqlite3
 
+    from saveos.database.connection import Database
     from saveos.proofs.table_drills import Turn
 
 DRILL_EVERY, DRILL_PATIENCE = timedelta(days=7), timedelta(days=2)
 FIRST_DRILL_AFTER = timedelta(hours=1)
 VERIFY_EVERY, VERIFY_PATIENCE = timedelta(hours=20), timedelta(days=3)
 LOCATE_AGAIN = timedelta(minutes=30)
+AT_ONCE = 16  # hosts: their hours of maintenance begin together
 _WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 
-def queue_due(connection: sqlite3.Connection) -> int:
-    """Ask each host that is there for the one thing whose turn it is; return how many were asked."""
-    now = clock.now()
-    count = 0
-    for turn in table_drills.turns(connection, now - SILENT_AFTER):
-        kind = wanted(turn, now)
-        if kind is Kind.DRILL:
-            drills.queue(connection, turn.agent_id, turn.tenant_id, "system:schedule")
-        elif kind is Kind.VERIFY:
-            verifications.queue(connection, turn.agent_id, turn.tenant_id, turn.stored_bytes)
-        count += kind is not None
-    return count
+def queue_due(database: Database) -> int:
+    """Ask hosts that are there for the one thing whose turn it is, some at a time; return how many were asked."""
+    now, connection = clock.now(), database.read
+    due = [(turn, kind) for turn in table_drills.turns(connection, now - SILENT_AFTER) if (kind := wanted(turn, now))]
+    due.sort(key=lambda each: each[0].unlocated_at is None)  # what is damaged first
+    chosen = due[: max(0, AT_ONCE - table_drills.active_count(connection))]
+
+    def write(connection: sqlite3.Connection) -> None:
+        for turn, kind in chosen:
+            if kind is Kind.DRILL:
+                drills.queue(connection, turn.agent_id, turn.tenant_id, "system:schedule")
+            else:
+                verifications.queue(connection, turn.agent_id, turn.tenant_id, turn.stored_bytes)
+
+    if chosen:
+        database.write(write)
+    return len(chosen)
 
 
 def wanted(turn: Turn, now: datetime) -> Kind | None:

@@ -67,7 +67,8 @@ def _tick(database: Database) -> None:
 
 def _ask_for_proofs(database: Database) -> None:
     """Let the next repository be checked, and hosts whose turn it is prove that they can restore."""
-    database.write(checks.queue_due)
-    count = database.write(turns.queue_due)
+    if checks.is_due(database):
+        database.write(checks.queue_due)
+    count = turns.queue_due(database)
     if count:
         log.info("%d hosts are asked for a proof.", count)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from saveos import clock
+from saveos.proofs import turns
 from saveos.proofs.table_drills import Turn
 from saveos.proofs.turns import is_within, wanted
 from saveos.protocol import AgentId, Kind, TenantId
+from saveos.repositories import table as repositories
+from tests.support.catalogues import World
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NIGHT = datetime(2026, 3, 10, 4, 30, tzinfo=UTC)
 DAY = datetime(2026, 3, 10, 14, 0, tzinfo=UTC)
@@ -76,3 +83,22 @@ def test_host_is_asked_for(now: datetime, facts: dict[str, Any], kind: Kind | No
 )
 def test_hour_is_within_the_maintenance(window: str, zone: str, hour: int, *, is_in: bool) -> None:
     assert is_in == is_within(window, zone, datetime(2026, 3, 10, hour, 0, tzinfo=UTC))
+
+
+def test_no_more_hosts_are_asked_than_may_work_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "AT_ONCE", 3)
+    world = World.made(tmp_path / "data")
+    now = clock.now()
+    for number in range(5):
+        agent_id = AgentId(world.add_host(f"{number}"))
+        world.add_snapshot(agent_id)
+        world.database.write(lambda connection, new=agent_id: repositories.insert(connection, TenantId("ten_1"), new))
+    world.database.write(
+        lambda connection: connection.execute(
+            "UPDATE agents SET kinds = 'drill verify', seen_at = ?", (clock.to_text(now),)
+        )
+    )
+
+    assert [turns.queue_due(world.database), turns.queue_due(world.database)] == [3, 0]
+    world.database.write(lambda connection: connection.execute("UPDATE jobs SET state = 'done' WHERE kind = 'drill'"))
+    assert turns.queue_due(world.database) == 3  # the other two, and a verification of one that has had its drill
