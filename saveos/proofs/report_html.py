@@ -30,15 +30,15 @@ NOTHING = "\N{EN DASH}"
 NAMED = 5
 THOUSAND = 1000
 STYLE = """
-:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
+:root{color-scheme:light dark;background:#fff;color:#16202a}body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem}
 table{border-collapse:collapse;width:100%;min-width:46rem;font-size:.9em}
 th,td{text-align:left;padding:.3em .6em;border-bottom:1px solid #8886;vertical-align:top}
 .scroll{overflow-x:auto}.bad{font-weight:600;color:#b3261e}.good{color:#1b6e33}.warn{color:#8a5300}
-@media(prefers-color-scheme:dark){.bad{color:#ffb4ab}.good{color:#86d993}.warn{color:#f5bd6f}}
+@media(prefers-color-scheme:dark){:root{background:#14181c;color:#e6ebef}.bad{color:#ffb4ab}.good{color:#86d993}.warn{color:#f5bd6f}}
 code{font-size:.85em;overflow-wrap:anywhere}
-#in-en:checked~main [lang=fr],#in-fr:checked~main [lang=en]{display:none}
-@media print{:root{color-scheme:light}input,input+label{display:none}body{margin:0;max-width:none}}
+#in-en:checked~div [lang=fr],#in-fr:checked~div [lang=en]{display:none}
+@media print{:root{color-scheme:light;background:#fff;color:#000}.bad,.good,.warn{color:#000}input,input+label{display:none}body{margin:0;max-width:none}}
 @media print{tr{break-inside:avoid}table{min-width:0}}
 """
 MOODS = {"proven": "good", "young": "", "aging": "warn", "stale": "bad"}
@@ -56,7 +56,7 @@ def render(signed: SignedReport, language: str) -> str:
     return (
         f'<!doctype html>\n<html lang="{_known(language)}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{choices}<main>\n{_body(report)}</main>\n"
+        f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{choices}<div>\n{_body(report)}</div>\n</main>\n"
         f"{BEGIN.decode()}{embed(signed)}{END.decode()}\n</body>\n</html>\n"
     )
 

@@ -289,3 +289,36 @@ def test_report_is_verified_offline_and_tells_of_the_drills(
     done = saveos("verify-report", file, "--root", root)
     assert done.returncode == 1, (done.stdout, done.stderr)
     assert "NOT GENUINE" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ("since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z", 400, "invalid-request"),
+        ("since=2020-01-01T00:00:00Z&until=2026-01-01T00:00:00Z", 400, "invalid-request"),
+        ("until=0001-01-01T00:00:00Z", 400, "invalid-request"),
+        ("since=9999-01-01T00:00:00Z&until=9999-12-31T23:59:59-12:00", 400, "invalid-request"),
+        ("since=yesterday", 400, "invalid-request"),
+        ("agent_id=agt_unknown", 404, "not-found"),
+    ],
+)
+@pytest.mark.parametrize("form", ["json", "html"])
+def test_report_that_cannot_be_is_refused(
+    shared_appliance: Appliance, form: str, query: str, status: int, code: str
+) -> None:
+    answer = shared_appliance.call("GET", f"/api/v1/reports/proofs.{form}?{query}")
+
+    assert (status, code) == (answer.status, answer.body["code"])
+
+
+def test_proofs_of_another_tenant_or_without_rights_are_not_there(shared_appliance: Appliance) -> None:
+    for method, path in (
+        ("GET", "/api/v1/agents/agt_x/proofs"),
+        ("POST", "/api/v1/agents/agt_x/drill"),
+        ("POST", "/api/v1/agents/agt_x/verify"),
+        ("POST", "/api/v1/agents/agt_x/check"),
+    ):
+        assert shared_appliance.call(method, path).status == 404
+        assert shared_appliance.call(method, path, token="").status == 401
+    assert shared_appliance.call("GET", "/api/v1/reports/proofs.json", token="").status == 401
+    assert shared_appliance.call("GET", "/api/v1/drills", token="").status == 401
