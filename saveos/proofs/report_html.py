@@ -30,7 +30,8 @@ NOTHING = "\N{EN DASH}"
 NAMED = 5
 THOUSAND = 1000
 STYLE = """
-:root{color-scheme:light dark;background:#fff;color:#16202a}body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
+:root{color-scheme:light dark;background:#fff;color:#16202a}
+body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem}
 table{border-collapse:collapse;width:100%;min-width:46rem;font-size:.9em}
 th,td{text-align:left;padding:.3em .6em;border-bottom:1px solid #8886;vertical-align:top}
@@ -38,7 +39,8 @@ th,td{text-align:left;padding:.3em .6em;border-bottom:1px solid #8886;vertical-a
 @media(prefers-color-scheme:dark){:root{background:#14181c;color:#e6ebef}.bad{color:#ffb4ab}.good{color:#86d993}.warn{color:#f5bd6f}}
 code{font-size:.85em;overflow-wrap:anywhere}
 #in-en:checked~div [lang=fr],#in-fr:checked~div [lang=en]{display:none}
-@media print{:root{color-scheme:light;background:#fff;color:#000}.bad,.good,.warn{color:#000}input,input+label{display:none}body{margin:0;max-width:none}}
+@media print{:root{color-scheme:light;background:#fff;color:#000}.bad,.good,.warn{color:#000}}
+@media print{input,input+label{display:none}body{margin:0;max-width:none}}
 @media print{tr{break-inside:avoid}table{min-width:0}}
 """
 MOODS = {"proven": "good", "young": "", "aging": "warn", "stale": "bad"}
