@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from saveos.protocol import AgentId, TenantId
 
 OBJECT_LENGTH = 64  # of a place that is an object
+MANIFEST = "0" * OBJECT_LENGTH  # what names the archives
 NAMED = 20  # archives and files that an alert names
 LOCATED_BYTES = 512 * 1024  # of names that are kept for one finding, whatever its host says
 
@@ -118,6 +119,7 @@ def _evidence(connection: sqlite3.Connection, agent_id: AgentId, found: Sequence
         "host": agent.hostname if agent else agent_id,
         "objects": len(objects),
         "loose_bytes": len(found) - len(objects),  # places that no snapshot needs
+        "is_manifest": any(damage.place == MANIFEST for damage in objects),  # then no archive can be opened at all
         "is_located": all(damage.located is not None for damage in objects),
         "archives": [archive.name for archive in archives[:NAMED]],
         "archives_count": len(archives),

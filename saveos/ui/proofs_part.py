@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from saveos import clock
 from saveos.identity.principals import Permission
 from saveos.proofs import checks, drills
-from saveos.proofs.damages import located_of
+from saveos.proofs.damages import MANIFEST, is_object, located_of
 from saveos.protocol import Kind
 from saveos.ui import components
 from saveos.ui.facts import Facts
@@ -110,11 +110,12 @@ def damage_words(words: Words, health: Health) -> str:
         return ""
     archives = located_of(health.damages)
     files = list(dict.fromkeys(path for archive in archives for path in archive.files))
-    is_told = all(damage.located is not None for damage in health.damages if len(damage.place) == 64)  # noqa: PLR2004
+    is_told = all(damage.located is not None for damage in health.damages if is_object(damage))
     return " ".join(
         part
         for part in (
             words.count("proof.damaged", len(health.damages)),
+            words.say("proof.manifest") if any(damage.place == MANIFEST for damage in health.damages) else "",
             words.say("proof.files", files=", ".join(f"/{path}" for path in files[:NAMED])) if files else "",
             words.say("proof.archives", archives=", ".join(archive.name for archive in archives[:NAMED]))
             if archives
