@@ -29,7 +29,7 @@ from saveos.installers import own_host, updates
 from saveos.jobs import lifecycle
 from saveos.measurements.sample import Sampler
 from saveos.parts import Parts
-from saveos.proofs import drills, verifications
+from saveos.proofs import checks, drills, verifications
 from saveos.protocol import NOT_IN_BACKUPS, Kind
 from saveos.repositories import holder
 from saveos.repositories.access import Access
@@ -130,6 +130,7 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
     endings = {
         Kind.BACKUP: backup.record_end,
         Kind.RESTORE: restore.record_end,
+        Kind.CHECK: checks.record_end,
         Kind.DRILL: drills.ending(authority.root_pem),
         Kind.VERIFY: verifications.record_end,
         Kind.BUILD_AGENT: updates.after_build(settings),

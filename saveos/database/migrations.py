@@ -281,6 +281,7 @@ CREATE TABLE checks (
     generation INTEGER NOT NULL DEFAULT 0, segment INTEGER NOT NULL DEFAULT -1, began_at TEXT,
     read_bytes INTEGER NOT NULL DEFAULT 0,
     objects_count INTEGER NOT NULL DEFAULT 0, checked_at TEXT, is_asked INTEGER NOT NULL DEFAULT 0,
+    not_before TEXT,
     marker TEXT NOT NULL DEFAULT '', verify_began_at TEXT, verify_read_bytes INTEGER NOT NULL DEFAULT 0,
     verify_objects_count INTEGER NOT NULL DEFAULT 0, verified_at TEXT
 ) STRICT, WITHOUT ROWID;

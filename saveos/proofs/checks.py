@@ -15,7 +15,7 @@ from saveos.errors import NotFound
 from saveos.identity.principals import Permission
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
-from saveos.jobs.model import Job, NewJob, RunsOn
+from saveos.jobs.model import Job, NewJob, RunsOn, State
 from saveos.proofs import damages, table
 from saveos.proofs.model import Check, FoundBy, Pass
 from saveos.protocol import AgentId, JobId, Kind, TenantId
@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 
     from saveos.database.connection import Database
     from saveos.identity.principals import Principal
+    from saveos.protocol import JobReport
     from saveos.repositories.checking_words import Said
 
 PERIOD = timedelta(days=7)
 FIRST_AFTER = timedelta(days=1)
 PRIORITY = -10
 SOUND_AGAIN = "sound again"
+AGAIN_AFTER = timedelta(hours=6)  # a check that could not be done: others have their turn meanwhile
+REPOSITORY = "repository"  # in the place of a place: all of it
 
 
 def request(database: Database, principal: Principal, agent_id: str) -> Job | None:
@@ -72,7 +75,7 @@ def _due(connection: sqlite3.Connection) -> tuple[str, str] | None:
     if jobs.waiting_on_appliance(connection, Kind.CHECK) is not None:
         return None
     now = clock.now()
-    return table.next_to_check(connection, now - PERIOD, now - FIRST_AFTER)
+    return table.next_to_check(connection, now, now - PERIOD, now - FIRST_AFTER)
 
 
 def begin(connection: sqlite3.Connection, agent_id: AgentId, tenant_id: TenantId) -> tuple[int, tuple[str, ...]]:
@@ -106,6 +109,19 @@ def advance(connection: sqlite3.Connection, agent_id: AgentId, tenant_id: Tenant
     return check
 
 
+def note_missing(connection: sqlite3.Connection, agent_id: AgentId, tenant_id: TenantId) -> None:
+    """Keep that there is no repository where one was."""
+    damages.keep(connection, tenant_id, agent_id, [(REPOSITORY, "missing", -1)], FoundBy.CHECK)
+
+
+def record_end(connection: sqlite3.Connection, job: Job, state: State, _report: JobReport) -> None:
+    """Let others have their turn when a check failed. Called in the transaction that ends the job."""
+    if job.agent_id is not None and state is State.FAILED:
+        check = table.check_of(connection, job.agent_id, job.tenant_id)
+        later = clock.now() + AGAIN_AFTER
+        table.keep_check(connection, msgspec.structs.replace(check, is_asked=False, not_before=later))
+
+
 def _ended(connection: sqlite3.Connection, check: Check) -> Check:
     began_at, now = check.began_at or clock.now(), clock.now()
     present = table.open_damages(connection, check.agent_id)
@@ -122,7 +138,7 @@ def _ended(connection: sqlite3.Connection, check: Check) -> Check:
         damages_count=len(table.open_damages(connection, check.agent_id)),
     )
     table.add_pass(connection, check.tenant_id, done)
-    return msgspec.structs.replace(check, began_at=None, segment=-1, checked_at=now, is_asked=False)
+    return msgspec.structs.replace(check, began_at=None, segment=-1, checked_at=now, is_asked=False, not_before=None)
 
 
 def _queue(connection: sqlite3.Connection, agent_id: AgentId, tenant_id: TenantId, requested_by: str) -> Job:

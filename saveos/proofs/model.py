@@ -57,6 +57,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     objects_count: int = 0
     checked_at: datetime | None = None  # the end of the last whole pass
     is_asked: bool = False
+    not_before: datetime | None = None  # the last check could not be done
     marker: str = ""
     verify_began_at: datetime | None = None
     verify_read_bytes: int = 0

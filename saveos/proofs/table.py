@@ -37,7 +37,7 @@ def checks_of(connection: sqlite3.Connection, tenant_id: TenantId) -> dict[str, 
 def keep_check(connection: sqlite3.Connection, check: Check) -> None:
     """Keep how far it is."""
     values: dict[str, Any] = {name: getattr(check, name) for name in check.__struct_fields__}
-    for name in ("began_at", "checked_at", "verify_began_at", "verified_at"):
+    for name in ("began_at", "checked_at", "not_before", "verify_began_at", "verified_at"):
         values[name] = clock.to_text(values[name]) if values[name] else None
     values["is_asked"] = int(check.is_asked)
     names = ", ".join(values)
@@ -50,12 +50,14 @@ def ask_for_check(connection: sqlite3.Connection, agent_id: AgentId, tenant_id: 
     """Let a host's repository be the next that is checked."""
     connection.execute(
         "INSERT INTO checks (agent_id, tenant_id, is_asked) VALUES (?, ?, 1)"
-        " ON CONFLICT (agent_id) DO UPDATE SET is_asked = 1",
+        " ON CONFLICT (agent_id) DO UPDATE SET is_asked = 1, not_before = NULL",
         (agent_id, tenant_id),
     )
 
 
-def next_to_check(connection: sqlite3.Connection, before: datetime, new_before: datetime) -> tuple[str, str] | None:
+def next_to_check(
+    connection: sqlite3.Connection, now: datetime, before: datetime, new_before: datetime
+) -> tuple[str, str] | None:
     """Return (agent id, tenant id) of the repository to check: asked for, begun, or checked longest ago.
 
     `before`: those checked since are not due; `new_before`: nor those made since.
@@ -65,8 +67,9 @@ def next_to_check(connection: sqlite3.Connection, before: datetime, new_before: 
         "SELECT r.agent_id, r.tenant_id FROM repositories r LEFT JOIN checks c ON c.agent_id = r.agent_id"
         " WHERE r.state = 'ready' AND (c.is_asked OR c.began_at IS NOT NULL OR c.checked_at < ?1"
         " OR c.generation <> r.generation OR (c.checked_at IS NULL AND r.created_at < ?2))"
+        " AND (c.not_before IS NULL OR c.not_before <= ?3)"
         " ORDER BY coalesce(c.is_asked, 0) DESC, c.began_at IS NULL, coalesce(c.checked_at, r.created_at) LIMIT 1",
-        (clock.to_text(before), clock.to_text(new_before)),
+        (clock.to_text(before), clock.to_text(new_before), clock.to_text(now)),
     )
     return (row["agent_id"], row["tenant_id"]) if row else None
 

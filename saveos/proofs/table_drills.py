@@ -103,22 +103,27 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     unlocated_at: datetime | None  # when damage was last found that its host has not located yet
 
 
-def turns(connection: sqlite3.Connection, seen_since: datetime) -> list[Turn]:
-    """Return the hosts that are there, have a snapshot, and wait for neither drill nor verification."""
+def turns(connection: sqlite3.Connection, seen_since: datetime, tried_since: datetime) -> list[Turn]:
+    """Return the hosts that are there, have a snapshot, and wait for neither drill nor verification.
+
+    A drill that came to no verdict (the line was cut) and was asked for before `tried_since` counts for nothing.
+    """
     rows = many(
         connection,
         "SELECT a.id AS agent_id, a.tenant_id, a.kinds, p.maintenance,"
         " CASE WHEN p.time_zone = '' THEN a.time_zone ELSE p.time_zone END AS time_zone, r.stored_bytes,"
         " (SELECT min(s.started_at) FROM snapshots s WHERE s.agent_id = a.id) AS backed_up_at,"
-        " (SELECT max(j.requested_at) FROM jobs j WHERE j.agent_id = a.id AND j.kind = 'drill') AS drilled_at,"
+        " (SELECT max(j.requested_at) FROM jobs j WHERE j.agent_id = a.id AND j.kind = 'drill'"
+        " AND (j.state NOT IN ('failed', 'cancelled') OR j.error_code LIKE 'drill-%' OR j.requested_at >= ?2))"
+        " AS drilled_at,"
         " (SELECT max(j.requested_at) FROM jobs j WHERE j.agent_id = a.id AND j.kind = 'verify') AS verified_at,"
         " (SELECT max(d.found_at) FROM damages d WHERE d.agent_id = a.id AND d.cleared_at IS NULL"
         " AND d.located_at IS NULL AND length(d.place) = 64) AS unlocated_at"
         " FROM agents a JOIN policies p ON p.id = a.policy_id JOIN repositories r ON r.agent_id = a.id"
-        " WHERE a.state = 'ready' AND a.seen_at >= ? AND backed_up_at IS NOT NULL"
+        " WHERE a.state = 'ready' AND a.seen_at >= ?1 AND backed_up_at IS NOT NULL"
         " AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.agent_id = a.id AND j.kind IN ('drill', 'verify')"
         " AND j.state IN ('queued', 'running'))",
-        (clock.to_text(seen_since),),
+        (clock.to_text(seen_since), clock.to_text(tried_since)),
     )
     return [msgspec.convert(dict(row), Turn) for row in rows]
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DRILL_EVERY, DRILL_PATIENCE = timedelta(days=7), timedelta(days=2)
 FIRST_DRILL_AFTER = timedelta(hours=1)
+DRILL_AGAIN = timedelta(days=1)  # after one that came to no verdict
 VERIFY_EVERY, VERIFY_PATIENCE = timedelta(hours=20), timedelta(days=3)
 LOCATE_AGAIN = timedelta(minutes=30)
 AT_ONCE = 16  # hosts: their hours of maintenance begin together
@@ -29,7 +30,8 @@ _WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 def queue_due(database: Database) -> int:
     """Ask hosts that are there for the one thing whose turn it is, some at a time; return how many were asked."""
     now, connection = clock.now(), database.read
-    due = [(turn, kind) for turn in table_drills.turns(connection, now - SILENT_AFTER) if (kind := wanted(turn, now))]
+    turns = table_drills.turns(connection, now - SILENT_AFTER, now - DRILL_AGAIN)
+    due = [(turn, kind) for turn in turns if (kind := wanted(turn, now))]
     due.sort(key=lambda each: each[0].unlocated_at is None)  # what is damaged first
     chosen = due[: max(0, AT_ONCE - table_drills.active_count(connection))]
 

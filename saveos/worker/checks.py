@@ -50,6 +50,7 @@ def check_repository(settings: Settings, database: Database) -> Callable[[Runnin
         step = -1
         for said in _said(Order(path=str(path), after=after, known=known), running):
             if said.error:
+                database.write(lambda connection: checks.note_missing(connection, _agent(job), job.tenant_id))
                 raise RepositoryMissing("The repository is not there.")
             check = database.write(_advance(job, said))
             ended = check if said.is_end else None

@@ -240,3 +240,26 @@ def test_repositories_are_checked_one_after_the_other_each_within_a_week(world: 
             pass_time(days=7)
 
     assert asked == [host, other, host, other]
+
+
+def test_check_that_cannot_be_done_lets_the_others_have_their_turn(world: World, host: AgentId) -> None:
+    other = AgentId(world.add_host("bureau"))
+    add_repository(world, other, days=20)
+    world.database.write(lambda connection: table.ask_for_check(connection, host, TENANT))
+
+    def fail() -> str | None:
+        assert world.database.write(checks.queue_due)
+        job = jobs.waiting_on_appliance(world.database.read, Kind.CHECK)
+        assert job is not None
+
+        def write(connection: Any) -> None:
+            jobs.end(connection, job.id, State.FAILED, "repository-missing", "", 0)
+            checks.record_end(connection, job, State.FAILED, JobReport(outcome=Outcome.FAILED))
+
+        world.database.write(write)
+        return job.agent_id
+
+    assert [fail(), fail()] == [host, other]
+    assert not world.database.write(checks.queue_due)
+    pass_time(hours=6)
+    assert fail() == host

@@ -129,3 +129,4 @@ def test_check_of_a_repository_that_is_not_there_says_so(world: World) -> None:
 
     with pytest.raises(RepositoryMissing):
         worker.check_repository(world.settings, world.database)(Hands(job))  # type: ignore[arg-type]
+    assert [damage.place for damage in table.open_damages(world.database.read, agent_id)] == ["repository"]
