@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from litestar import Controller, Response, get, post
 from litestar.di import Provide
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 
 from saveos import clock
@@ -22,8 +23,10 @@ from saveos.parts import Parts
 from saveos.proofs import checks, drills, looking, report, verifications
 from saveos.proofs.model import Drill, Health
 from saveos.proofs.report import Asked
+from saveos.proofs.report_model import SignedReport
 
 REPORT_SPAN = timedelta(days=90)
+SIGNED = ResponseSpec(data_container=SignedReport, description="The report", generate_examples=False)
 
 
 class DrillList(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +113,7 @@ class Proofs(Controller):
         media_type="application/json",
         dependencies={"asked": Provide(provide_asked, sync_to_thread=False)},
         sync_to_thread=True,
-        responses=documented(),
+        responses=documented() | {200: SIGNED},
     )
     def report_json(self, asked: Asked, principal: Principal, parts: Parts) -> Response[bytes]:
         """Make a signed report for an auditor, of 90 days by default; `saveos verify-report` verifies it offline."""
