@@ -29,6 +29,7 @@ from saveos.installers import own_host, updates
 from saveos.jobs import lifecycle
 from saveos.measurements.sample import Sampler
 from saveos.parts import Parts
+from saveos.proofs import checks, drills, verifications
 from saveos.protocol import NOT_IN_BACKUPS, AgentId, Kind
 from saveos.repositories import holder, quotas
 from saveos.repositories.access import Access
@@ -41,6 +42,7 @@ from saveos.snapshots.unsealing import Unsealing
 from saveos.standing import Standing
 from saveos.tenants import facts, users
 from saveos.worker import schedule
+from saveos.worker.checks import check_repository
 from saveos.worker.indexing import Indexer
 from saveos.worker.installers import build_agent, protect_appliance
 from saveos.worker.queue import Worker
@@ -120,12 +122,16 @@ def hold(settings: Settings) -> Iterator[None]:
         yield
 
 
-def endings_of(settings: Settings) -> dict[Kind, Any]:
+def endings_of(stores: Stores) -> dict[Kind, Any]:
     """Return what else happens, in the same transaction, when a job of a kind ends."""
+    settings = stores.settings
     endings: dict[Kind, Any] = {
         Kind.BACKUP: backup.after_backup(settings),
         Kind.PRUNE: pruning.after_prune(settings),
         Kind.RESTORE: restore.record_end,
+        Kind.CHECK: checks.record_end,
+        Kind.DRILL: drills.ending(stores.authority.root_pem),
+        Kind.VERIFY: verifications.record_end,
         Kind.BUILD_AGENT: updates.after_build(settings),
     }
     return endings | upkeep_endings(settings)
@@ -146,9 +152,10 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
         on_written=lambda agent_id: _note_written(database, settings, agent_id),
         limits=Limits(settings, database),
     )
-    endings = endings_of(settings)
+    endings = endings_of(stores)
     handlers: dict[Kind, Any] = {
         Kind.BUILD_AGENT: build_agent(settings),
+        Kind.CHECK: check_repository(settings, database),
         Kind.PROTECT_APPLIANCE: protect_appliance(settings, database, authority, standing),
     }
     upkeep = Upkeep(settings, database, sessions)

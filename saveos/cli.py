@@ -18,6 +18,7 @@ from saveos import (
     cli_catalogue,
     cli_download,
     cli_keys,
+    cli_proofs,
     cli_protection,
     cli_quota,
     cli_restore,
@@ -138,13 +139,26 @@ def _parser() -> argparse.ArgumentParser:
     whom.add_argument("--all", action="store_true", help="every agent that has an update")
     revoke = verb(agent, "revoke", "take an agent's identity back", _revoke)
     revoke.add_argument("agent", help="id or hostname")
-    cli_keys.add(commands, group, lambda parent, name, text, run: verb(parent, name, text, _by_default(run)))
+    _add_features(commands, group, verb, remote)
+    return parser
+
+
+def _add_features(
+    commands: Any, group: Callable[..., Any], verb: Callable[..., Any], remote: Callable[..., Any]
+) -> None:
+    """Add what the features of the same names say."""
+
+    def own(parent: Any, name: str, text: str, run: Callable[..., Any]) -> Any:
+        return verb(parent, name, text, _by_default(run))
+
+    cli_keys.add(commands, group, own)
     cli_catalogue.add(commands, verb)
     cli_restore.add(commands, verb, _by_default)
-    cli_snapshot.add(group, lambda parent, name, text, run: verb(parent, name, text, _by_default(run)))
-    cli_protection.add(group, lambda parent, name, text, run: verb(parent, name, text, _by_default(run)))
+    cli_snapshot.add(group, own)
+    cli_protection.add(group, own)
     cli_quota.add(verb, group("quota", "limits of storage"), _by_default)
-    return parser
+    cli_proofs.add(commands, verb, _by_default)
+    cli_proofs.add_offline(remote("verify-report", "verify a report, offline", cli_proofs.verify_report))
 
 
 def _flags(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -284,7 +298,9 @@ def _show(result: Any, *, as_json: bool) -> None:
     elif isinstance(result, list):
         for row in result:
             seen = row["seen_at"] or "never"
+            backed_up, proven = row["last_backup_at"] or "never", row["proven_at"] or "none yet"
             print(f"{row['id']}  {row['state']:<9} {row['hostname']:<30} last heard of: {seen}")
+            print(f"{'':<28}last backup: {backed_up}  last proven restore: {proven}")
         if not result:
             print("No agents yet: saveos agent provision HOSTNAME --output FILE")
     else:

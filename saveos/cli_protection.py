@@ -93,7 +93,7 @@ def _roll_back(stores: Stores, principal: Principal, parsed: argparse.Namespace)
             )
         print("\n".join(told), file=sys.stderr)
         typed = input(f"Type {agent.hostname} to confirm: ")
-    endings = app.endings_of(stores.settings)
+    endings = app.endings_of(stores)
     job = checkpoints.request_roll_back(stores.database, principal, agent.id, parsed.checkpoint, typed, endings)
     return _asked(stores, principal, job, parsed)
 

@@ -11,7 +11,7 @@ SaveOSError                     code, message for a person, context for the log
 │                               └─ BeingRemoved · SecondPersonNeeded  ├─ LoneAdministrator
 ├─ RangeWrong          416      the file does not have these bytes
 ├─ TooMany             429      slow down; says for how many seconds
-├─ EngineError         502      borg: rc, msgid, last lines  ├─ SnapshotDamaged
+├─ EngineError         502      borg: rc, msgid, last lines  ├─ SnapshotDamaged · RepositoryMissing
 ├─ StorageError        502      S3
 ├─ HostError           502      the agent on the appliance's own machine: what it said
 ├─ CertificateError    500
@@ -220,6 +220,12 @@ class UpkeepFailed(EngineError):
     """What the appliance itself does to a repository did not go well; again it would not either."""
 
     code = "upkeep-failed"
+
+
+class RepositoryMissing(EngineError):
+    """There is no repository where one should be."""
+
+    code = "repository-missing"
 
 
 class StorageError(SaveOSError):

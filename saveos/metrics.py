@@ -11,9 +11,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from saveos import __version__
 from saveos.agents import table as agents
+from saveos.agents.model import AgentState
 from saveos.jobs import table as jobs
 from saveos.measurements import outlook, reading
 from saveos.measurements.model import Name
+from saveos.proofs import looking
 from saveos.repositories import table as repositories
 from saveos.tenants import facts
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from saveos.identity.principals import Principal
     from saveos.repositories.model import Repository
 
+AGENTS_LIMIT = 100_000
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _FLEET = {
     "saveos_agents": ("agents_count", "Agents that are not revoked."),
@@ -65,6 +68,7 @@ class Collector:
                 by_state.add_metric([row["kind"], row["state"]], row["count"])
         yield by_state
         yield from self._repositories()
+        yield from self._proven()
         yield from self._foreseen()
         disk = shutil.disk_usage(self._settings.folder)
         yield GaugeMetricFamily("saveos_disk_free_bytes", "Free space where the data is.", value=disk.free)
@@ -91,6 +95,27 @@ class Collector:
                 held.add_metric([repository.agent_id], repository.quarantine_bytes)
                 frozen.add_metric([repository.agent_id], int(repository.frozen_at is not None))
         yield from (stored, held, frozen)
+
+    def _proven(self) -> Iterator[Metric]:
+        """Yield what shows of each agent that it can restore; moments in seconds since 1970."""
+        backed_up = GaugeMetricFamily("saveos_backup_timestamp_seconds", "Last backup by agent.", labels=["agent"])
+        proven = GaugeMetricFamily("saveos_proven_timestamp_seconds", "Last proven restore by agent.", labels=["agent"])
+        for agent in agents.find(self._database.read, self._tenant_id, limit=AGENTS_LIMIT):
+            if agent.state is AgentState.REVOKED:
+                continue
+            if agent.last_backup_at is not None:
+                backed_up.add_metric([agent.id], agent.last_backup_at.timestamp())
+            if agent.proven_at is not None:
+                proven.add_metric([agent.id], agent.proven_at.timestamp())
+        text = "When each repository was last read in full on the disk, by agent."
+        checked = GaugeMetricFamily("saveos_checked_timestamp_seconds", text, labels=["agent"])
+        for agent_id, check in looking.checks(self._database, self._principal).items():
+            if check.checked_at is not None:
+                checked.add_metric([agent_id], check.checked_at.timestamp())
+        damaged = GaugeMetricFamily("saveos_damages", "Places of a repository that are damaged.", labels=["agent"])
+        for agent_id, count in looking.damages(self._database, self._principal).items():
+            damaged.add_metric([agent_id], count)
+        yield from (backed_up, proven, checked, damaged)
 
     def _foreseen(self) -> Iterator[Metric]:
         """Yield what is known of the future, and heartbeats, which tell of all tenants together."""

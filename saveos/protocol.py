@@ -49,6 +49,7 @@ STAMP_MAGIC = b"SAVEOSP1"  # ends a stamped executable: payload, its length as 8
 ESCROW_INFO = b"saveos repository key v1"  # HPKE info; the agent id follows it
 LENT_INFO = b"saveos lent key v1"  # HPKE info; the lender's agent id and the job id follow it
 RECOVERY_INFO = b"saveos recovery challenge v1"  # HPKE info; the challenge's id follows it
+DRILL_CONTEXT = b"saveos restore drill v1\n"  # stands before a statement where it is signed
 AGENT_URI = "urn:saveos:agent:"  # in an agent's certificate; its id follows
 
 TenantId = NewType("TenantId", str)
@@ -158,6 +159,9 @@ class Kind(StrEnum):
     RETENTION = "retention"  # decide what may go, keep a checkpoint, and ask the host
     COMPACT = "compact"
     ROLL_BACK = "roll-back"  # to a checkpoint
+    CHECK = "check"  # read what a repository holds on the disk, on the appliance
+    VERIFY = "verify"  # decrypt a part of a repository, and name the files of what is damaged
+    DRILL = "drill"  # restore a sample, and compare it with what was noted at backups
 
 
 class Outcome(StrEnum):
@@ -317,6 +321,35 @@ class PruneOrder(Wire, frozen=True, kw_only=True):
     archives: Annotated[tuple[NamedArchive, ...], Meta(max_length=10_000)] = ()
 
 
+ObjectId = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]  # Borg's id of an object of a repository
+
+
+class DrillOrder(Wire, frozen=True, kw_only=True):
+    """Restore a sample of the files that were noted at backups, out of some of these archives, and compare.
+
+    `archives`: newest first. `nonce` makes the answer one to this order. `is_sealed`: no names of files in the answer.
+    """
+
+    nonce: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    archives: Annotated[tuple[NamedArchive, ...], Meta(max_length=100)] = ()
+    files_limit: Annotated[int, Meta(ge=1, le=1000)] = 24
+    bytes_limit: Count = 256 * 1024**2
+    is_sealed: bool = False
+
+
+class VerifyOrder(Wire, frozen=True, kw_only=True):
+    """Decrypt the objects whose ids come after `marker`, in the order of ids, for so many bytes and seconds.
+
+    `locate`: look at these objects first, and find out which files need those that are damaged.
+    """
+
+    marker: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$")] = ""  # "": from the first one on
+    bytes_limit: Count = 1024**3
+    seconds_limit: Count = 600
+    locate: Annotated[tuple[ObjectId, ...], Meta(max_length=1000)] = ()
+    is_sealed: bool = False
+
+
 class UpdateOrder(Wire, frozen=True, kw_only=True):
     """Which executable to become: fetched from OWN_EXECUTABLE_PATH, unstamped."""
 
@@ -340,6 +373,8 @@ class Assignment(Wire, frozen=True, kw_only=True):
     chosen_restore: RestoreOrder | None = None
     update: UpdateOrder | None = None
     prune: PruneOrder | None = None
+    drill: DrillOrder | None = None
+    verify: VerifyOrder | None = None
     generation: Count = 0  # of the repository: another one than last time means that it was rolled back
 
 
@@ -518,6 +553,7 @@ class Heartbeat(Wire, frozen=True, kw_only=True):
     running_job: JobId | None = None
     wait_seconds: Annotated[float, Meta(ge=0, le=60)] = 0.0
     build: Build = ""  # which executable this is; "" when it runs from source
+    kinds: Annotated[tuple[ShortText, ...], Meta(max_length=50)] = ()  # of jobs that it knows beside the first three
 
 
 class HeartbeatAnswer(Wire, frozen=True, kw_only=True):
@@ -603,6 +639,7 @@ class OwnStatus(Wire, frozen=True, kw_only=True):
     last_backup_at: datetime | None = None
     snapshots_count: int = 0
     next_backup_at: datetime | None = None
+    last_proven_at: datetime | None = None  # when a restore drill last gave back what was backed up
 
 
 class Progress(Wire, frozen=True, kw_only=True):
@@ -695,6 +732,8 @@ class JobReport(Wire, frozen=True, kw_only=True):
     log: Annotated[tuple[LogLine, ...], Meta(max_length=500)] = ()
     restore: RestoreFacts | None = None
     pruned: PruneFacts | None = None
+    drill: SignedDrill | None = None
+    verified: VerifyFacts | None = None
 
 
 class PruneFacts(Wire, frozen=True, kw_only=True):
@@ -702,6 +741,86 @@ class PruneFacts(Wire, frozen=True, kw_only=True):
 
     deleted: Annotated[tuple[ShortText, ...], Meta(max_length=10_000)] = ()
     absent: Annotated[tuple[ShortText, ...], Meta(max_length=10_000)] = ()
+
+
+class DrillMismatch(Wire, frozen=True, kw_only=True):
+    """A file that did not come back as it was. `path` is empty where names are sealed.
+
+    `what`: content, size, mode, time, missing, damaged (the repository could not give it back), or failed (the host
+    could not take it).
+    """
+
+    path: EntryPath = ""
+    archive: ShortText = ""
+    what: ShortText = "content"
+
+
+class DrillStatement(Wire, frozen=True, kw_only=True):
+    """What a host says of a drill, and signs: the bytes of this as JSON, after DRILL_CONTEXT.
+
+    `files_count` were compared; `passed_over`: noted files that had changed or gone since, which say nothing.
+    `sample_sha256`: of the lines "SHA-256 of the content, space, SHA-256 of the path" of those compared, sorted.
+    """
+
+    version: Count = 1
+    agent_id: AgentId
+    hostname: ShortText
+    job_id: JobId
+    nonce: ShortText
+    agent_version: ShortText = ""
+    archives: Annotated[tuple[NamedArchive, ...], Meta(max_length=100)] = ()
+    files_count: Count = 0
+    original_bytes: Count = 0
+    passed_over: Count = 0
+    sample_sha256: ShortText = ""
+    mismatches_count: Count = 0
+    mismatches: Annotated[tuple[DrillMismatch, ...], Meta(max_length=1000)] = ()
+    restore_seconds: Annotated[float, Meta(ge=0, le=10**8)] = 0.0
+    began_at: datetime
+    ended_at: datetime  # both on the host's clock
+
+
+class SignedDrill(Wire, frozen=True, kw_only=True):
+    """A statement as it was signed: ECDSA (P-256, SHA-256) by the key of the host's certificate.
+
+    `statement`: the JSON of a DrillStatement. `signature`: DER, base64. `certificate`: leaf, then intermediate.
+    """
+
+    statement: Annotated[str, Meta(max_length=1024**2)]
+    signature: Annotated[str, Meta(max_length=256)]
+    certificate: Pem
+
+
+class LocatedArchive(Wire, frozen=True, kw_only=True):
+    """What an archive loses with damaged objects. `is_listing_damaged`: its own list of files is among them.
+
+    `files`: the first of `files_count`; none where names are sealed.
+    """
+
+    name: ShortText
+    archive_id: ObjectId
+    is_listing_damaged: bool = False
+    files_count: Count = 0
+    files: Annotated[tuple[EntryPath, ...], Meta(max_length=100)] = ()
+
+
+class VerifyFacts(Wire, frozen=True, kw_only=True):
+    """What a host found. `marker`: where the next part begins; "" when the last object was reached.
+
+    `sound` and `gone`: of those to be located, the ones that are whole (again), or in the repository no more.
+    `archives_count` were looked through for `damaged`; `located` names those that need some of it.
+    """
+
+    marker: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$")] = ""
+    objects_count: Count = 0
+    read_bytes: Count = 0
+    damaged: Annotated[tuple[ObjectId, ...], Meta(max_length=2000)] = ()
+    sound: Annotated[tuple[ObjectId, ...], Meta(max_length=1000)] = ()
+    gone: Annotated[tuple[ObjectId, ...], Meta(max_length=1000)] = ()
+    is_located: bool = False
+    archives_count: Count = 0
+    unseen_archives_count: Count = 0  # time ran out, or they cannot be opened
+    located: Annotated[tuple[LocatedArchive, ...], Meta(max_length=1000)] = ()
 
 
 class RecoveryRoot(Wire, frozen=True, kw_only=True):

@@ -33,6 +33,7 @@ PROGRAMS = {
     "tunnel": "tunnel",
     "unseal-listings": "listing_opener",
     "update-trial": "update_trial",
+    "verify": "engine_verify",
 }
 
 

@@ -21,6 +21,7 @@ from saveos.agent.borg_log import Log, Outcome
 from saveos.agent.engine import PARENT_VARIABLE
 from saveos.agent.engine_listing import VARIABLE as LISTINGS_VARIABLE
 from saveos.agent.failures import Failure
+from saveos.agent.noted import VARIABLE as NOTED_VARIABLE
 from saveos.agent.settings import own_command, write_private
 from saveos.agent.tunnel import ERROR_SUFFIX, VARIABLE, TunnelSettings
 from saveos.protocol import TunnelRefusal
@@ -189,6 +190,7 @@ def environment(home: Home, settings: Path, passphrase_descriptor: int) -> dict[
         "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "no",
         "BORG_SELFTEST": "disabled",
         LISTINGS_VARIABLE: str(home.listings),
+        NOTED_VARIABLE: str(home.noted),
     }
 
 

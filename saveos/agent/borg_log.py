@@ -30,6 +30,8 @@ CODES = {
     "ConnectionClosed": "connection-lost",
     "ConnectionClosedWithHint": "connection-lost",
     "ConnectionBrokenWithHint": "connection-lost",
+    "IntegrityError": "damaged",
+    "Repository.ObjectNotFound": "damaged",
     "Cache.RepositoryReplay": "repository-replayed",
     "KeyfileNotFoundError": "key-missing",
     "RepoKeyNotFoundError": "key-missing",

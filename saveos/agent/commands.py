@@ -71,6 +71,7 @@ def status(home: Home, _options: argparse.Namespace) -> Answer:
         f"{seen.hostname} ({seen.agent_id}) at {config.addresses[0]}: {seen.state}",
         f"daemon: {'running' if is_served else 'not running'}",
         f"snapshots: {seen.snapshots_count}, last: {seen.last_backup_at or 'never'}",
+        f"last proven restore: {seen.last_proven_at or 'none yet'}",
         f"next backup: {seen.next_backup_at or 'not scheduled'}",
     ]
     return ExitCode.DONE, result, lines

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from saveos.agent import engine_listing
+from saveos.agent import noted as noted_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +44,10 @@ def main(argv: Sequence[str]) -> int:
         count_changes(archiver.Archiver, archive.Statistics)
         if listings := os.environ.get(engine_listing.VARIABLE):
             engine_listing.install(archive, archiver, Path(listings))
+        if (noted := os.environ.get(noted_files.VARIABLE)) and argv[:1] == ["create"]:
+            from saveos.agent import engine_noting  # noqa: PLC0415 - only for a backup
+
+            engine_noting.install(archive, Path(noted))
     if argv[:1] == [RESTORE]:
         from saveos.agent import engine_extract  # noqa: PLC0415 - and what it needs, only for this
 

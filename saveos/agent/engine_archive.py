@@ -95,7 +95,7 @@ class Opened:
         try:
             first = next(parts, b"")
         except (Repository.ObjectNotFound, IntegrityError) as error:
-            raise Refused(*_named(error)) from error
+            raise Refused(*named(error)) from error
         return itertools.chain((first,), parts)
 
     def _pieces(self, ids: list[bytes], *, is_asked: bool) -> Iterator[bytes]:
@@ -112,7 +112,7 @@ def opened(name: str) -> Iterator[Opened]:
     if borg.__version__ == engine.BORG_VERSION:
         engine.quicken(remote)
     try:
-        with _repository() as repository:
+        with repository_of_environment() as repository:
             manifest, key = Manifest.load(repository, (Manifest.Operation.READ,))
             SecurityManager(repository).assert_key_type(key)
             if not key.logically_encrypted:
@@ -123,7 +123,7 @@ def opened(name: str) -> Iterator[Opened]:
     except Unsettled as error:
         raise Refused("damaged", "The repository's index tells of what is not there. Check the repository.") from error
     except Error as error:
-        raise Refused(*_named(error)) from error
+        raise Refused(*named(error)) from error
 
 
 def _changes(ids: Sequence[bytes]) -> list[bytes]:
@@ -175,7 +175,8 @@ def led_to(item: dict[bytes, Any] | None) -> dict[bytes, Any]:
     return item
 
 
-def _repository() -> Any:
+def repository_of_environment() -> Any:
+    """Return the repository that Borg's environment names, to be read: through the tunnel, or in a folder."""
     location = Location(os.environ["BORG_REPO"])
     if location.proto != "ssh":
         return Committed(location.path)
@@ -183,7 +184,7 @@ def _repository() -> Any:
     return remote.RemoteRepository(location, lock=False, lock_wait=LOCK_SECONDS, args=options)
 
 
-def _named(error: Error) -> tuple[str, str]:
+def named(error: Error) -> tuple[str, str]:
     """Return code and words of one of Borg's errors."""
     from borg.crypto.key import PassphraseWrong  # noqa: PLC0415 - loaded by now
 

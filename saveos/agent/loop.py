@@ -11,7 +11,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
-from saveos.agent import enrol, lifeline, locks, pruning, succession, system
+from saveos.agent import drills, enrol, lifeline, locks, pruning, succession, system
 from saveos.agent.answers import Answers
 from saveos.agent.client import Client
 from saveos.agent.failures import Failure, Refused
@@ -64,6 +64,8 @@ class Daemon:
         for leftover in self._home.state.glob("tunnel-*.json"):
             leftover.unlink(missing_ok=True)
         for leftover in self._home.state.glob("lent-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in self._home.state.glob(f"{drills.SCRATCH}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         log.info("Serving %s as %s.", self._config.hostname, self._config.agent_id)
         with contextlib.suppress(_StopListeningError), self._succession.guarding():

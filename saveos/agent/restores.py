@@ -46,7 +46,7 @@ def restore(work: Work, order: RestoreOrder) -> JobReport:
     arguments = [RESTORE, *COMMON, f"::{order.archive}"]
     with _lent(work, order.lender):
         outcome = work.run(arguments, TunnelMode.READ, msgspec.json.encode(plan))
-    extracted = _extracted(outcome)
+    extracted = extracted_of(outcome)
     if extracted is None:
         return failed(work, outcome)
     _say_what_differs(work, extracted)
@@ -102,7 +102,7 @@ def _plan(order: RestoreOrder) -> Plan:
     )
 
 
-def _extracted(outcome: borg_log.Outcome) -> Extracted | None:
+def extracted_of(outcome: borg_log.Outcome) -> Extracted | None:
     """Return what it said at its end; a restore that was stopped in order says it too."""
     if not outcome.output:
         return None

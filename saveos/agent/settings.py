@@ -52,6 +52,7 @@ class Home:
         self.borg = self.state / "borg"
         self.reports = self.state / "reports"
         self.listings = self.state / "listings"
+        self.noted = self.state / "noted"
         self.listings_lock = self.state / "listings.lock"
         self.update = self.state / "update.json"
         self.writer_lock = self.state / "writer.lock"
@@ -63,7 +64,7 @@ class Home:
 
     def prepare(self) -> None:
         """Make the folders, for their owner alone."""
-        for folder in (self.folder, self.state, self.borg, self.reports, self.listings):
+        for folder in (self.folder, self.state, self.borg, self.reports, self.listings, self.noted):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with contextlib.suppress(OSError):
             self.folder.chmod(0o700)

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from saveos import __version__
 from saveos.agent.executable import own_build
-from saveos.protocol import Heartbeat, JobId, Platform
+from saveos.protocol import Heartbeat, JobId, Kind, Platform
+
+KINDS = (Kind.DRILL.value, Kind.PRUNE.value, Kind.VERIFY.value)  # what an older agent would not understand
 
 
 def platform() -> Platform:
@@ -58,4 +60,5 @@ def heartbeat(running_job: JobId | None, wait_seconds: float) -> Heartbeat:
         running_job=running_job,
         wait_seconds=wait_seconds,
         build=own_build(),
+        kinds=KINDS,
     )

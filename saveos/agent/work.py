@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from saveos.agent import archives, pruning, restores, update
+from saveos.agent import archives, drills, pruning, restores, update, verifying
 from saveos.agent.borg import WAITING, Run
 from saveos.agent.borg_log import printable
 from saveos.agent.client import Client
@@ -152,6 +152,10 @@ class Work:
         if self.assignment.kind is Kind.UPDATE and self.assignment.update is not None:
             self.successor = update.prepare(self, self.assignment.update)
             return JobReport(outcome=Outcome.DONE, message="This is the ordered version already.")
+        if self.assignment.kind is Kind.DRILL and self.assignment.drill is not None:
+            return drills.drill(self, self.assignment.drill)
+        if self.assignment.kind is Kind.VERIFY and self.assignment.verify is not None:
+            return verifying.verify(self, self.assignment.verify)
         message = f"This agent does not know how to do {self.assignment.kind}. Update it."
         raise Failure("unknown-kind", message)
 

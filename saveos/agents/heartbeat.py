@@ -15,6 +15,7 @@ from saveos.jobs.model import OWNER_DAEMON, Job
 from saveos.protocol import (
     Assignment,
     BackupOrder,
+    DrillOrder,
     JobReport,
     Kind,
     Outcome,
@@ -23,6 +24,7 @@ from saveos.protocol import (
     Question,
     RestoreOrder,
     UpdateOrder,
+    VerifyOrder,
     Wire,
 )
 
@@ -48,6 +50,8 @@ class HostOrder(Wire, frozen=True, kw_only=True):
     restore: RestoreOrder | None = None
     update: UpdateOrder | None = None
     prune: PruneOrder | None = None
+    drill: DrillOrder | None = None
+    verify: VerifyOrder | None = None
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,6 +141,8 @@ def assignment_of(job: Job, generation: int) -> Assignment:
         update=order.update,
         prune=order.prune,
         generation=generation,
+        drill=order.drill,
+        verify=order.verify,
     )
 
 

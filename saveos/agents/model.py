@@ -7,9 +7,10 @@ from enum import StrEnum
 
 import msgspec
 
-from saveos.protocol import AgentId, Answer, Platform, PolicyId, ProvisioningId, Question, QuestionId, TenantId
+from saveos.protocol import AgentId, Answer, Kind, Platform, PolicyId, ProvisioningId, Question, QuestionId, TenantId
 
 SILENT_AFTER = timedelta(seconds=90)  # an agent's longest wait for an answer is 60 s
+AGING_AFTER, STALE_AFTER = timedelta(days=14), timedelta(days=30)  # of a proof that backups can be restored
 
 
 class AgentState(StrEnum):
@@ -25,6 +26,15 @@ class KeyMode(StrEnum):
 
     SEALED = "sealed"  # whoever has the recovery code
     MANAGED = "managed"  # the appliance too, at any time
+
+
+class Proof(StrEnum):
+    """How fresh the proof is that a host's backups can be restored."""
+
+    PROVEN = "proven"
+    YOUNG = "young"  # there is none yet, and the host is new
+    AGING = "aging"
+    STALE = "stale"
 
 
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +59,21 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     snapshots_count: int = 0
     build: str = ""  # SHA-256 of its executable without the stamp; "": from source, or an agent too old to say
     key_mode: KeyMode = KeyMode.SEALED
+    proven_at: datetime | None = None  # when a restore drill last gave back what was backed up
+    kinds: str = ""  # of jobs that it knows beside backup, restore and update, with spaces between
+
+    def knows(self, kind: Kind) -> bool:
+        """Return whether it can do such a job; an older agent would not even understand the word."""
+        return kind.value in self.kinds.split()
+
+    def proof_at(self, now: datetime) -> Proof:
+        """Return how fresh the proof is that its backups can be restored."""
+        age = now - (self.proven_at or self.enrolled_at)
+        if age >= STALE_AFTER:
+            return Proof.STALE
+        if age >= AGING_AFTER:
+            return Proof.AGING
+        return Proof.PROVEN if self.proven_at is not None else Proof.YOUNG
 
     def is_online_at(self, now: datetime) -> bool:
         """Return whether it was heard of lately."""

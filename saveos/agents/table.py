@@ -77,7 +77,7 @@ def record_heartbeat(
     """Note that an agent lives and what it says of itself."""
     connection.execute(
         "UPDATE agents SET seen_at = ?, agent_version = ?, system = ?, time_zone = ?, address = ?,"
-        " clock_skew_seconds = ?, build = ? WHERE id = ?",
+        " clock_skew_seconds = ?, build = ?, kinds = ? WHERE id = ?",
         (
             clock.to_text(clock.now()),
             heartbeat.agent_version,
@@ -86,6 +86,7 @@ def record_heartbeat(
             address,
             skew_seconds,
             heartbeat.build,
+            " ".join(heartbeat.kinds),
             agent.agent_id,
         ),
     )

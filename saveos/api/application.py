@@ -27,6 +27,7 @@ from saveos.api.listings import Listings
 from saveos.api.measurements import Measurements
 from saveos.api.policies import Policies
 from saveos.api.problems import HANDLERS
+from saveos.api.proofs import Proofs
 from saveos.api.protection import Protections
 from saveos.api.provisionings import Provisionings
 from saveos.api.questions import Answers, Questions
@@ -65,6 +66,7 @@ def build(parts: Parts) -> Litestar:
             HostStreams,
             Catalogue,
             Policies,
+            Proofs,
             Keys,
             Recoveries,
             rescue_executable,

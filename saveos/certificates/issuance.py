@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -24,8 +25,10 @@ from saveos.protocol import AGENT_SERVER_NAME, ENROL_SERVER_NAME, TUNNEL_SERVER_
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from saveos.protocol import AgentId
+    from saveos.protocol import AgentId, TenantId
 
+REPORT_URI = "urn:saveos:report:"  # in the certificate of a report; the tenant's id follows
+DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")
 INTERNAL_NAMES = (ENROL_SERVER_NAME, AGENT_SERVER_NAME, TUNNEL_SERVER_NAME)
 RENEW_AT = 2 / 3  # of the certificate's life
 
@@ -46,7 +49,7 @@ def sign_agent(authority: Authority, csr_pem: str, agent_id: AgentId, life: time
         csr = x509.load_pem_x509_csr(csr_pem.encode())
         is_signed = csr.is_signature_valid
         public_key = csr.public_key()
-    except (ValueError, TypeError, UnicodeEncodeError) as error:
+    except (ValueError, TypeError, UnicodeEncodeError, UnsupportedAlgorithm) as error:
         message = "The certificate request cannot be read."
         raise InvalidRequest(message, field="csr") from error
     if not is_signed or not isinstance(public_key, ec.EllipticCurvePublicKey):
@@ -55,6 +58,18 @@ def sign_agent(authority: Authority, csr_pem: str, agent_id: AgentId, life: time
     names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(f"urn:saveos:agent:{agent_id}")])
     leaf = _sign_leaf(authority, public_key, agent_id, names, ExtendedKeyUsageOID.CLIENT_AUTH, life)
     return _issued(authority, leaf)
+
+
+def sign_report(
+    authority: Authority, public_key: ec.EllipticCurvePublicKey, tenant_id: TenantId, life: timedelta
+) -> str:
+    """Sign the key by which one report for a tenant is signed; return the chain: leaf, then intermediate.
+
+    It is good for nothing else: no server and no host takes a certificate of this purpose (RFC 9336).
+    """
+    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(f"{REPORT_URI}{tenant_id}")])
+    leaf = _sign_leaf(authority, public_key, "SaveOS report", names, DOCUMENT_SIGNING, life)
+    return pem_of(leaf, authority.intermediate.certificate)
 
 
 class ServerCertificate(msgspec.Struct, frozen=True, kw_only=True):

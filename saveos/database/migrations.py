@@ -303,6 +303,47 @@ CREATE TRIGGER snapshots_held BEFORE DELETE ON snapshots WHEN EXISTS (
 """
 
 
+PROOFS = """
+ALTER TABLE agents ADD COLUMN proven_at TEXT;
+ALTER TABLE agents ADD COLUMN kinds TEXT NOT NULL DEFAULT '';
+CREATE INDEX jobs_by_kind ON jobs(agent_id, kind, requested_at);
+CREATE TABLE checks (
+    agent_id TEXT PRIMARY KEY REFERENCES agents(id), tenant_id TEXT NOT NULL REFERENCES tenants(id),
+    generation INTEGER NOT NULL DEFAULT 0, segment INTEGER NOT NULL DEFAULT -1, began_at TEXT,
+    read_bytes INTEGER NOT NULL DEFAULT 0,
+    objects_count INTEGER NOT NULL DEFAULT 0, checked_at TEXT, is_asked INTEGER NOT NULL DEFAULT 0,
+    not_before TEXT,
+    marker TEXT NOT NULL DEFAULT '', verify_began_at TEXT, verify_read_bytes INTEGER NOT NULL DEFAULT 0,
+    verify_objects_count INTEGER NOT NULL DEFAULT 0, verified_at TEXT
+) STRICT, WITHOUT ROWID;
+CREATE TABLE passes (
+    id INTEGER PRIMARY KEY, tenant_id TEXT NOT NULL REFERENCES tenants(id),
+    agent_id TEXT NOT NULL REFERENCES agents(id), kind TEXT NOT NULL, began_at TEXT NOT NULL, ended_at TEXT NOT NULL,
+    read_bytes INTEGER NOT NULL, objects_count INTEGER NOT NULL, damages_count INTEGER NOT NULL
+) STRICT;
+CREATE INDEX passes_by_tenant ON passes(tenant_id, ended_at);
+CREATE TABLE damages (
+    id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL REFERENCES tenants(id),
+    agent_id TEXT NOT NULL REFERENCES agents(id), place TEXT NOT NULL, what TEXT NOT NULL,
+    segment INTEGER NOT NULL, found_at TEXT NOT NULL, seen_at TEXT NOT NULL, found_by TEXT NOT NULL,
+    located_at TEXT, located_json TEXT,
+    cleared_at TEXT, cleared_why TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE UNIQUE INDEX damages_open ON damages(agent_id, place) WHERE cleared_at IS NULL;
+CREATE INDEX damages_by_tenant ON damages(tenant_id, found_at);
+CREATE TABLE drills (
+    id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL REFERENCES tenants(id),
+    agent_id TEXT NOT NULL REFERENCES agents(id), job_id TEXT NOT NULL UNIQUE REFERENCES jobs(id),
+    received_at TEXT NOT NULL, nonce TEXT NOT NULL, statement TEXT NOT NULL, signature TEXT NOT NULL,
+    thumbprint TEXT NOT NULL, files_count INTEGER NOT NULL, original_bytes INTEGER NOT NULL,
+    mismatches_count INTEGER NOT NULL, restore_seconds REAL NOT NULL
+) STRICT;
+CREATE INDEX drills_by_agent ON drills(agent_id, received_at);
+CREATE INDEX drills_by_tenant ON drills(tenant_id, received_at);
+CREATE TABLE drill_certificates (thumbprint TEXT PRIMARY KEY, chain_pem TEXT NOT NULL) STRICT, WITHOUT ROWID;
+"""
+
+
 @migrations()
 def m001_the_spine(db: UtilsDatabase) -> None:
     """Tenants, people, hosts, jobs, snapshots, certificates, the audit log."""
@@ -371,6 +412,12 @@ def m012_holds(db: UtilsDatabase) -> None:
     """Know the person who asked for a release; let nothing remove a snapshot under hold, and holds go with theirs."""
     _execute(db, HOLDS)
     db.execute(HELD)
+
+
+@migrations()
+def m013_proofs(db: UtilsDatabase) -> None:
+    """How far repositories are checked, what is damaged in them, and restore drills as their hosts signed them."""
+    _execute(db, PROOFS)
 
 
 @migrations()

@@ -44,6 +44,7 @@ PERMANENT = frozenset(
         *("no-sources", "path-not-found", "passphrase-wrong", "key-not-lent", "snapshot-missing", "build-failed"),
         *("update-damaged", "update-downgrade", "update-impossible", "update-rolled-back", "update-superseded"),
         *("update-refused", "update-trial-failed", "upkeep-failed", "target-refused", "quota-exceeded"),
+        "drill-failed",
     }
 )
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from saveos import clock
 from saveos.database.connection import many, one
 from saveos.jobs.table import JOB, to_job
 
 if TYPE_CHECKING:
     import sqlite3
-    from datetime import datetime
 
     from saveos.jobs.model import Job, JobChoice
     from saveos.protocol import TenantId
@@ -42,17 +40,6 @@ def newest_of_appliance(connection: sqlite3.Connection, tenant_id: TenantId, kin
         (tenant_id, kind),
     )
     return to_job(row) if row else None
-
-
-def last_restore_at(connection: sqlite3.Connection, tenant_id: TenantId) -> datetime | None:
-    """Return when a tenant's last restore ended well; one that only looked proves nothing."""
-    row = one(
-        connection,
-        "SELECT ended_at FROM jobs WHERE tenant_id = ? AND kind = 'restore' AND state = 'done'"
-        " AND order_json ->> '$.restore.dry_run' IS NOT 1 ORDER BY ended_at DESC LIMIT 1",
-        (tenant_id,),
-    )
-    return clock.from_text(row["ended_at"]) if row else None
 
 
 def _conditions(tenant_id: TenantId, choice: JobChoice) -> tuple[str, dict[str, Any]]:

@@ -10,13 +10,14 @@ import msgspec
 
 from saveos import clock
 from saveos.agents import table as agents
-from saveos.agents.model import Agent, AgentState
+from saveos.agents.model import Agent, AgentState, Proof
 from saveos.identity.principals import Permission, Principal
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
 from saveos.jobs.model import Job, JobProgress, RunsOn, State
 from saveos.policies import due
 from saveos.policies import table as policies
+from saveos.protocol import Kind
 from saveos.repositories import table as repositories
 from saveos.snapshots import table
 from saveos.snapshots.model import Snapshot
@@ -41,10 +42,11 @@ class Need(StrEnum):
     FAILED = "failed"  # its last backup
     LATE = "late"  # it should have been backed up long ago
     NEVER = "never"  # enrolled, and nothing came
+    UNPROVEN = "unproven"  # no restore has proven itself for long
     REVOKED = "revoked"
 
 
-NEEDY = frozenset({Need.FROZEN, Need.FAILED, Need.LATE, Need.NEVER})
+NEEDY = frozenset({Need.FROZEN, Need.FAILED, Need.LATE, Need.NEVER, Need.UNPROVEN})
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +96,7 @@ def hosts(database: Database, principal: Principal) -> list[Host]:
 
 
 def chosen(hosts: Sequence[Host], choice: Choice, *, sort: str = "", is_descending: bool = False) -> list[Host]:
-    """Return the hosts that are looked for, sorted by host, state, when or size; else in the order they came."""
+    """Return the hosts that are looked for, sorted by host, state, when, proven, size; else as they came."""
     search = choice.search.casefold()
     found = [
         host
@@ -117,6 +119,7 @@ _SORTS: dict[str, Callable[[Host], Any]] = {
     "host": lambda host: host.agent.hostname.casefold(),
     "state": lambda host: (host.need not in NEEDY, host.need, host.agent.hostname.casefold()),
     "when": lambda host: host.newest.started_at.timestamp() if host.newest else 0.0,
+    "proven": lambda host: host.agent.proven_at.timestamp() if host.agent.proven_at else 0.0,
     "size": lambda host: host.newest.original_bytes if host.newest else -1,
 }
 
@@ -143,7 +146,8 @@ def need_of(
         return Need.STARTING if is_on_its_way else Need.NEVER
     if late_at is not None and late_at < now:
         return Need.LATE
-    return Need.NOTHING
+    is_unproven = agent.knows(Kind.DRILL) and agent.proof_at(now) is Proof.STALE
+    return Need.UNPROVEN if is_unproven else Need.NOTHING
 
 
 def _order(host: Host) -> tuple[int, str, str]:

@@ -32,6 +32,7 @@ def status(database: Database, agent: AgentIdentity) -> OwnStatus:
         last_backup_at=found.last_backup_at,
         snapshots_count=found.snapshots_count,
         next_backup_at=found.next_backup_at,
+        last_proven_at=found.proven_at,
     )
 
 

@@ -71,6 +71,8 @@ def request(database: Database, principal: Principal, agent_id: str) -> Job:
         repository = repositories.of_agent(connection, agent_id) if agent else None
         if agent is None or repository is None:
             raise NotFound("There is no such agent.")
+        if not agent.knows(Kind.PRUNE):
+            raise Conflict("The agent of this host is too old to delete what it is told to: update it first.")
         if repository.frozen_at is not None:
             raise Conflict("The repository is frozen: nothing is removed until a person has looked at its alert.")
         if any(jobs.waiting_of(connection, agent.id, kind) for kind in UPKEEP):
@@ -198,7 +200,7 @@ def _is_time(connection: sqlite3.Connection, repository: Repository) -> bool:
     """Return whether now is the time for it: in the policy's window, or at any time once it was missed for days."""
     agent, now = agents.get(connection, repository.agent_id), clock.now()
     policy = policies.get(connection, agent.policy_id) if agent else None
-    if agent is None or policy is None:
+    if agent is None or policy is None or not agent.knows(Kind.PRUNE):
         return False
     is_missed = now - (repository.retained_at or agent.enrolled_at) > MISSED
     zone = due.zone_of(policy.time_zone or agent.time_zone)

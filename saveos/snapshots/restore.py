@@ -14,7 +14,7 @@ from saveos.audit.record import record
 from saveos.database.identifiers import new_id
 from saveos.errors import Conflict, InvalidRequest, NotFound
 from saveos.identity.principals import Permission, Principal
-from saveos.jobs import lifecycle, table_listing
+from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
 from saveos.jobs.model import Job, NewJob, RunsOn
 from saveos.protocol import JobId, Kind, OnConflict, RestoreFacts, RestoreOrder, entry_bytes
@@ -134,12 +134,6 @@ def bounded(facts: RestoreFacts) -> RestoreFacts:
             return msgspec.structs.replace(facts, differences=tuple(kept), is_cut=True)
         kept.append(entry)
     return facts
-
-
-def last_proven_at(database: Database, principal: Principal) -> datetime | None:
-    """Return when files last came back whole, with nothing left out: the newest proof that restoring works."""
-    principal.require(Permission.READ)
-    return table_listing.last_restore_at(database.read, principal.tenant_id)
 
 
 def queue(

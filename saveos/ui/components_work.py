@@ -25,6 +25,9 @@ RUNNING = {
     Kind.PRUNE: "upkeep.pruning",
     Kind.COMPACT: "upkeep.compacting",
     Kind.ROLL_BACK: "upkeep.rolling_back",
+    Kind.CHECK: "proof.checking",
+    Kind.VERIFY: "proof.verifying",
+    Kind.DRILL: "proof.drilling",
 }
 NAMES = {
     Kind.BACKUP: "job.backup",
@@ -36,9 +39,12 @@ NAMES = {
     Kind.PRUNE: "upkeep.prune",
     Kind.COMPACT: "upkeep.compact",
     Kind.ROLL_BACK: "upkeep.roll_back",
+    Kind.CHECK: "proof.check",
+    Kind.VERIFY: "proof.verify",
+    Kind.DRILL: "proof.drill",
 }
 # Their progress counts hundredths, thousandths or archives: no files.
-PORTIONED = frozenset({Kind.BUILD_AGENT, Kind.PROTECT_APPLIANCE, Kind.COMPACT, Kind.PRUNE})
+PORTIONED = frozenset({Kind.BUILD_AGENT, Kind.PROTECT_APPLIANCE, Kind.COMPACT, Kind.PRUNE, Kind.CHECK})
 PHASES = {
     "starting": "job.starting",
     "waiting for its turn": "job.waiting_turn",

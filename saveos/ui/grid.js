@@ -30,7 +30,7 @@ export default {
                 <a v-if="cell.href" :href="cell.href" class="strong">{{ cell.text }}</a>
                 <button v-else-if="cell.act" type="button" class="strong" @click="$emit('act', {row: row.id, act: cell.act})">
                   {{ cell.text }}</button>
-                <time v-else-if="cell.at" :datetime="cell.at" :title="cell.title || null">{{ cell.text }}</time>
+                <time v-else-if="cell.at" :datetime="cell.at" :class="cell.mood ? 'state ' + cell.mood : null" :title="cell.title || null">{{ cell.text }}</time>
                 <span v-else :class="cell.mood ? 'state ' + cell.mood : null" :title="cell.title || null">{{ cell.text }}</span>
               </div>
               <div v-if="cell.sub" :class="['sub', cell.subMood]">{{ cell.sub }}</div>

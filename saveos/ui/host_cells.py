@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from saveos.agents.model import KeyMode
+from saveos import clock
+from saveos.agents.model import KeyMode, Proof
+from saveos.clock import to_text
 from saveos.jobs.model import State
 from saveos.protocol import Platform
 from saveos.snapshots.fleet import NEEDY, Host, Need
@@ -24,6 +26,7 @@ NEEDS = {
     Need.FAILED: "need.failed",
     Need.LATE: "need.late",
     Need.NEVER: "need.never",
+    Need.UNPROVEN: "need.unproven",
     Need.REVOKED: "need.revoked",
 }
 MOODS = {
@@ -33,14 +36,17 @@ MOODS = {
     Need.FAILED: "bad",
     Need.LATE: "warn",
     Need.NEVER: "warn",
+    Need.UNPROVEN: "bad",
     Need.REVOKED: "muted",
 }
+PROOF_MOODS = {Proof.PROVEN: "", Proof.YOUNG: "", Proof.AGING: "warn", Proof.STALE: "bad"}
+PROOFS = {Proof.PROVEN: "", Proof.YOUNG: "", Proof.AGING: "proof.aging", Proof.STALE: "proof.stale"}
 NOTHING = "\N{EN DASH}"
 BACK_UP, CANCEL = "back-up", "cancel"
 
 
 def row(words: Words, host: Host, *, may_back_up: bool, has_update: bool = False) -> Row:
-    """Return a host as a row: host, state, when, size, acts."""
+    """Return a host as a row: host, state, when, proven, size, acts."""
     name, newest = host.agent.hostname, host.newest
     count = host.agent.snapshots_count
     can_start = may_back_up and host.job is None and host.need is not Need.REVOKED
@@ -63,6 +69,7 @@ def row(words: Words, host: Host, *, may_back_up: bool, has_update: bool = False
                 words.say("overview.never"),
                 sub=words.count("overview.snapshots", count) if count else "",
             ),
+            "proven": proven(words, host),
             "size": Cell(
                 text=words.size(newest.original_bytes) if newest else NOTHING,
                 sub=words.say("snapshot.added", size=words.size(newest.added_bytes)) if newest else "",
@@ -70,6 +77,26 @@ def row(words: Words, host: Host, *, may_back_up: bool, has_update: bool = False
             "acts": Cell(acts=(Act(id=BACK_UP, label=label, aria=f"{label}: {name}"),) if can_start else ()),
         },
     )
+
+
+def proven(words: Words, host: Host) -> Cell:
+    """Return when a restore last proved itself: amber when that is long ago, red when it is too long."""
+    if host.need is Need.REVOKED or host.newest is None:
+        return Cell(text=NOTHING)
+    proof, at = host.agent.proof_at(clock.now()), host.agent.proven_at
+    sub = words.say(PROOFS[proof]) if PROOFS[proof] else ""
+    if at is None:
+        return Cell(text=words.say("proof.not_yet"), mood=PROOF_MOODS[proof], sub=sub)
+    return Cell(text=words.ago(at), at=to_text(at), title=words.exact(at), mood=PROOF_MOODS[proof], sub=sub)
+
+
+def last_words(words: Words, host: Host) -> list[str]:
+    """Say when a host was last backed up, and when it last proved a restore."""
+    if host.newest is None:
+        return []
+    at = host.agent.proven_at
+    proof = words.say("proof.last_at", when=words.ago(at)) if at else words.say("proof.never")
+    return [words.say("proof.backup_at", when=words.ago(host.newest.started_at)), proof]
 
 
 def state(words: Words, host: Host, *, may_cancel: bool) -> Cell:

@@ -22,6 +22,7 @@ SECTIONS = {
     "policies": ("/policies", "section.policies", "M12 3l7 3v5c0 5-3 8-7 10-4-2-7-5-7-10V6zM9 12l2 2 4-4"),
     "downloads": ("/downloads", "section.downloads", "M12 4v10M8 11l4 4 4-4M5 19h14"),
     "monitoring": ("/monitoring", "section.monitoring", "M4 4v16h16M7 15l4-5 3 3 5-7"),
+    "proofs": ("/proofs", "section.proofs", "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18M8 12l3 3 5-6"),
     "settings": ("/settings", "section.settings", "M4 7h9M17 7h3M15 5v4M4 12h3M11 12h9M9 10v4M4 17h9M17 17h3M15 15v4"),
 }
 

@@ -34,7 +34,7 @@ log = logging.getLogger("saveos.worker")
 OWNER = "appliance"
 RING_SECONDS = 0.25
 REAP_SECONDS = 2.0
-WORKERS = 2
+WORKERS = 3  # a check, of which there is one at a time, may hold one for hours
 
 
 class QuickStorage(SqliteStorage):  # type: ignore[misc]

@@ -13,6 +13,7 @@ from saveos.agents import questions
 from saveos.errors import Unavailable
 from saveos.measurements import storage
 from saveos.measurements.model import SAMPLE_SECONDS
+from saveos.proofs import checks, turns
 from saveos.snapshots import backup, pruning
 
 if TYPE_CHECKING:
@@ -71,3 +72,13 @@ def _tick(database: Database) -> None:
     if count:
         log.info("%d backups became due.", count)
     questions.forget(database)
+    _ask_for_proofs(database)
+
+
+def _ask_for_proofs(database: Database) -> None:
+    """Let the next repository be checked, and hosts whose turn it is prove that they can restore."""
+    if checks.is_due(database):
+        database.write(checks.queue_due)
+    count = turns.queue_due(database)
+    if count:
+        log.info("%d hosts are asked for a proof.", count)

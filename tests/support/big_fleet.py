@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import random
 import shutil
 import sqlite3
@@ -78,7 +79,15 @@ def _history(
         added = size // 2 if day == snapshots else int(size * rng.uniform(0.0005, 0.01))
         kept.append(
             (
-                *(new_id("snp"), tenant, agent_id, job_id, f"a-{job_id}", new_id("x") * 3, day),
+                *(
+                    new_id("snp"),
+                    tenant,
+                    agent_id,
+                    job_id,
+                    f"a-{job_id}",
+                    hashlib.sha256(job_id.encode()).hexdigest(),
+                    day,
+                ),
                 "full" if day == snapshots else "incremental",
                 *(clock.to_text(begun), clock.to_text(ended), (ended - begun).total_seconds()),
                 *(size // 50_000, size, size // 2, added, int(state == "warned")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import zlib
 from dataclasses import dataclass, field
@@ -104,7 +105,7 @@ class World:
             agent,
             job,
             archive,
-            archive,
+            hashlib.sha256(archive.encode()).hexdigest(),
             at,
             at,
         )

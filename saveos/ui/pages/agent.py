@@ -15,6 +15,8 @@ from saveos.installers import updates
 from saveos.jobs import lifecycle
 from saveos.jobs.model import JobChoice, JobPage
 from saveos.policies import defaults
+from saveos.proofs import looking
+from saveos.proofs.model import Health
 from saveos.repositories import keys, quotas
 from saveos.repositories.model import HostKey
 from saveos.repositories.quotas import HostQuota
@@ -33,6 +35,7 @@ from saveos.ui.pages.agent_danger import Danger
 from saveos.ui.pages.agent_key import Key
 from saveos.ui.pages.agent_protection import ProtectionPart
 from saveos.ui.pages.agent_quota import HostStorage
+from saveos.ui.proofs_part import ProofsPart
 
 if TYPE_CHECKING:
     from saveos.database.connection import Database
@@ -55,6 +58,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     key: HostKey
     protection: Protection
     quota: HostQuota
+    health: Health
 
 
 def register(board: Board) -> None:
@@ -101,6 +105,7 @@ class AgentPage(frame.Page):
             key=keys.held(database, principal, self._id),
             protection=checkpoints.of_host(database, principal, self._id),
             quota=quotas.of_host(database, principal, self._id),
+            health=looking.health(database, principal, self._id),
         )
 
     def draw(self) -> None:
@@ -117,6 +122,7 @@ class AgentPage(frame.Page):
         self._draw_snapshots(name)
         self._draw_jobs(name)
         self._protection.draw()
+        self._proofs = ProofsPart(self.visit, self._id, self.refresh)
         components.text("h2", say("agent.facts"))
         self._facts = Facts(self.visit)
         self._storage = HostStorage(self.visit, self._id, name, self.refresh)
@@ -172,7 +178,8 @@ class AgentPage(frame.Page):
         agent = host.agent
         components.dress(self._dot, "dot online" if host.is_online else "dot")
         self._presence.show(host_cells.facts(words, host, has_update=look.has_update))
-        self._due.show(words.say("agent.next", when=words.exact(agent.next_backup_at)) if agent.next_backup_at else "")
+        next_at = words.say("agent.next", when=words.exact(agent.next_backup_at)) if agent.next_backup_at else ""
+        self._due.show(words.listing([*host_cells.last_words(words, host), next_at]))
         self._state.show(words.say(host_cells.NEEDS[host.need]))
         components.dress(self._state, f"state {host_cells.MOODS[host.need]}")
         self._why.show(host_cells.why(words, host) if host.need is not Need.FROZEN else "")  # told right below
@@ -187,6 +194,7 @@ class AgentPage(frame.Page):
         self._facts.show(self._described(look), {"agents.policy": f"/policies/{agent.policy_id}"})
         self._protection.show(look.protection, is_live=is_live)
         self._storage.show(look.quota)
+        self._proofs.show(host, look.health)
         self._key.show(look.key, is_live=is_live)
         self._danger.show(is_live=is_live)
 

@@ -99,6 +99,7 @@ class AgentsPage(frame.Page):
             Column("host", say("overview.host"), "host-cell", "host"),
             Column("state", say("overview.protection"), "state-cell", "state"),
             Column("when", say("overview.last_backup"), "when-cell", "when"),
+            Column("proven", say("proof.last"), "when-cell proven-cell", "proven"),
             Column("size", say("overview.size"), "num size-cell", "size"),
             Column("acts", say("overview.actions"), "actions"),
         ]

@@ -76,7 +76,7 @@ class JobsPage(frame.Page):
             self._name.on_change(look)
             states = {key: say(sentence) for key, (sentence, _states) in STANDINGS.items()}
             self._state = components.Select(say("jobs.state"), states, self._standing, look)
-            kinds = {"": say("jobs.every_kind")} | {kind.value: say(NAMES[kind]) for kind in Kind}
+            kinds = {"": say("jobs.every_kind")} | {kind.value: say(NAMES[kind]) for kind in Kind if kind in NAMES}
             self._kinds = components.Select(say("job.what"), kinds, self._kind, look)
         self._grid = Grid(say("jobs.title"), self._columns(), kind="jobs", on_act=self.visit.doing(self._act))
         self._none = components.text("p", say("jobs.none"), "muted hidden")

@@ -14,7 +14,7 @@ from saveos.agents import provisioning
 from saveos.agents.model import Provisioning
 from saveos.identity.principals import Permission
 from saveos.measurements.outlook import Outlook, storage_outlook
-from saveos.snapshots import restore
+from saveos.proofs import drills
 from saveos.snapshots.day import Cell, last_day
 from saveos.snapshots.fleet import NEEDY, Host, Need
 from saveos.snapshots.model import Hold
@@ -46,7 +46,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     hosts: list[Host]
     day: list[Cell]
     outlook: Outlook | None
-    proven_at: datetime | None  # the last restore that went well
+    proven_at: datetime | None  # a restore drill
     own: Own
     is_kit_open: bool  # nobody has confirmed yet that the recovery kit is at hand
     asked_holds: list[Hold]  # legal holds whose end waits for this reader's agreement
@@ -84,7 +84,7 @@ class Overview(frame.Page):
         self._kit = KitReminder(self.visit)
         self._holds = HoldReminder(self.visit)
         acted = self.visit.doing(self._act)
-        self._needy = HostSection(self.visit, "needy", ("host", "state", "when", "acts"), acted)
+        self._needy = HostSection(self.visit, "needy", ("host", "state", "when", "proven", "acts"), acted)
         self._working = HostSection(self.visit, "working", ("host", "state"), acted)
         self._waiting = components.element("section", "hidden")
         self._day = components.element("section", "hidden")
@@ -109,7 +109,7 @@ class Overview(frame.Page):
             hosts=hosts,
             day=last_day(database, principal, clock.now()),
             outlook=self._read_outlook(database, principal),
-            proven_at=restore.last_proven_at(database, principal),
+            proven_at=drills.last_proven_at(database, principal),
             own=self._own.look(database, principal, hosts),
             is_kit_open=self._kit.look(database, principal),
             asked_holds=self._holds.look(database, principal),
@@ -215,6 +215,7 @@ class HostSection:
             "host": Column("host", say("overview.host"), "host-cell"),
             "state": Column("state", say("overview.protection"), "state-cell"),
             "when": Column("when", say("overview.last_backup"), "when-cell"),
+            "proven": Column("proven", say("proof.last"), "when-cell proven-cell"),
             "acts": Column("acts", say("overview.actions"), "actions"),
         }
         self._box = components.element("section", "hidden")
