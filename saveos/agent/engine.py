@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from saveos.agent import engine_listing
+from saveos.agent import engine_guard, engine_listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +43,7 @@ def main(argv: Sequence[str]) -> int:
         count_changes(archiver.Archiver, archive.Statistics)
         if listings := os.environ.get(engine_listing.VARIABLE):
             engine_listing.install(archive, archiver, Path(listings))
+            engine_guard.install(archive, archiver, Path(listings).parent)
     if argv[:1] == [RESTORE]:
         from saveos.agent import engine_extract  # noqa: PLC0415 - and what it needs, only for this
 
