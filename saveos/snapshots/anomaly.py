@@ -25,17 +25,19 @@ WARM_UP = 7  # backups before a host's habits are known
 SLOW_RUNS = 7  # backups over which little is added up
 DEVIATIONS = 5.0
 LEAST_DEVIATION = 0.2  # in powers of ten: habits are never taken for narrower
-ABOVE_ALL = 1.5  # times the most that ever was
+ABOVE_ALL, FAR_ABOVE_ALL = 1.5, 3.0  # times the most that ever was: the limit lies between them
 LEAST_RATE = 1e-4
 
 BROKEN_SHARE = 0.1  # of the files that were looked into and promise a format
 BROKEN_FILES = (10, 0.005, 200)  # at least so many, or such a share of the host's files, but no more are asked for
 RENAMED_FILES = (20, 0.005, 500)
 NOISE_SHARE = 0.5  # of the files that were looked into
+RENAMED_NOISE, RENAMED_DENSE, RENAMED_RATE = 0.8, 0.2, 0.05
+NOISE_ALONE_RATE = 0.1
 MANY_FILES = 100
 CHANGED_RATE, CHANGED_ALONE_RATE = 0.1, 0.25
 NEW_DATA_RATE = 0.05
-VANISHED_RATE, VANISHED_ALONE_RATE = 0.2, 0.5
+VANISHED_RATE, VANISHED_ALONE_RATE = 0.2, 0.6
 
 
 class Sign(StrEnum):
@@ -85,8 +87,9 @@ def findings(run: Run, history: Sequence[Run]) -> list[Finding]:
     """
     history = history[:HISTORY]
     certain = [*_canary(run), *_broken(run, history), *_renamed(run)]
-    unusual = _unusual(run, history) if len(history) >= WARM_UP else []
-    if certain or _is_enough(unusual):
+    compared = [one for one in history if _known_files(one)]
+    unusual = _unusual(run, compared) if len(compared) >= WARM_UP and _known_files(run) else []
+    if certain or _is_enough(run, unusual):
         return [*certain, *unusual]
     return []
 
@@ -110,13 +113,14 @@ def _broken(run: Run, history: Sequence[Run]) -> list[Finding]:
 
 
 def _renamed(run: Run) -> list[Finding]:
-    facts = run.facts
-    is_much = facts.renamed_files >= _at_least(RENAMED_FILES, run)
-    is_one = 2 * facts.one_extension_files >= facts.renamed_files
-    is_noise = facts.new.random >= NOISE_SHARE * min(facts.new.count, facts.renamed_files) and facts.new.random > 0
-    if not (is_much and is_noise and (is_one or facts.new.random >= 0.9 * facts.renamed_files)):
+    """Find files that came back under other endings as noise: as many of the new ones are noise as were renamed."""
+    facts, share = run.facts, _share(run.facts.renamed_files, run.files_count)
+    noise = facts.new.random
+    is_noise = noise >= RENAMED_NOISE * facts.renamed_files
+    is_dense = noise >= RENAMED_DENSE * facts.new.count or share >= RENAMED_RATE
+    if facts.renamed_files < _at_least(RENAMED_FILES, run) or not (is_noise and is_dense):
         return []
-    return [Finding(sign=Sign.RENAMED, value=_share(facts.renamed_files, run.files_count), count=facts.renamed_files)]
+    return [Finding(sign=Sign.RENAMED, value=share, count=facts.renamed_files)]
 
 
 def _unusual(run: Run, history: Sequence[Run]) -> list[Finding]:
@@ -138,35 +142,41 @@ def _unusual(run: Run, history: Sequence[Run]) -> list[Finding]:
     return found
 
 
-def _is_enough(unusual: Iterable[Finding]) -> bool:
+def _is_enough(run: Run, unusual: Iterable[Finding]) -> bool:
     """Return whether unusual numbers together are worth an alarm."""
     found = {finding.sign: finding.value for finding in unusual}
     others = found.keys() & {Sign.CHANGED, Sign.NEW_DATA, Sign.VANISHED}
+    facts = run.facts
+    in_the_place_of_files = facts.changed.random + min(facts.new.random, facts.vanished_files or 0)
+    is_instead = 2 * in_the_place_of_files >= _noise_files(run)  # and not a heap of noise that came beside the files
     return (
-        (Sign.NOISE in found and bool(others))
+        (Sign.NOISE in found and is_instead and (bool(others) or found[Sign.NOISE] >= NOISE_ALONE_RATE))
         or (found.get(Sign.CHANGED, 0.0) >= CHANGED_ALONE_RATE and Sign.NEW_DATA in found)
         or found.get(Sign.VANISHED, 0.0) >= VANISHED_ALONE_RATE
     )
 
 
 def habit_of(rates: Iterable[float]) -> Habit:
-    """Return what former rates come to: the median, and five robust deviations above it on a scale of powers of ten."""
+    """Return what former rates come to: the median, and five robust deviations above it on a scale of powers of ten.
+
+    Rates that are nought on most days have no scale: then the most that ever was decides.
+    """
     known = list(rates)
     logs = [math.log10(max(rate, LEAST_RATE)) for rate in known]
     middle = median(logs)
     deviation = max(LEAST_DEVIATION, 1.4826 * median([abs(log - middle) for log in logs]))
-    return Habit(usual=median(known), limit=max(10 ** (middle + DEVIATIONS * deviation), ABOVE_ALL * max(known)))
+    most = max(known)
+    limit = min(10 ** (middle + DEVIATIONS * deviation), max(FAR_ABOVE_ALL * most, 10 * LEAST_RATE))
+    return Habit(usual=median(known), limit=max(limit, ABOVE_ALL * most))
 
 
 def changed_rate(run: Run) -> float:
     """Return which share of the files that were known had changed."""
-    return _share(run.facts.changed_files, run.facts.changed_files + run.facts.unchanged_files)
+    return _share(run.facts.changed_files, _known_files(run))
 
 
 def new_data_rate(run: Run) -> float:
     """Return how much the repository grew by, beside all that was backed up."""
-    if not run.facts.changed_files + run.facts.unchanged_files:
-        return 0.0  # the first backup, or the host has lost what it knew
     return min(1.0, _share(run.added_bytes, run.original_bytes))
 
 
@@ -179,6 +189,11 @@ def vanished_rate(run: Run) -> float:
 def noise_rate(run: Run) -> float:
     """Return how many files became noise of no known format, beside all files."""
     return min(1.0, _share(_noise_files(run), run.files_count))
+
+
+def _known_files(run: Run) -> int:
+    """Return how many files were known before; 0: the first backup, or the host has lost what it knew."""
+    return run.facts.changed_files + run.facts.unchanged_files
 
 
 def _noise_files(run: Run) -> int:

@@ -23,7 +23,7 @@ from saveos.policies import due
 from saveos.policies import table as policies
 from saveos.protocol import AgentId, BackupOrder, JobId, JobReport, Kind, SnapshotId
 from saveos.repositories import keys
-from saveos.snapshots import table, table_listings, witness
+from saveos.snapshots import guarding, table, table_listings, witness
 from saveos.snapshots.model import Snapshot, SnapshotKind
 from saveos.snapshots.table_listings import Want
 
@@ -188,7 +188,7 @@ def record_end(connection: sqlite3.Connection, job: Job, state: State, report: J
         return False
     ended_at: datetime = clock.now()
     is_first = table.newest(connection, job.agent_id) is None
-    table.insert(
+    snapshot = table.insert(
         connection,
         Snapshot(
             id=SnapshotId(new_id("snp")),
@@ -211,6 +211,7 @@ def record_end(connection: sqlite3.Connection, job: Job, state: State, report: J
             warnings_count=report.warnings_count,
         ),
     )
+    guarding.judge(connection, job, snapshot, facts.guard)
     table_listings.want(connection, job.agent_id, Want.NEWEST)
     return True
 

@@ -17,6 +17,14 @@ class SnapshotKind(StrEnum):
     INCREMENTAL = "incremental"  # brought only what the repository did not hold
 
 
+class Standing(StrEnum):
+    """Whether a snapshot is to be trusted."""
+
+    GOOD = "good"
+    SUSPECT = "suspect"  # files had changed as they never do; until a person says that this was meant
+    LOST = "lost"  # its host deleted it without an order
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A finished archive. `added_bytes`: compressed bytes that this archive added to the repository."""
 
@@ -38,6 +46,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     changed_files_count: int | None = None
     sources: tuple[str, ...]
     warnings_count: int
+    standing: Standing = Standing.GOOD
 
 
 class SnapshotChoice(msgspec.Struct, frozen=True, kw_only=True):
