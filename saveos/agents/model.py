@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
-from saveos.protocol import AgentId, Answer, Platform, PolicyId, ProvisioningId, Question, QuestionId, TenantId
+from saveos.protocol import AgentId, Answer, MachineClass, Platform, PolicyId, ProvisioningId, Question, QuestionId, TenantId
 
 SILENT_AFTER = timedelta(seconds=90)  # an agent's longest wait for an answer is 60 s
 
@@ -25,6 +27,22 @@ class KeyMode(StrEnum):
 
     SEALED = "sealed"  # whoever has the recovery code
     MANAGED = "managed"  # the appliance too, at any time
+
+
+Hours = Annotated[int, Meta(ge=1, le=24 * 366)]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """For how many hours after it was due a backup may be missing, for each class of machine."""
+
+    server: Hours = 24
+    workstation: Hours = 3 * 24
+    laptop: Hours = 14 * 24
+
+    def of(self, machine_class: MachineClass) -> int:
+        """Return the hours of a class."""
+        hours: int = getattr(self, machine_class.value)
+        return hours
 
 
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +67,17 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     snapshots_count: int = 0
     build: str = ""  # SHA-256 of its executable without the stamp; "": from source, or an agent too old to say
     key_mode: KeyMode = KeyMode.SEALED
+    machine: str = ""  # a MachineClass that it first said of itself, or something that this appliance does not know
+    machine_class: str = ""  # as a person says; "": as it says itself
+    due_at: datetime | None = None  # when a backup was due first that has not been made yet; our outages do not count
+
+    @property
+    def lives_as(self) -> MachineClass:
+        """What counts: what a person says, else what it says itself, else a server, which is missed the soonest."""
+        for said in (self.machine_class, self.machine):
+            if said in MachineClass.__members__.values():
+                return MachineClass(said)
+        return MachineClass.SERVER
 
     def is_online_at(self, now: datetime) -> bool:
         """Return whether it was heard of lately."""

@@ -78,6 +78,18 @@ def open_of_kind(
     return _to_alert(row) if row else None
 
 
+def newest_of_kind(
+    connection: sqlite3.Connection, tenant_id: TenantId, agent_id: AgentId | None, kind: AlertKind
+) -> Alert | None:
+    """Return the alert of a kind that was opened last, whether it goes on or not."""
+    row = one(
+        connection,
+        f"{_ALERT} WHERE l.tenant_id = ? AND l.agent_id IS ? AND l.kind = ? ORDER BY l.opened_at DESC, l.id DESC LIMIT 1",
+        (tenant_id, agent_id, kind.value),
+    )
+    return _to_alert(row) if row else None
+
+
 def find(
     connection: sqlite3.Connection, tenant_id: TenantId, *, agent_id: str, is_open: bool, before: str, limit: int
 ) -> list[Alert]:

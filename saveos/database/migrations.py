@@ -283,6 +283,7 @@ CREATE INDEX guard_runs_of_agent ON guard_runs(agent_id, at);
 ALTER TABLE policies ADD COLUMN guard_canaries INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE agents ADD COLUMN machine TEXT NOT NULL DEFAULT '';
 ALTER TABLE agents ADD COLUMN machine_class TEXT NOT NULL DEFAULT '';
+ALTER TABLE agents ADD COLUMN due_at TEXT;
 ALTER TABLE tenants ADD COLUMN overdue_json TEXT NOT NULL DEFAULT '{}';
 """
 

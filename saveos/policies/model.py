@@ -43,6 +43,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: ShortText = ""
     retention: Retention = Retention()
     compression: Compression = "lz4"
+    guard_canaries: bool = False  # lay decoy files in the sources, and warn when one is touched
 
 
 class Policy(Terms, frozen=True, kw_only=True):

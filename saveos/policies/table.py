@@ -20,7 +20,8 @@ def _to_policy(row: sqlite3.Row) -> Policy:
     values = dict(row)
     for name in ("sources", "excludes", "retention"):
         values[name] = msgspec.json.decode(values.pop(f"{name}_json"))
-    values["is_default"] = bool(values["is_default"])
+    for name in ("is_default", "guard_canaries"):
+        values[name] = bool(values[name])
     return msgspec.convert(values, Policy)
 
 
@@ -28,7 +29,7 @@ def insert(connection: sqlite3.Connection, policy: Policy) -> None:
     """Add a policy."""
     connection.execute(
         "INSERT INTO policies (id, tenant_id, name, sources_json, excludes_json, schedule, time_zone, retention_json,"
-        " compression, is_default, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " compression, is_default, created_at, guard_canaries) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             policy.id,
             policy.tenant_id,
@@ -41,6 +42,7 @@ def insert(connection: sqlite3.Connection, policy: Policy) -> None:
             policy.compression,
             int(policy.is_default),
             clock.to_text(clock.now()),
+            int(policy.guard_canaries),
         ),
     )
 
@@ -49,7 +51,7 @@ def update(connection: sqlite3.Connection, policy: Policy) -> None:
     """Write a policy's terms."""
     connection.execute(
         "UPDATE policies SET name = ?, sources_json = ?, excludes_json = ?, schedule = ?, time_zone = ?,"
-        " retention_json = ?, compression = ? WHERE id = ?",
+        " retention_json = ?, compression = ?, guard_canaries = ? WHERE id = ?",
         (
             policy.name,
             msgspec.json.encode(policy.sources).decode(),
@@ -58,6 +60,7 @@ def update(connection: sqlite3.Connection, policy: Policy) -> None:
             policy.time_zone,
             msgspec.json.encode(policy.retention).decode(),
             policy.compression,
+            int(policy.guard_canaries),
             policy.id,
         ),
     )

@@ -10,14 +10,13 @@ import msgspec
 
 from saveos import clock
 from saveos.agents import table as agents
-from saveos.agents.model import Agent, AgentState
+from saveos.agents.model import Agent, AgentState, Limits
 from saveos.identity.principals import Permission, Principal
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
 from saveos.jobs.model import Job, JobProgress, RunsOn, State
-from saveos.policies import due
-from saveos.policies import table as policies
-from saveos.snapshots import table
+from saveos.protocol import Kind
+from saveos.snapshots import overdue, table
 from saveos.snapshots.model import Snapshot
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from saveos.database.connection import Database
 
 HOSTS_LIMIT = 10_000
-GRACE = timedelta(hours=24)  # a backup that is later than this after its due time needs a person
 START = timedelta(minutes=15)  # a new host gets this long to begin its first backup
 
 
@@ -70,6 +68,7 @@ def hosts(database: Database, principal: Principal) -> list[Host]:
     principal.require(Permission.READ)
     connection = database.read
     newest = table.newest_of_agents(connection, principal.tenant_id)
+    limits = agents.limits(connection, principal.tenant_id)
     ended = jobs.last_ended_backups(connection, principal.tenant_id)
     work: dict[str | None, Job] = {}
     for state in (State.QUEUED, State.RUNNING):  # what runs hides what waits
@@ -77,7 +76,7 @@ def hosts(database: Database, principal: Principal) -> list[Host]:
             if job.runs_on is RunsOn.HOST:
                 work[job.agent_id] = job
     found = [
-        _host(connection, agent, newest.get(agent.id), work.get(agent.id), ended.get(agent.id))
+        _host(connection, agent, newest.get(agent.id), work.get(agent.id), ended.get(agent.id), limits)
         for agent in agents.find(connection, principal.tenant_id, limit=HOSTS_LIMIT)
     ]
     return sorted(found, key=_order)
@@ -120,10 +119,11 @@ def need_of(
         return Need.REVOKED
     if failure is not None:
         return Need.FAILED
+    is_late = late_at is not None and late_at < now
     if newest is None:
-        is_on_its_way = job is not None or now - agent.enrolled_at < START
+        is_on_its_way = (job is not None and not is_late) or now - agent.enrolled_at < START
         return Need.STARTING if is_on_its_way else Need.NEVER
-    if late_at is not None and late_at < now:
+    if is_late:
         return Need.LATE
     return Need.NOTHING
 
@@ -134,7 +134,12 @@ def _order(host: Host) -> tuple[int, str, str]:
 
 
 def _host(
-    connection: sqlite3.Connection, agent: Agent, newest: Snapshot | None, job: Job | None, ended: Job | None
+    connection: sqlite3.Connection,
+    agent: Agent,
+    newest: Snapshot | None,
+    job: Job | None,
+    ended: Job | None,
+    limits: Limits,
 ) -> Host:
     failure = ended if ended is not None and ended.state is State.FAILED else None
     if failure and newest and failure.ended_at and newest.ended_at > failure.ended_at:
@@ -146,15 +151,9 @@ def _host(
         job=job,
         progress=jobs.progress(connection, job.id) if job and job.state is State.RUNNING else None,
         failure=failure,
-        need=need_of(agent, newest, job, failure, _late_at(connection, agent, newest)),
+        need=need_of(agent, newest, job, failure, overdue.overdue_at(agent, limits, is_running=_is_backup(job))),
     )
 
 
-def _late_at(connection: sqlite3.Connection, agent: Agent, newest: Snapshot | None) -> datetime | None:
-    if newest is None or clock.now() - newest.started_at < GRACE:
-        return None
-    policy = policies.get(connection, agent.policy_id)
-    if policy is None:
-        return None
-    expected = due.next_due(policy.schedule, policy.time_zone or agent.time_zone, newest.started_at)
-    return expected + GRACE if expected else None
+def _is_backup(job: Job | None) -> bool:
+    return job is not None and job.kind is Kind.BACKUP and job.state is State.RUNNING

@@ -110,7 +110,12 @@ class Fleet:
                     (to_text(start - timedelta(seconds=1)), to_text(start), to_text(ended), job_id),
                 )
             connection.execute(
-                "UPDATE agents SET seen_at = ?, enrolled_at = ? WHERE id = ?",
-                (to_text(now - timedelta(hours=seen_hours)), to_text(now - timedelta(days=30)), agent_id),
+                "UPDATE agents SET seen_at = ?, enrolled_at = ?, due_at = ? WHERE id = ?",
+                (
+                    to_text(now - timedelta(hours=seen_hours)),
+                    to_text(now - timedelta(days=30)),
+                    to_text(now - timedelta(hours=hours - 24)) if hours > 24 else None,
+                    agent_id,
+                ),
             )
         connection.close()

@@ -57,7 +57,8 @@ def database(tmp_path: Path, now: list[datetime]) -> Iterator[Database]:
     seen = clock.to_text(now[0])
     rows: dict[str, list[tuple[str, ...]]] = {
         "INSERT INTO tenants (id, name, created_at) VALUES (?, ?, ?)": [(OURS, "ours", seen), (THEIRS, "theirs", seen)],
-        "INSERT INTO policies VALUES ('pol_1', ?, 'Default', '[]', '[]', '0 2 * * *', '', '{}', 'lz4', 1, ?)": [
+        "INSERT INTO policies (id, tenant_id, name, sources_json, excludes_json, schedule, retention_json, compression,"
+        " is_default, created_at) VALUES ('pol_1', ?, 'Default', '[]', '[]', '0 2 * * *', '{}', 'lz4', 1, ?)": [
             (OURS, seen)
         ],
         AGENT: [("agt_a", OURS, "a", seen, seen), ("agt_b", OURS, "b", seen, seen)],
