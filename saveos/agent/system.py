@@ -13,6 +13,7 @@ from pathlib import Path
 
 from saveos import __version__
 from saveos.agent.executable import own_build
+from saveos.agent.machine import machine as machine_class
 from saveos.protocol import Heartbeat, JobId, Platform
 
 
@@ -58,4 +59,5 @@ def heartbeat(running_job: JobId | None, wait_seconds: float) -> Heartbeat:
         running_job=running_job,
         wait_seconds=wait_seconds,
         build=own_build(),
+        machine=machine_class(),
     )

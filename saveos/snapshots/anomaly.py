@@ -222,4 +222,4 @@ def _at_least(floor: tuple[int, float, int], run: Run) -> float:
 
 
 def _share(part: float, whole: float) -> float:
-    return part / whole if whole > 0 else 0.0
+    return min(1.0, part / whole) if whole > 0 else 0.0  # a host may say anything
