@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from saveos import __version__, app, cli_catalogue, cli_download, cli_keys, cli_restore, cli_unlock, config, logging
+from saveos import __version__, app, cli_alerts, cli_catalogue, cli_download, cli_keys, cli_restore, cli_unlock, config, logging
 from saveos.agents import enrolment, handout, provisioning
 from saveos.cli_catalogue import Shown
 from saveos.errors import AlreadyRunning, BuildError, InvalidRequest, SaveOSError
@@ -120,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     whom.add_argument("--all", action="store_true", help="every agent that has an update")
     revoke = verb(agent, "revoke", "take an agent's identity back", _revoke)
     revoke.add_argument("agent", help="id or hostname")
+    cli_alerts.add(group, agent, lambda parent, name, text, run: verb(parent, name, text, _by_default(run)))
     cli_keys.add(commands, group, lambda parent, name, text, run: verb(parent, name, text, _by_default(run)))
     cli_catalogue.add(commands, verb)
     cli_restore.add(commands, verb, _by_default)
