@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from saveos import __version__, app, cli_alerts, cli_catalogue, cli_download, cli_keys, cli_restore, cli_unlock, config, logging
+from saveos import (
+    __version__,
+    app,
+    cli_alerts,
+    cli_catalogue,
+    cli_download,
+    cli_keys,
+    cli_restore,
+    cli_unlock,
+    config,
+    logging,
+)
 from saveos.agents import enrolment, handout, provisioning
 from saveos.cli_catalogue import Shown
 from saveos.errors import AlreadyRunning, BuildError, InvalidRequest, SaveOSError

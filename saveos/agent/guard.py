@@ -15,7 +15,6 @@ import msgspec
 from saveos.agent import canaries, engine_guard, listings
 from saveos.agent.engine_listing import COMPLETE
 from saveos.agent.settings import write_private
-from saveos.protocol import GuardFacts
 from saveos.protocol_listing import FILE, HARD_LINK, SEPARATOR
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from saveos.agent.settings import Home
+    from saveos.protocol import GuardFacts
 
 BASE_NAME = "guard-base.json"  # which archive the next one is compared with
 NAMES_LIMIT = 250_000  # that went, and that came, of which the endings are compared

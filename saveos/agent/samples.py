@@ -28,7 +28,16 @@ MARKS = (
     *(b"PK", b"%PDF", b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"),
     *(b"7z\xbc\xaf", b"Rar!", b"\x04\x22\x4d\x18", b"\xd0\xcf\x11\xe0", b"RIFF", b"OggS", b"ID3", b"fLaC", b"MThd"),
     *(b"II*\0", b"MM\0*", b"IIRO", b"IIU\0", b"FUJIFILM", b"8BPS", b"BM", b"\0\0\1\0", b"\x1aE\xdf\xa3", b"FLV"),
-    *(b"\x30\x26\xb2\x75", b"\0\0\1\xba", b"\0\0\1\xb3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9"),
+    *(
+        b"\x30\x26\xb2\x75",
+        b"\0\0\1\xba",
+        b"\0\0\1\xb3",
+        b"\xff\xfb",
+        b"\xff\xf3",
+        b"\xff\xf2",
+        b"\xff\xf1",
+        b"\xff\xf9",
+    ),
     *(b"SQLite", b"\x7fELF", b"MZ", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe", b"!<arch>", b"PACK", b"DIRC", b"LUKS"),
     *(b"Salted__", b"age-encryption", b"-----BEGIN", b"\0GITCRYPT", b"$ANSIBLE_VAULT", b"BORG_", b"QFI\xfb", b"KDMV"),
     *(b"vhdxfile", b"conectix", b"!BDN", b"MSCF", b"ISc(", b"\xed\xab\xee\xdb", b"wOFF", b"wOF2", b"\0\1\0\0", b"OTTO"),
@@ -50,7 +59,9 @@ _MEDIA = (
     "jpg jpeg jpe png gif bmp tif tiff webp heic heif avif ico raw cr2 cr3 crw nef nrw arw srf sr2 dng orf rw2 raf pef"
     " mp3 m4a flac ogg oga opus wav wma aac aiff mp4 m4v mov avi mkv webm wmv flv mpg mpeg mxf"
 )
-_PACKED = "zip 7z rar gz tgz bz2 tbz xz txz zst tar jar war ear apk whl deb rpm iso sqlite sqlite3 db db3 vmdk vhdx qcow2"
+_PACKED = (
+    "zip 7z rar gz tgz bz2 tbz xz txz zst tar jar war ear apk whl deb rpm iso sqlite sqlite3 db db3 vmdk vhdx qcow2"
+)
 PROMISES = frozenset(f"{_TEXT} {_OFFICE} {_MEDIA} {_PACKED}".split())
 
 

@@ -1,6 +1,7 @@
 """Has this machine slept? Then what is waited for in vain may be there now, and what was silent need not be gone.
 
-While a machine sleeps its monotonic clock stands still; the one that counts from its start goes on. Source: clock_gettime(2).
+While a machine sleeps its monotonic clock stands still; the one that counts from its start goes on.
+Source: clock_gettime(2).
 """
 
 from __future__ import annotations

@@ -9,7 +9,17 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from saveos.protocol import AgentId, Answer, MachineClass, Platform, PolicyId, ProvisioningId, Question, QuestionId, TenantId
+from saveos.protocol import (
+    AgentId,
+    Answer,
+    MachineClass,
+    Platform,
+    PolicyId,
+    ProvisioningId,
+    Question,
+    QuestionId,
+    TenantId,
+)
 
 SILENT_AFTER = timedelta(seconds=90)  # an agent's longest wait for an answer is 60 s
 

@@ -155,9 +155,7 @@ def set_due(connection: sqlite3.Connection, agent_id: AgentId, moment: datetime 
 
 def due_ones(connection: sqlite3.Connection) -> list[Agent]:
     """Return the agents of all tenants of which a backup is due that has not been made."""
-    return [
-        _to_agent(row) for row in many(connection, f"{_AGENT} WHERE a.due_at IS NOT NULL AND a.state <> 'revoked'")
-    ]
+    return [_to_agent(row) for row in many(connection, f"{_AGENT} WHERE a.due_at IS NOT NULL AND a.state <> 'revoked'")]
 
 
 def set_policy(connection: sqlite3.Connection, agent_id: AgentId, policy_id: str, moment: datetime | None) -> None:

@@ -7,7 +7,6 @@ from typing import Annotated
 import msgspec
 from litestar import Controller, get, post, put
 from litestar.params import Parameter
-from msgspec import Meta
 
 from saveos.agents import machines
 from saveos.agents.model import Limits
@@ -29,7 +28,7 @@ SnapshotIdPath = Annotated[str, Parameter(max_length=64, description="Id of a sn
 
 
 class AlertList(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of alerts, newest first; one without `cleared_at` goes on. `next_before` is the `before` of the next one."""
+    """A page of alerts, newest first; one without `cleared_at` goes on. `next_before`: the `before` of the next one."""
 
     items: list[Alert]
     next_before: str | None
@@ -65,14 +64,12 @@ class Alerts(Controller):
         principal: Principal,
         parts: Parts,
         agent_id: Annotated[str, Parameter(max_length=64, description="Of this host alone")] = "",
-        is_open: Annotated[bool, Parameter(description="Only those that go on")] = False,
+        is_open: Annotated[bool, Parameter(description="Only those that go on")] = False,  # noqa: FBT002 - of a query
         before: Annotated[str, Parameter(max_length=64)] = "",
         limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
     ) -> AlertList:
         """List alerts, those that go on and those that are over. Of one host and kind at most one is open."""
-        found = raising.find(
-            parts.database, principal, agent_id=agent_id, is_open=is_open, before=before, limit=limit
-        )
+        found = raising.find(parts.database, principal, agent_id=agent_id, is_open=is_open, before=before, limit=limit)
         next_before = found[-1].id if len(found) == limit else None
         return AlertList(items=found, next_before=next_before)
 
@@ -130,7 +127,12 @@ class Guard(Controller):
         """Trust a host's suspect snapshots again: nothing is held for them, and the alert is over."""
         return Meant(snapshots_count=guarding.say_meant(parts.database, principal, agent_id))
 
-    @put("/agents/{agent_id:str}/machine-class", summary="Name a machine's kind", sync_to_thread=True, responses=documented())
+    @put(
+        "/agents/{agent_id:str}/machine-class",
+        summary="Name a machine's kind",
+        sync_to_thread=True,
+        responses=documented(),
+    )
     def machine_class(
         self, agent_id: AgentIdPath, data: MachineClassRequest, principal: Principal, parts: Parts
     ) -> AgentView:
@@ -138,12 +140,16 @@ class Guard(Controller):
         agent = machines.set_class(parts.database, principal, agent_id, data.machine_class)
         return agent_view(agent, updates.offers(parts.settings))
 
-    @get("/overdue-limits", summary="Show overdue limits", tags=["settings"], sync_to_thread=True, responses=documented())
+    @get(
+        "/overdue-limits", summary="Show overdue limits", tags=["settings"], sync_to_thread=True, responses=documented()
+    )
     def limits(self, principal: Principal, parts: Parts) -> Limits:
         """Show for how many hours after it was due a backup may be missing, for each kind of machine."""
         return machines.limits(parts.database, principal)
 
-    @put("/overdue-limits", summary="Set overdue limits", tags=["settings"], sync_to_thread=True, responses=documented())
+    @put(
+        "/overdue-limits", summary="Set overdue limits", tags=["settings"], sync_to_thread=True, responses=documented()
+    )
     def set_limits(self, data: Limits, principal: Principal, parts: Parts) -> Limits:
         """Say for how many hours after it was due a backup may be missing, for each kind of machine."""
         machines.set_limits(parts.database, principal, data)

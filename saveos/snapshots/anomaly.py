@@ -1,9 +1,9 @@
-"""Did the files of a host change as they never do? Pure: the numbers of one backup beside those of the host's former ones.
+"""Did the files of a host change as they never do? Pure: the numbers of a backup beside those of its host.
 
-Two kinds of evidence. What ordinary life does not bring forth counts at once: decoys that were touched, files whose name
-promises a format and whose content is noise, many files with the same new ending and noise inside. What a busy day
-brings forth too (many files changed, much new data, much noise, many paths gone) counts only beyond all that this host
-has done before, and only together.
+Two kinds of evidence. What ordinary life does not bring forth counts at once: decoys that were touched, files whose
+name promises a format and whose content is noise, many files with new endings and noise inside. What a busy day brings
+forth too (many files changed, much new data, much noise, many paths gone) counts only beyond all that this host has
+done before, and only together.
 """
 
 from __future__ import annotations

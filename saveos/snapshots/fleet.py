@@ -11,6 +11,8 @@ import msgspec
 from saveos import clock
 from saveos.agents import table as agents
 from saveos.agents.model import Agent, AgentState, Limits
+from saveos.alerts import table as alerts
+from saveos.alerts.model import AlertKind
 from saveos.identity.principals import Permission, Principal
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
@@ -34,13 +36,14 @@ class Need(StrEnum):
 
     NOTHING = "nothing"
     STARTING = "starting"  # its first backup is on its way
+    ALERT = "alert"  # something about it was found out that a person has to hear of
     FAILED = "failed"  # its last backup
     LATE = "late"  # it should have been backed up long ago
     NEVER = "never"  # enrolled, and nothing came
     REVOKED = "revoked"
 
 
-NEEDY = frozenset({Need.FAILED, Need.LATE, Need.NEVER})
+NEEDY = frozenset({Need.ALERT, Need.FAILED, Need.LATE, Need.NEVER})
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +56,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     progress: JobProgress | None
     failure: Job | None
     need: Need
+    alerts: frozenset[AlertKind] = frozenset()  # that go on
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +73,7 @@ def hosts(database: Database, principal: Principal) -> list[Host]:
     connection = database.read
     newest = table.newest_of_agents(connection, principal.tenant_id)
     limits = agents.limits(connection, principal.tenant_id)
+    alarms = alerts.open_kinds(connection, principal.tenant_id)
     ended = jobs.last_ended_backups(connection, principal.tenant_id)
     work: dict[str | None, Job] = {}
     for state in (State.QUEUED, State.RUNNING):  # what runs hides what waits
@@ -76,7 +81,10 @@ def hosts(database: Database, principal: Principal) -> list[Host]:
             if job.runs_on is RunsOn.HOST:
                 work[job.agent_id] = job
     found = [
-        _host(connection, agent, newest.get(agent.id), work.get(agent.id), ended.get(agent.id), limits)
+        _with_alerts(
+            _host(connection, agent, newest.get(agent.id), work.get(agent.id), ended.get(agent.id), limits),
+            alarms.get(agent.id, frozenset()),
+        )
         for agent in agents.find(connection, principal.tenant_id, limit=HOSTS_LIMIT)
     ]
     return sorted(found, key=_order)
@@ -153,6 +161,12 @@ def _host(
         failure=failure,
         need=need_of(agent, newest, job, failure, overdue.overdue_at(agent, limits, is_running=_is_backup(job))),
     )
+
+
+def _with_alerts(host: Host, kinds: frozenset[AlertKind]) -> Host:
+    """Add what goes on; that it is overdue is known already, and said with its reason."""
+    is_grave = bool(kinds - {AlertKind.OVERDUE}) and host.need is not Need.REVOKED
+    return msgspec.structs.replace(host, alerts=kinds, need=Need.ALERT if is_grave else host.need)
 
 
 def _is_backup(job: Job | None) -> bool:

@@ -1,4 +1,4 @@
-"""Watch over how a host's files change: judge each backup as it is recorded, and hear a person who says it was meant."""
+"""Watch over how a host's files change: judge each backup as it is recorded; hear a person who says it was meant."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HELD_BECAUSE = "The last snapshot before files changed as they never do."
 
 
 def judge(connection: sqlite3.Connection, job: Job, snapshot: Snapshot, facts: GuardFacts | None) -> None:
-    """Keep a finished backup in numbers. When it is out of the ordinary: call it suspect, hold the last clean one, tell.
+    """Keep a finished backup in numbers. Is it out of the ordinary, it is suspect, and the last clean one is held.
 
     Whatever follows while that alert is open is suspect too: it stands on the same files.
     """
@@ -63,9 +63,7 @@ def judge(connection: sqlite3.Connection, job: Job, snapshot: Snapshot, facts: G
 def _sound_the_alarm(connection: sqlite3.Connection, snapshot: Snapshot, run: Run, found: list[Finding]) -> None:
     held = table_anomalies.last_clean(connection, snapshot)
     if held is not None and table_anomalies.hold(connection, snapshot, held, GUARD, HELD_BECAUSE):
-        record(
-            connection, tenant_id=snapshot.tenant_id, actor=GUARD, action="hold-placed", target=held, kind="anomaly"
-        )
+        record(connection, tenant_id=snapshot.tenant_id, actor=GUARD, action="hold-placed", target=held, kind="anomaly")
     raising.raise_alert(
         connection,
         snapshot.tenant_id,

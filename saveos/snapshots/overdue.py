@@ -41,7 +41,7 @@ def overdue_at(agent: Agent, limits: Limits, *, is_running: bool = False) -> dat
 
 
 def made(connection: sqlite3.Connection, job: Job) -> None:
-    """Note that a backup was made: nothing is due any more, and the alert is over. One of chosen paths does not count."""
+    """Note that a backup was made: nothing is due any more, the alert is over. One of chosen paths does not count."""
     if job.agent_id is not None and not job.order.get("is_chosen"):
         agents.set_due(connection, job.agent_id, None)
         raising.clear(connection, job.tenant_id, job.agent_id, AlertKind.OVERDUE)

@@ -1,4 +1,4 @@
-"""All SQL on what the guard knows: each backup in numbers, which snapshots are suspect, and the hold on the clean one."""
+"""All SQL on what the guard knows: backups in numbers, which snapshots are suspect, and the hold on the clean one."""
 
 from __future__ import annotations
 
@@ -92,9 +92,7 @@ def of_agent(connection: sqlite3.Connection, agent_id: str, limit: int) -> list[
 
 def of_snapshot(connection: sqlite3.Connection, snapshot_id: str, tenant_id: TenantId) -> GuardRun | None:
     """Return what is known of a tenant's snapshot."""
-    row = one(
-        connection, "SELECT * FROM guard_runs WHERE snapshot_id = ? AND tenant_id = ?", (snapshot_id, tenant_id)
-    )
+    row = one(connection, "SELECT * FROM guard_runs WHERE snapshot_id = ? AND tenant_id = ?", (snapshot_id, tenant_id))
     return _to_run(row) if row else None
 
 
@@ -148,9 +146,7 @@ def release(connection: sqlite3.Connection, agent_id: AgentId, released_by: str)
 
 def set_meant(connection: sqlite3.Connection, agent_id: AgentId) -> int:
     """Trust a host's suspect snapshots again, and let their numbers join the history; return how many there were."""
-    connection.execute(
-        "UPDATE guard_runs SET state = 'meant' WHERE agent_id = ? AND state = 'suspect'", (agent_id,)
-    )
+    connection.execute("UPDATE guard_runs SET state = 'meant' WHERE agent_id = ? AND state = 'suspect'", (agent_id,))
     cursor = connection.execute(
         "UPDATE snapshots SET standing = 'good' WHERE agent_id = ? AND standing = 'suspect'", (agent_id,)
     )

@@ -9,7 +9,7 @@ from saveos.agents.model import KeyMode
 from saveos.jobs.model import State
 from saveos.protocol import Platform
 from saveos.snapshots.fleet import NEEDY, Host, Need
-from saveos.ui import components_work
+from saveos.ui import alert_words, components_work
 from saveos.ui.grid import Act, Cell, Row, Work, moment
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ PLATFORMS = {Platform.LINUX: "Linux", Platform.WINDOWS: "Windows", Platform.MACO
 NEEDS = {
     Need.NOTHING: "need.nothing",
     Need.STARTING: "need.starting",
+    Need.ALERT: "need.alert",
     Need.FAILED: "need.failed",
     Need.LATE: "need.late",
     Need.NEVER: "need.never",
@@ -28,6 +29,7 @@ NEEDS = {
 MOODS = {
     Need.NOTHING: "good",
     Need.STARTING: "calm",
+    Need.ALERT: "bad",
     Need.FAILED: "bad",
     Need.LATE: "warn",
     Need.NEVER: "warn",
@@ -77,11 +79,17 @@ def state(words: Words, host: Host, *, may_cancel: bool) -> Cell:
     return Cell(
         text=words.say(NEEDS[host.need]) if is_shown else "",
         mood=MOODS[host.need] if is_shown else "",
-        sub=words.problem(why.error_code, why.message) if why else "",
+        sub=words.problem(why.error_code, why.message) if why else alerted(words, host),
         work=work(words, host.job, host.progress, host.agent.hostname, is_online=host.is_online, may_cancel=may_cancel)
         if host.job
         else None,
     )
+
+
+def alerted(words: Words, host: Host) -> str:
+    """Name the alerts of a host that go on."""
+    kinds = sorted(host.alerts) if host.need is Need.ALERT else []
+    return words.listing([words.say(alert_words.TITLES[kind]) for kind in kinds])
 
 
 def work(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from saveos.snapshots.model import SnapshotKind
+from saveos.snapshots.model import SnapshotKind, Standing
 from saveos.ui.grid import Act, Cell, Column, Row
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from saveos.ui.words import Words
 
 KINDS = {SnapshotKind.FULL: "snapshot.full", SnapshotKind.INCREMENTAL: "snapshot.incremental"}
+STANDINGS = {Standing.SUSPECT: "guard.suspect", Standing.LOST: "guard.lost"}
 RESTORE = "restore"
 
 
@@ -68,6 +69,8 @@ def listed(words: Words, snapshot: ListedSnapshot, *, may_restore: bool) -> Row:
 def state(words: Words, snapshot: Snapshot) -> Cell:
     """Say whether it is whole, and whether it was the first."""
     kind = words.say(KINDS[snapshot.kind])
+    if snapshot.standing in STANDINGS:
+        return Cell(text=words.say(STANDINGS[snapshot.standing]), mood="bad", sub=kind)
     if snapshot.warnings_count:
         return Cell(text=words.count("snapshot.warnings", snapshot.warnings_count), mood="warn", sub=kind)
     return Cell(text=words.say("snapshots.good"), mood="good", sub=kind)

@@ -9,6 +9,8 @@ from nicegui import Client, ui
 
 from saveos.agents import enrolment
 from saveos.agents.model import AgentCertificate
+from saveos.alerts import raising
+from saveos.alerts.model import Alert
 from saveos.errors import NotFound
 from saveos.identity.principals import Permission
 from saveos.installers import updates
@@ -17,14 +19,17 @@ from saveos.jobs.model import JobChoice, JobPage
 from saveos.policies import defaults
 from saveos.repositories import keys
 from saveos.repositories.model import HostKey
-from saveos.snapshots import backup, listing
+from saveos.snapshots import backup, guarding, listing
 from saveos.snapshots.fleet import Host, Need
 from saveos.snapshots.model import ListedSnapshot, SnapshotChoice
-from saveos.ui import components, frame, host_cells, job_cells, snapshot_cells
+from saveos.snapshots.table_anomalies import GuardRun
+from saveos.ui import components, frame, host_cells, job_cells, machine_kind, snapshot_cells
 from saveos.ui.again import Again
+from saveos.ui.alert_list import AlertList
 from saveos.ui.components_work import Work
 from saveos.ui.facts import Facts
 from saveos.ui.grid import Column, Grid
+from saveos.ui.guard_numbers import Changes
 from saveos.ui.history import History
 from saveos.ui.pages import restore
 from saveos.ui.pages.agent_danger import Danger
@@ -36,7 +41,7 @@ if TYPE_CHECKING:
     from saveos.jobs.model import Job
     from saveos.ui.frame import Board, Visit
 
-SNAPSHOTS, JOBS, DRAWN = 10, 10, 120  # in the lists, and on the line of time
+SNAPSHOTS, JOBS, RUNS, DRAWN = 10, 10, 10, 120  # in the lists, and on the line of time
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +54,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     jobs: JobPage
     has_update: bool
     key: HostKey
+    alerts: list[Alert]
+    runs: list[GuardRun]
 
 
 def register(board: Board) -> None:
@@ -93,6 +100,8 @@ class AgentPage(frame.Page):
             jobs=lifecycle.look(database, principal, JobChoice(agent_id=self._id), limit=JOBS),
             has_update=updates.has_update(host.agent, updates.offers(self.visit.parts.settings)),
             key=keys.held(database, principal, self._id),
+            alerts=raising.find(database, principal, agent_id=self._id, is_open=True),
+            runs=guarding.of_agent(database, principal, self._id, RUNS),
         )
 
     def draw(self) -> None:
@@ -103,11 +112,15 @@ class AgentPage(frame.Page):
         self._again = Again(self.visit, self._show_made)
         components.link(f"← {say('agent.back')}", "/agents", "back")
         self._draw_lead(name)
+        self._alerts = AlertList(self.visit, self.refresh, with_host=False)
+        self._all_alerts = components.link(say("alert.all"), f"/alerts?agent={self._id}", "more")
         self._history = History(self.visit)
         self._draw_snapshots(name)
         self._draw_jobs(name)
+        self._changes = Changes(self.visit)
         components.text("h2", say("agent.facts"))
         self._facts = Facts(self.visit)
+        machine_kind.Kind(self.visit, self._now.host.agent)
         self._key = Key(self.visit, self._id, self.refresh)
         self._danger = Danger(self.visit, self._id, name)
 
@@ -169,6 +182,8 @@ class AgentPage(frame.Page):
         can_update = look.has_update and host.job is None and principal.may(Permission.PROVISION)
         components.dress(self._update, "button" if can_update else "button hidden")
         self._show_lists(look, may_restore=is_live and principal.may(Permission.RESTORE))
+        self._alerts.show(look.alerts)
+        self._changes.show(look.runs)
         self._history.show(look.snapshots)
         self._facts.show(self._described(look), {"agents.policy": f"/policies/{agent.policy_id}"})
         self._key.show(look.key, is_live=is_live)
@@ -193,6 +208,7 @@ class AgentPage(frame.Page):
         return {
             "agents.policy": look.policy_name,
             "agent.system": agent.system,
+            "machine.chosen": machine_kind.name_of(self.visit, agent),
             "agent.version": agent.agent_version,
             "agent.address": agent.address,
             "agent.zone": agent.time_zone,

@@ -12,12 +12,15 @@ from nicegui import Client, ui
 from saveos import clock
 from saveos.agents import provisioning
 from saveos.agents.model import Provisioning
+from saveos.alerts import raising
+from saveos.alerts.model import Alert, AlertKind
 from saveos.identity.principals import Permission
 from saveos.measurements.outlook import Outlook, storage_outlook
 from saveos.snapshots import restore
 from saveos.snapshots.day import Cell, last_day
 from saveos.snapshots.fleet import NEEDY, Host, Need
-from saveos.ui import components, frame, host_acts, host_cells
+from saveos.ui import alert_list, components, frame, host_acts, host_cells
+from saveos.ui.alert_list import AlertList
 from saveos.ui.grid import Column, Grid
 from saveos.ui.kit_reminder import KitReminder
 from saveos.ui.own_host import Own, OwnHost
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 TITLES = {"needy": "overview.needy", "working": "overview.working"}
 OUTLOOK_SECONDS = 60.0  # storage grows slowly
 SHOWN = 8  # hosts of a kind; the others are a click away
+ALERTS_SHOWN, ALERTS_LIMIT = 5, 100
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +50,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     proven_at: datetime | None  # the last restore that went well
     own: Own
     is_kit_open: bool  # nobody has confirmed yet that the recovery kit is at hand
+    alerts: list[Alert]  # that go on, the newest first
     pending: list[Provisioning]  # rights to enrol that nobody has used yet
 
 
@@ -76,6 +81,7 @@ class Overview(frame.Page):
             self._draw_empty()
         self._own = OwnHost(self.visit, self.refresh)
         self._kit = KitReminder(self.visit)
+        self._alerts = AlertSection(self.visit, self.refresh)
         acted = self.visit.doing(self._act)
         self._needy = HostSection(self.visit, "needy", ("host", "state", "when", "acts"), acted)
         self._working = HostSection(self.visit, "working", ("host", "state"), acted)
@@ -105,6 +111,7 @@ class Overview(frame.Page):
             proven_at=restore.last_proven_at(database, principal),
             own=self._own.look(database, principal, hosts),
             is_kit_open=self._kit.look(database, principal),
+            alerts=raising.find(database, principal, is_open=True, limit=ALERTS_LIMIT),
             pending=pending,
         )
 
@@ -112,12 +119,14 @@ class Overview(frame.Page):
         is_empty = not look.hosts
         may_provision = self.visit.principal.may(Permission.PROVISION)
         self._sentence.show(verdict(self.visit.words, look.hosts, look.proven_at))
-        components.dress(self._sentence, f"verdict {_mood(look.hosts)}")
+        is_grave = any(alert.agent_id is None for alert in look.alerts)
+        components.dress(self._sentence, f"verdict {'bad' if is_grave else _mood(look.hosts)}")
         self._numbers.show("" if is_empty else _numbers(self.visit, look.hosts))
         components.dress(self._add, "button primary" if may_provision and not is_empty else "hidden")
         components.dress(self._empty, "empty" if is_empty else "hidden")
         self._own.show(look.own, is_empty=is_empty and may_provision)
         self._kit.show(is_open=look.is_kit_open)
+        self._alerts.show(look.alerts)
         needy = [host for host in look.hosts if host.need in NEEDY]
         self._needy.show(needy)
         self._working.show([host for host in look.hosts if host.job is not None and host.need not in NEEDY])
@@ -185,6 +194,28 @@ class Overview(frame.Page):
                         components.put(opening, "aria-label", f"{label}: {right.hostname}")
             if rest > 0:
                 components.link(words.count("overview.more", rest), "/downloads", "more")
+
+
+class AlertSection:
+    """A heading, the newest alerts that go on, and the way to all of them; only the way while there is none."""
+
+    def __init__(self, visit: Visit, on_change: Callable[[], Awaitable[None]]) -> None:
+        """Draw it hidden."""
+        self._visit = visit
+        self._box = components.element("section", "hidden")
+        with self._box:
+            components.text("h2", visit.say("alert.title"))
+            self._list = AlertList(visit, on_change, heading="h3")
+            self._more = components.link("", alert_list.ADDRESS, "more")
+
+    def show(self, alerts: list[Alert]) -> None:
+        """Show the gravest first: that a backup is missing is said of each such host below, too."""
+        ordered = sorted(alerts, key=lambda alert: alert.kind is AlertKind.OVERDUE)
+        rest = len(ordered) - ALERTS_SHOWN
+        components.dress(self._box, "part" if ordered else "hidden")
+        self._list.show(ordered[:ALERTS_SHOWN])
+        words = self._visit.words
+        self._more.show(words.count("alert.more", rest) if rest > 0 else words.say("alert.all"))
 
 
 class HostSection:

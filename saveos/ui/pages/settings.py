@@ -15,6 +15,7 @@ from saveos.locale import LANGUAGES
 from saveos.standing import Names
 from saveos.ui import account, components, frame, kit_reminder
 from saveos.ui.grid import Cell, Column, Grid, Row
+from saveos.ui.machine_kind import LimitFields
 from saveos.ui.pages import settings_facts
 from saveos.ui.pages.settings_names import FileNames
 
@@ -75,6 +76,7 @@ class SettingsPage(frame.Page):
             if self.visit.principal.may(Permission.KEYS):
                 kit_reminder.draw(self.visit)
             self._file_names = FileNames(self.visit)
+            self._limits = LimitFields(self.visit)
             self._draw_language()
             if self._may:
                 self._draw_storage()
@@ -91,6 +93,7 @@ class SettingsPage(frame.Page):
             with self._certificate:
                 settings_facts.draw_certificate(self.visit, look.names)
         await self._file_names.refresh()
+        await self._limits.refresh()
         if self._may:
             self._disks.show([self._disk_row(disk) for disk in look.disks])
 

@@ -1,4 +1,4 @@
-"""What comes of a backup that is out of the ordinary: a suspect snapshot, a hold on the clean one, one alert; and back."""
+"""What comes of a backup that is out of the ordinary: a suspect snapshot, a hold on the clean one, one alert."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ STEP = timedelta(minutes=15)
 TENANT = TenantId("tnt_1")
 US = system(TENANT)
 SOMEBODY = Principal(actor=Actor.USER, id="usr_1", tenant_id=TENANT, name="anna", role=Role.OPERATOR)
-ENDINGS: dict[Kind, Any] = {Kind.BACKUP: lambda *end: backup.record_end(*end)}
+ENDINGS: dict[Kind, Any] = {Kind.BACKUP: backup.record_end}
 
 
 @dataclass
@@ -154,7 +154,8 @@ class World:
 def add_policy(connection: sqlite3.Connection, policy_id: str, schedule: str) -> None:
     connection.execute(
         "INSERT INTO policies (id, tenant_id, name, sources_json, excludes_json, schedule, time_zone, retention_json,"
-        " compression, is_default, created_at) VALUES (?1, ?2, ?1, '[]', '[]', ?3, 'Europe/Paris', '{}', 'lz4', ?4, ?5)",
+        " compression, is_default, created_at)"
+        " VALUES (?1, ?2, ?1, '[]', '[]', ?3, 'Europe/Paris', '{}', 'lz4', ?4, ?5)",
         (policy_id, TENANT, schedule, policy_id == "pol_1", clock.to_text(clock.now())),
     )
 
