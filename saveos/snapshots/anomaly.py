@@ -1,4 +1,4 @@
-"""Did the files of a host change as they never do? Pure: the numbers of a backup beside those of its host.
+"""Did the files of a host change as they never do? Pure: the numbers of a backup beside its host's former ones.
 
 Two kinds of evidence. What ordinary life does not bring forth counts at once: decoys that were touched, files whose
 name promises a format and whose content is noise, many files with new endings and noise inside. What a busy day brings

@@ -70,7 +70,7 @@ class Changes:
         with components.element("section", "part"):
             components.text("h2", say("guard.title"))
             self._grid = Grid(say("guard.title"), columns, kind="changes")
-            self._note = components.text("p", f"{say('guard.noise')} : {say('guard.noise_more')}.", "hidden")
+            self._note = components.text("p", say("guard.noise_more"), "hidden")
             self._none = components.text("p", say("guard.none"), "hidden")
 
     def show(self, runs: Sequence[GuardRun]) -> None:

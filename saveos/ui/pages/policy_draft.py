@@ -28,6 +28,7 @@ class Draft:
         self.time_zone = terms.time_zone
         self.keep = {rule: str(getattr(terms.retention, f"keep_{rule}")) for rule in RULES}
         self.compression = terms.compression
+        self.guard_canaries = terms.guard_canaries
         self.unreadable: set[str] = set()  # parts of the plan in whose fields something else is typed
         self._kept = self._state()
 
@@ -35,7 +36,8 @@ class Draft:
         paths = tuple(_filled(self.sources)), tuple(_filled(self.excludes))
         plan = self.plan.schedule, self.is_dayless
         keep = tuple(self.keep[rule].strip() or "0" for rule in RULES)
-        return copy.deepcopy((self.name.strip(), paths, plan, self.time_zone.strip(), keep, self.compression))
+        others = self.compression, self.guard_canaries
+        return copy.deepcopy((self.name.strip(), paths, plan, self.time_zone.strip(), keep, others))
 
     @property
     def is_changed(self) -> bool:
@@ -75,6 +77,7 @@ class Draft:
             time_zone=self.time_zone,
             retention=retention,
             compression=self.compression,
+            guard_canaries=self.guard_canaries,
         )
 
     def keep_now(self) -> None:

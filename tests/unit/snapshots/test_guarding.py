@@ -8,19 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from saveos import clock
-from saveos.agents import table as agents
-from saveos.agents.model import AgentState
 from saveos.alerts import raising
 from saveos.alerts.model import AlertKind
 from saveos.database.connection import Database
 from saveos.database.migrations import migrate
 from saveos.errors import Conflict, NotAllowed, NotFound
 from saveos.identity.principals import Actor, Principal, Role, system
-from saveos.jobs import table as jobs
-from saveos.jobs.model import State
-from saveos.protocol import AgentId, ArchiveFacts, GuardFacts, JobReport, Outcome, TenantId
-from saveos.snapshots import backup, guarding, table, table_protection
+from saveos.protocol import AgentId, TenantId
+from saveos.snapshots import guarding, table, table_protection
 from saveos.snapshots.model import Standing
+from tests.support import recording
 from tests.support.machines import OfficeServer, in_place, wiped
 
 if TYPE_CHECKING:
@@ -38,31 +35,13 @@ class Case:
     """One host whose backups are recorded one day after the other."""
 
     def __init__(self, database: Database, now: list[datetime]) -> None:
-        self.database, self._now, self._count = database, now, 0
+        self.database, self._now = database, now
         self.machine = OfficeServer(1)
 
-    def record(self, run: Run, sources: tuple[str, ...] = (), guard: GuardFacts | None = None) -> str:
+    def record(self, run: Run, sources: tuple[str, ...] = ()) -> str:
         """Record a backup with these numbers and return the snapshot's id."""
         self._now[0] += timedelta(days=1)
-        self._count += 1
-
-        def write(connection: sqlite3.Connection) -> None:
-            agent = backup.agent_of(connection, AGENT)
-            made = backup.queue(connection, agent, "somebody", sources=sources)
-            job = jobs.get(connection, made.id)
-            assert job is not None
-            facts = ArchiveFacts(
-                name=job.order["backup"]["archive"],
-                archive_id=f"{self._count:064x}",
-                files_count=run.files_count,
-                original_bytes=run.original_bytes,
-                added_bytes=run.added_bytes,
-                guard=guard or run.facts,
-            )
-            backup.record_end(connection, job, State.DONE, JobReport(outcome=Outcome.DONE, archive=facts))
-
-        self.database.write(write)
-        return table.of_agent(self.database.read, AGENT, limit=100)[0].id
+        return recording.record(self.database, AGENT, run, sources)
 
     def standing(self, snapshot_id: str) -> Standing:
         found = table.get(self.database.read, snapshot_id, TENANT)
@@ -91,9 +70,7 @@ def case(tmp_path: Path) -> Iterator[Case]:
             " compression, is_default, created_at) VALUES ('pol_1', ?, 'P', '[]', '[]', '', '{}', 'lz4', 1, ?)",
             (TENANT, seen),
         )
-        values = {"id": AGENT, "tenant_id": TENANT, "hostname": "files", "platform": "linux", "policy_id": "pol_1"}
-        agents.insert(connection, {**values, "agent_version": "", "address": "", "enrolled_at": seen})
-        agents.set_state(connection, AGENT, AgentState.READY)
+        recording.enrol(connection, TENANT, "pol_1", AGENT, "files")
 
     opened.write(write)
     yield Case(opened, now)
