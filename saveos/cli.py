@@ -172,8 +172,8 @@ def _default_principal(stores: Stores) -> Principal:
 
 
 def _by_default(
-    run: Callable[[Stores, Principal, argparse.Namespace], dict[str, Any]],
-) -> Callable[[Stores, argparse.Namespace], dict[str, Any]]:
+    run: Callable[[Stores, Principal, argparse.Namespace], Any],
+) -> Callable[[Stores, argparse.Namespace], Any]:
     """Let a command act as whoever has a shell on the appliance."""
     return lambda stores, parsed: run(stores, _default_principal(stores), parsed)
 

@@ -8,6 +8,7 @@ import msgspec
 
 from saveos.agents import enrolment, machines
 from saveos.alerts import raising
+from saveos.cli_catalogue import Shown
 from saveos.protocol import MachineClass
 from saveos.snapshots import guarding
 
@@ -36,13 +37,18 @@ def add(group: Callable[..., Any], agent: Any, verb: Callable[..., Any]) -> None
     named.add_argument("machine_class", nargs="?", choices=[*list(MachineClass), ITSELF])
 
 
-def show(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> dict[str, Any]:
+def show(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> Shown:
     """List alerts, newest first."""
     agent = enrolment.by_name(stores.database, principal, parsed.agent) if parsed.agent else None
     found = raising.find(
         stores.database, principal, agent_id=agent.id if agent else "", is_open=not parsed.all, limit=1000
     )
-    return {"items": [msgspec.to_builtins(alert) for alert in found]}
+    lines = [
+        f"{alert.id}  {alert.kind:<16} {alert.hostname or 'this appliance':<30} since {alert.opened_at:%Y-%m-%d %H:%M}"
+        + (f", over {alert.cleared_at:%Y-%m-%d %H:%M}" if alert.cleared_at else "")
+        for alert in found
+    ]
+    return Shown([msgspec.to_builtins(alert) for alert in found], lines or ["No alerts."])
 
 
 def put_away(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> dict[str, Any]:
