@@ -35,7 +35,7 @@ from saveos.repositories.access import Access
 from saveos.repositories.sessions import Sessions
 from saveos.repositories.unlocks import Unlocks
 from saveos.server import Contexts, Server, listen
-from saveos.snapshots import backup, pruning, restore, witness
+from saveos.snapshots import backup, checkpoints, pruning, restore, witness
 from saveos.snapshots.unsealing import Unsealing
 from saveos.standing import Standing
 from saveos.tenants import facts, users
@@ -130,7 +130,7 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
         settings=settings,
         authority=authority,
         authorise=Access(settings, database).authorise,
-        on_written=lambda agent_id: witness.judge(database, settings, agent_id),
+        on_written=lambda agent_id: checkpoints.judge(database, settings, agent_id),
     )
     # What else happens, in the same transaction, when a job of a kind ends.
     endings: dict[Kind, Any] = {

@@ -20,6 +20,7 @@ from saveos import (
     cli_download,
     cli_keys,
     cli_restore,
+    cli_snapshot,
     cli_unlock,
     config,
     logging,
@@ -135,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_keys.add(commands, group, lambda parent, name, text, run: verb(parent, name, text, _by_default(run)))
     cli_catalogue.add(commands, verb)
     cli_restore.add(commands, verb, _by_default)
+    cli_snapshot.add(commands, group, lambda parent, name, text, run: verb(parent, name, text, _by_default(run)))
     return parser
 
 

@@ -12,6 +12,7 @@ from saveos.identity.principals import Principal, system
 from saveos.snapshots import backup, catalogue, catalogue_changes, catalogue_search, listing, rebuilding
 from saveos.snapshots.catalogue_model import CatalogueState, Scope, SearchQuery
 from saveos.tenants import users
+from saveos.visible import shown
 
 if TYPE_CHECKING:
     import argparse
@@ -165,5 +166,5 @@ def _day(moment: Any) -> str:
 
 
 def printed(path: str) -> str:
-    """Return a path without what would steer the terminal."""
-    return path.translate(PRINTED)
+    """Return a path without what would steer the terminal, or turn or hide what stands beside it there."""
+    return shown(path.translate(PRINTED))

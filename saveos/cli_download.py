@@ -13,10 +13,12 @@ from urllib.parse import quote
 
 from saveos import cli_remote
 from saveos.cli_remote import Unreachable
+from saveos.errors import Conflict, Unavailable
 from saveos.protocol import ReadForm, entry_path
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from saveos.cli_remote import Remote
     from saveos.config import Settings
@@ -41,13 +43,47 @@ def run(settings: Settings, parsed: argparse.Namespace) -> dict[str, Any]:
     form = parsed.form or (ReadForm.FILE if len(paths) == 1 else ReadForm.ZIP)
     if parsed.output == "-":
         count = download.fetch(parsed.snapshot, paths, form, sys.stdout.buffer)
-    else:
-        part = Path(f"{parsed.output}.part")
-        with part.open("wb") as file:
-            part.chmod(0o600)
-            count = download.fetch(parsed.snapshot, paths, form, file)
-        part.rename(parsed.output)
-    return {"file": parsed.output, "bytes": count} if parsed.output != "-" else {}
+        with _writing("Standard output"):
+            sys.stdout.buffer.flush()
+        return {}
+    with _whole(Path(parsed.output)) as file:
+        count = download.fetch(parsed.snapshot, paths, form, file)
+    return {"file": parsed.output, "bytes": count}
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[IO[bytes]]:
+    """Give a new file beside `path` that takes its name once all of it is on the disk, and is gone otherwise."""
+    part = Path(f"{path}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with _writing(part):
+            file = open(os.open(part, flags, 0o600), "wb")  # noqa: PTH123, SIM115 - by descriptor, closed below
+    except FileExistsError as error:
+        raise Conflict(f"{part} is there: another download writes it, or one was killed. Remove it then.") from error
+    try:
+        yield file
+        with _writing(path):
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+            part.rename(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what could not be written once
+            file.close()
+        raise
+
+
+@contextlib.contextmanager
+def _writing(what: str | Path) -> Iterator[None]:
+    """Raise Unavailable for what this machine does not write: it is no line that was cut."""
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise Unavailable(f"{what} cannot be written: {error.strerror or error}.") from error
 
 
 class _Download:
@@ -68,12 +104,14 @@ class _Download:
                 if count and response.status != http.client.PARTIAL_CONTENT:
                     raise Unreachable("The download was cut off, and what is there now is something else.")
                 tag, whole = response.headers.get("etag", ""), response.length
-                with contextlib.suppress(OSError, http.client.HTTPException):
-                    while part := response.read1(PART_BYTES):
+                is_whole = False
+                for part in _parts(response):
+                    with _writing("What came"):
                         file.write(part)
-                        count += len(part)
-                    if whole in (None, count - before):  # `read1` says nothing of a body that is too short
-                        return count
+                    count += len(part)
+                    is_whole = not part
+                if is_whole and whole in (None, count - before):  # `read1` says nothing of a body that is too short
+                    return count
             tries = tries + 1 if count == before else 0
             if form is not ReadForm.FILE or not tag or tries >= TRIES:
                 raise Unreachable("The download was cut off: what came is not whole.")
@@ -85,3 +123,11 @@ class _Download:
         with contextlib.closing(self._remote.connect()) as connection:
             body = json.dumps({"paths": paths, "form": form.value}).encode()
             return str(json.loads(self._remote.ask(connection, "POST", base, {}, body).read())["url"])
+
+
+def _parts(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """Give what comes, b"" last, or without it when the line is cut."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        while part := response.read1(PART_BYTES):
+            yield part
+        yield b""

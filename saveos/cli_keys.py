@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
-import sys
+import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from saveos import cli_prompt
 from saveos.agents import enrolment
 from saveos.agents.model import KeyMode
+from saveos.errors import InvalidRequest
 from saveos.repositories import keys, table_keys
 from saveos.repositories import table as repositories
 from saveos.snapshots import names as file_names
@@ -26,13 +29,17 @@ if TYPE_CHECKING:
     from saveos.identity.principals import Principal
     from saveos.tenants.model import Kit
 
+TO_CONFIRM = (
+    "Keep it safe, then confirm that you have it: saveos recovery confirm. Until then the former code works too."
+)
+
 
 def add(commands: Any, group: Callable[..., Any], verb: Callable[..., Any]) -> None:
     """Add the commands; `group` adds a word before others, `verb` one of them."""
     key = group("key", "keys")
     opened = verb(key, "export", "open a host's key with the recovery code", export)
     opened.add_argument("agent", help="id or hostname")
-    opened.add_argument("--output", type=Path, help="write Borg's key export to this file (0600)")
+    opened.add_argument("--output", type=Path, help="write Borg's key export to this new file (0600)")
     decided = verb(key, "mode", "say whether the appliance may open a host's key by itself", mode)
     decided.add_argument("agent", help="id or hostname")
     decided.add_argument("mode", type=KeyMode, choices=list(KeyMode))
@@ -47,7 +54,7 @@ def add(commands: Any, group: Callable[..., Any], verb: Callable[..., Any]) -> N
 def export(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> dict[str, Any]:
     """Open a host's key. A managed host needs no code: an empty line will do."""
     agent = enrolment.by_name(stores.database, principal, parsed.agent)
-    contents = keys.export(stores.database, stores.settings, principal, agent, _asked_code())
+    contents = keys.export(stores.database, stores.settings, principal, agent, cli_prompt.recovery_code())
     shown: dict[str, Any] = {
         "agent": agent.id,
         "hostname": agent.hostname,
@@ -55,8 +62,7 @@ def export(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> 
         "passphrase": contents.passphrase,
     }
     if parsed.output:
-        parsed.output.touch(mode=0o600)
-        parsed.output.write_text(contents.key_export)
+        _write_private(parsed.output, contents.key_export)
         shown["key_file"] = str(parsed.output)
     else:
         shown["key_export"] = contents.key_export
@@ -85,15 +91,32 @@ def status(stores: Stores, principal: Principal, _parsed: argparse.Namespace) ->
 
 def confirm(stores: Stores, principal: Principal, _parsed: argparse.Namespace) -> dict[str, Any]:
     """Confirm that the kit is at hand."""
-    return _shown(stores, principal, kits.confirm_by_code(stores.database, principal, _asked_code()))
+    kit = kits.confirm_by_code(stores.database, principal, cli_prompt.recovery_code(), keys.note_proof)
+    return _shown(stores, principal, kit)
 
 
-def rotate(stores: Stores, principal: Principal, _parsed: argparse.Namespace) -> dict[str, Any]:
-    """Make a new recovery code in this process, and print it this once."""
+def rotate(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> dict[str, Any]:
+    """Make a new recovery code in this process, and print it this once: before it counts, lest nobody have it."""
     code, public_key = recovery.create()
     text = base64.b64encode(public_key).decode()
-    kit = kits.rotate(stores.database, principal, text, recovery.check_of(code), MadeBy.APPLIANCE)
-    return {"recovery_code": code, **_shown(stores, principal, kit)}
+    check = recovery.check_of(code)
+    shown = {"recovery_code": code, "public_key": text, "made_by": MadeBy.APPLIANCE.value, "note": TO_CONFIRM}
+    print(
+        json.dumps(shown) if parsed.json else "\n".join(f"{name}: {value}" for name, value in shown.items()), flush=True
+    )
+    kits.rotate(stores.database, principal, text, check, MadeBy.APPLIANCE)
+    return {}
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a new file for its owner alone: one that is there may be others' to read. Raises InvalidRequest."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}."
+        raise InvalidRequest(message, field="output") from error
 
 
 def _shown(stores: Stores, principal: Principal, kit: Kit) -> dict[str, Any]:
@@ -102,9 +125,3 @@ def _shown(stores: Stores, principal: Principal, kit: Kit) -> dict[str, Any]:
     kept: dict[str, Any] = {name: shown[name] for name in ("public_key", "made_at", "made_by", "confirmed_at")}
     kept |= msgspec.to_builtins(counts)
     return kept
-
-
-def _asked_code() -> str:
-    if sys.stdin.isatty():
-        print("Recovery code: ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline()

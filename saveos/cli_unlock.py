@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import sys
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
-from saveos import cli_remote
-from saveos.errors import NotFound
+from saveos import cli_prompt, cli_remote
+from saveos.errors import NotFound, SaveOSError
 from saveos.repositories.keyholding import CODE_SUITE
 
 if TYPE_CHECKING:
@@ -33,9 +32,7 @@ def run(settings: Settings, parsed: argparse.Namespace) -> dict[str, Any]:
     """Unlock hosts. The code is sealed here, to the process that is to hold the keys. Raises SaveOSError."""
     remote = cli_remote.of(settings, parsed)
     agent_ids = _ids(remote, parsed.hosts) if parsed.hosts else []
-    if sys.stdin.isatty():
-        print("Recovery code: ", end="", file=sys.stderr, flush=True)
-    code = sys.stdin.readline().strip()
+    code = cli_prompt.recovery_code().strip()
     offer = remote.call("POST", "/api/v1/keys/unlocks")
     public = X25519PublicKey.from_public_bytes(base64.b64decode(offer["public_key"]))
     sealed = CODE_SUITE.encrypt(code.encode(), public, offer["info"].encode())
@@ -49,7 +46,11 @@ def lock(settings: Settings, parsed: argparse.Namespace) -> dict[str, Any]:
     remote = cli_remote.of(settings, parsed)
     found = remote.call("GET", "/api/v1/keys/unlocks")["items"]
     for unlock in found:
-        remote.call("DELETE", f"/api/v1/keys/unlocks/{unlock['unlock_id']}")
+        try:
+            remote.call("DELETE", f"/api/v1/keys/unlocks/{unlock['unlock_id']}")
+        except SaveOSError as error:
+            if error.code != NotFound.code:  # it ended by itself meanwhile: the others are still to be locked
+                raise
     return {"locked": len(found)}
 
 

@@ -7,7 +7,8 @@ SaveOSError                     code, message for a person, context for the log
 ├─ NotFound            404      ├─ PathNotFound
 ├─ Conflict            409      ├─ AlreadyEnrolled · IllegalTransition · RepositoryLocked · AlreadyRunning
 │                               ├─ PlatformUnavailable · HostOffline · OfflineAndSealed · Locked
-│                               └─ NotAFile · AlreadyCurrent · NotUpdatable
+│                               ├─ NotAFile · AlreadyCurrent · NotUpdatable
+│                               └─ BeingRemoved · SecondPersonNeeded  ├─ LoneAdministrator
 ├─ RangeWrong          416      the file does not have these bytes
 ├─ TooMany             429      slow down; says for how many seconds
 ├─ EngineError         502      borg: rc, msgid, last lines  ├─ SnapshotDamaged
@@ -175,6 +176,24 @@ class NotUpdatable(Conflict):
     """The host's agent cannot replace itself: it runs from source, or is too old to know how."""
 
     code = "not-updatable"
+
+
+class BeingRemoved(Conflict):
+    """The snapshot's host has been told to delete it already."""
+
+    code = "snapshot-being-removed"
+
+
+class SecondPersonNeeded(Conflict):
+    """One administrator has asked; another one has to agree."""
+
+    code = "second-person-needed"
+
+
+class LoneAdministrator(SecondPersonNeeded):
+    """There is no other administrator who could agree."""
+
+    code = "lone-administrator"
 
 
 class TooMany(SaveOSError):

@@ -454,7 +454,7 @@ class ReadHead(Wire, frozen=True, kw_only=True):
     size_bytes: Count | None = None
     first_byte: Count = 0
     whole_bytes: Count = 0  # of the file
-    modified_at: datetime | None = None
+    modified_at: Annotated[datetime, Meta(tz=True)] | None = None
     mode: Count = 0
     error_code: ShortText = ""
     message: LongText = ""

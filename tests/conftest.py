@@ -17,6 +17,14 @@ for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUN
     os.environ.pop(name, None)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long rows of the fault matrix to those who ask for them: `-m faults`, or `-m matrix`."""
+    if not config.option.markexpr:
+        left = [item for item in items if item.get_closest_marker("matrix")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if not item.get_closest_marker("matrix")]
+
+
 @pytest.fixture(scope="session")
 def shared_appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
     """A serving appliance with an administrator, for tests that leave no trace which others would mind."""

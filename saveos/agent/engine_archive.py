@@ -6,6 +6,7 @@ The repository and its passphrase come from Borg's environment. Source: borg/arc
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import stat
 from argparse import Namespace
@@ -15,7 +16,7 @@ import borg
 from borg import logger, remote
 from borg.archive import Archive
 from borg.cache import SecurityManager
-from borg.helpers import Error, Location, Manifest
+from borg.helpers import Error, IntegrityError, Location, Manifest
 from borg.repository import Repository
 
 from saveos.agent import engine, engine_items
@@ -50,12 +51,23 @@ class Opened:
         self._ids: Sequence[bytes] = archive.metadata.items
         self.count = len(self._ids)
         self._asked: set[int] = set()  # lists of chunks that are on their way already
+        self._first: tuple[bytes, bytes] | None = None  # the chunk that was last looked for: id, content
 
     def fetch(self, numbers: Iterable[int]) -> Iterator[bytes]:
         """Give chunks of metadata."""
         remote.MAX_INFLIGHT = METADATA_IN_FLIGHT
         ids = [self._ids[number] for number in numbers]
         yield from self.archive.pipeline.fetch_many(ids)
+
+    def holds(self, ids: Sequence[bytes]) -> bool:
+        """Return whether the repository has these chunks, and whole."""
+        remote.MAX_INFLIGHT = CONTENT_IN_FLIGHT
+        try:
+            for id_, data in zip(ids, self.archive.pipeline.fetch_many(ids), strict=True):
+                self._first = id_, data
+        except (Repository.ObjectNotFound, IntegrityError):
+            return False
+        return True
 
     def ask(self, chunks: Sequence[Any]) -> None:
         """Ask for the contents of a small file ahead: `content` of the same list has to follow."""
@@ -68,7 +80,7 @@ class Opened:
         is_asked = id(chunks) in self._asked
         self._asked.discard(id(chunks))
         ids = [entry[0] for entry in chunks]
-        pieces = self.archive.pipeline.fetch_many(_changes(ids), is_preloaded=is_asked)
+        pieces = self._pieces(_changes(ids), is_asked=is_asked)
         data = b""
         for number, (id_, size, *_rest) in enumerate(chunks):
             if not number or ids[number - 1] != id_:
@@ -76,6 +88,21 @@ class Opened:
             if len(data) != size:
                 raise Refused("damaged", "A part of this file does not have the size that it had.")
             yield data
+
+    def content_begun(self, chunks: Sequence[Any]) -> Iterator[bytes]:
+        """Give the same, its first part fetched already. Raises Refused when that one is lost."""
+        parts = self.content(chunks)
+        try:
+            first = next(parts, b"")
+        except (Repository.ObjectNotFound, IntegrityError) as error:
+            raise Refused(*_named(error)) from error
+        return itertools.chain((first,), parts)
+
+    def _pieces(self, ids: list[bytes], *, is_asked: bool) -> Iterator[bytes]:
+        if not is_asked and self._first is not None and ids[:1] == [self._first[0]]:
+            yield self._first[1]
+            ids = ids[1:]
+        yield from self.archive.pipeline.fetch_many(ids, is_preloaded=is_asked)
 
 
 @contextlib.contextmanager
@@ -114,6 +141,8 @@ def chosen_bytes(chosen: Chosen) -> bytes:
 def find(archive: Opened, path: bytes, place: int | None) -> dict[bytes, Any]:
     """Return the item of a path. Raises Refused."""
     item, is_there = engine_items.find_file(archive, path, place)
+    if item is not None and not archive.holds(first_ids([item])):
+        item = None  # somebody made it up, or it is damaged: the walk tells
     if item is None and is_there:
         walked = engine_items.items(archive, (engine_items.needle(path),))
         item = next((item for _number, item in walked if item[b"path"] == path and b"part" not in item), None)
@@ -122,18 +151,28 @@ def find(archive: Opened, path: bytes, place: int | None) -> dict[bytes, Any]:
     return item
 
 
+def first_ids(items: Iterable[dict[bytes, Any]]) -> list[bytes]:
+    """Return the first chunk of each of these items of `engine_items.find_file`."""
+    return [item[b"chunks"][0][0] for item in items]
+
+
 def contents(archive: Opened, item: dict[bytes, Any], place: int | None = None) -> tuple[Any, ...]:
     """Return the chunks of a regular file; those of a hard link are where its first name is. Raises Refused."""
     if not stat.S_ISREG(item.get(b"mode", 0)):
         raise Refused("not-a-file", "This is not a regular file.")
     if b"source" in item and b"chunks" not in item:
-        item = find(archive, item[b"source"], place)
-        if b"source" in item or not stat.S_ISREG(item.get(b"mode", 0)):
-            raise Refused("damaged", "The file that this hard link leads to is not there.")
+        item = led_to(find(archive, item[b"source"], place))
     if b"chunks_healthy" in item:
         raise Refused("damaged", "Parts of this file were lost when the repository was repaired.")
     chunks: tuple[Any, ...] = item.get(b"chunks", ())
     return chunks
+
+
+def led_to(item: dict[bytes, Any] | None) -> dict[bytes, Any]:
+    """Return the item that a hard link leads to, if it is a file with content of its own. Raises Refused."""
+    if item is None or b"source" in item or not stat.S_ISREG(item.get(b"mode", 0)):
+        raise Refused("damaged", "The file that this hard link leads to is not there.")
+    return item
 
 
 def _repository() -> Any:
@@ -147,7 +186,6 @@ def _repository() -> Any:
 def _named(error: Error) -> tuple[str, str]:
     """Return code and words of one of Borg's errors."""
     from borg.crypto.key import PassphraseWrong  # noqa: PLC0415 - loaded by now
-    from borg.helpers import IntegrityError  # noqa: PLC0415
 
     codes: tuple[tuple[type, str], ...] = (
         (PassphraseWrong, "passphrase-wrong"),

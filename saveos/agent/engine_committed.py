@@ -1,8 +1,8 @@
 """A Borg repository at its last commit, read without a lock while others may write to it.
 
 Sound because repositories grow only: segments up to a commit are not changed any more, and whoever compacts a
-repository ends its readers first. A reader that met one missing all the same would fail, never read something else:
-each object carries a checksum, its id and its authentication. Source: borg/repository.py, 1.4.5.
+repository must end its readers first. A reader that met one missing all the same would fail, never read something
+else: each object carries a checksum, its id and its authentication. Source: borg/repository.py, 1.4.5.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The items of a Borg archive, found in its stream of metadata without unpacking all of it.
 
 Nothing in the stream says where an item begins, and everybody on the host may put bytes into it: names, extended
-attributes. So an item counts in two ways only. `find_file` reads forwards from a list of chunks to the path behind it;
-ids of chunks are keyed hashes that nobody on the host can know, and Borg writes what stands between the two. `items`
-walks from the stream's first byte, item by item. Source: borg/item.pyx and borg/archive.py, 1.4.5.
+attributes. So an item counts in two ways only. `find_file` reads forwards from a list of chunks to the path behind it,
+and Borg writes what stands between the two. Ids of chunks are keyed hashes that nobody on the host can know: one that
+the repository holds was not made up, and whoever calls looks there. `items` walks from the stream's first byte, item by
+item. Source: borg/item.pyx and borg/archive.py, 1.4.5.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
 CHUNKS_KEY, PATH_KEY = b"\xa6chunks", b"\xa4path"
 # What Borg writes of an item from its chunks to its path: in this order, not all of it always.
@@ -22,6 +23,9 @@ BETWEEN = (b"chunks_healthy", b"ctime", b"gid", b"group", b"hardlink_master", b"
 ID_BYTES = 32
 ENTRY_FIELDS = 3  # id, size, compressed size
 FIRST_CHUNKS = 2  # to each side of the hint; then four times as many each time
+LONG_BYTES = 1024**2  # of one item: much more than any but a very large file has
+LENGTH_LIMIT = 2**31 - 1
+CHUNKS_LIMIT = 2**25  # of one file: 64 TiB; the room for them is taken before they have come
 BACK_LIMIT_BYTES = 32 * 1024**2  # of a list of chunks before its path: a file of more than a terabyte
 
 
@@ -43,7 +47,8 @@ def find_file(stream: Stream, path: bytes, place: int | None) -> tuple[dict[byte
     """Look for a regular file that has content, around `place` first.
 
     Return its item from its chunks on, and whether the path was seen at all: if it was, but there is no such item,
-    only `items` can tell what it is. What stands before the chunks (flags and ACLs) is left out.
+    only `items` can tell what it is. An item of which the repository does not hold the first chunk counts as none. What
+    stands before the chunks (flags and ACLs) is left out.
     """
     wanted, is_seen = needle(path), False
     for first, end in around(stream.count, place):
@@ -79,34 +84,63 @@ def items(stream: Stream, marks: Sequence[bytes]) -> Iterator[tuple[int, dict[by
 
     Raises Damaged when the stream is not made of items.
     """
-    rest = b""
+    pieces: list[bytes] = []  # from where an item begins that is not whole yet
+    size = enough = 0
     for number, data in enumerate(stream.fetch(range(stream.count))):
-        buffer = rest + data
-        is_worth_it = any(mark in buffer for mark in marks)
-        unpacker = msgpack.Unpacker(use_list=False, raw=True, strict_map_key=False, max_buffer_size=len(buffer))
-        unpacker.feed(buffer)
-        end = 0
-        try:
-            while True:
-                if is_worth_it:
-                    item = unpacker.unpack()
-                    if not (isinstance(item, dict) and isinstance(item.get(b"path"), bytes)):
-                        raise Damaged
-                    end = unpacker.tell()
-                    yield number, item
-                else:
-                    unpacker.skip()
-                    end = unpacker.tell()
-        except msgpack.OutOfData:
-            rest = buffer[end:]
-        except (ValueError, msgpack.UnpackException) as error:
-            raise Damaged from error
-    if rest:
+        pieces.append(data)
+        size += len(data)
+        if size < enough and number + 1 < stream.count:
+            continue
+        buffer = b"".join(pieces)
+        end = yield from _whole_items(buffer, marks, number)
+        pieces, size = [buffer[end:]], len(buffer) - end
+        enough = size + size // 2 if size > LONG_BYTES else 0  # else a long item would be begun anew with each chunk
+    if size:
         raise Damaged
+
+
+def _whole_items(
+    buffer: bytes, marks: Sequence[bytes], number: int
+) -> Generator[tuple[int, dict[bytes, Any]], None, int]:
+    """Give the items of a buffer when it holds a mark; return where those that are whole end. Raises Damaged."""
+    is_worth_it = any(mark in buffer for mark in marks)
+    unpacker = _unpacker(buffer)
+    end = 0
+    try:
+        while True:
+            if is_worth_it:
+                item = unpacker.unpack()
+                if not (isinstance(item, dict) and isinstance(item.get(b"path"), bytes)):
+                    raise Damaged
+                end = unpacker.tell()
+                yield number, item
+            else:
+                unpacker.skip()
+                end = unpacker.tell()
+    except msgpack.OutOfData:
+        return end
+    except (ValueError, msgpack.UnpackException) as error:
+        raise Damaged from error
 
 
 class Damaged(Exception):
     """The archive is not as Borg wrote it."""
+
+
+def _unpacker(data: bytes) -> Any:
+    """Return what unpacks this, which may end in the middle: lengths in it are of what is still to come, too."""
+    unpacker = msgpack.Unpacker(
+        use_list=False,
+        raw=True,
+        strict_map_key=False,
+        max_buffer_size=len(data),
+        max_str_len=LENGTH_LIMIT,
+        max_bin_len=LENGTH_LIMIT,
+        max_map_len=LENGTH_LIMIT,
+        max_array_len=CHUNKS_LIMIT,
+    )
+    unpacker.feed(data)
+    return unpacker
 
 
 def _hits(stream: Stream, first: int, end: int, wanted: bytes) -> Iterator[tuple[int, int]]:
@@ -142,8 +176,7 @@ def _read_back(stream: Stream, number: int, offset: int, wanted: bytes) -> dict[
 
 def _parse(text: bytes) -> dict[bytes, Any] | None:
     """Return what Borg wrote from an item's chunks up to its path, if it is that and nothing else."""
-    unpacker = msgpack.Unpacker(use_list=False, raw=True, strict_map_key=False, max_buffer_size=len(text))
-    unpacker.feed(text)
+    unpacker = _unpacker(text)
     item: dict[bytes, Any] = {}
     last = -1
     try:

@@ -6,6 +6,7 @@ the spool keeps where in the metadata stream the entry begins, and where each ch
 
 from __future__ import annotations
 
+import errno
 import shutil
 import stat
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ VARIABLE = "SAVEOS_LISTINGS"  # the folder of listings
 UNFINISHED = "unfinished"
 COMPLETE = "complete.json"
 RUN_LINES = 50_000  # held in memory: some 15 MB
+RESERVE_BYTES = 256 * 1024**2  # left free on the host's disk
 MASTERS_LIMIT = 500_000  # files with several names whose size is remembered for the other names
 
 _KINDS = {
@@ -40,7 +42,7 @@ class Complete(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spool:
-    """The notes of one archive in the making. What cannot be written is given up: the backup matters more."""
+    """The notes of one archive in the making. What cannot be written is given up: backup and host matter more."""
 
     def __init__(self, listings: Path) -> None:
         """Begin in a folder of its own below `listings`; what another attempt left there is dropped."""
@@ -93,16 +95,23 @@ class Spool:
             lines.sort()
             run = self._folder / f"run-{self._runs:06d}"
             self._runs += 1
-            self._attempt(lambda: run.write_bytes(b"".join(lines)))
+            self._attempt(lambda: _write_within_reserve(run, b"".join(lines)))
 
     def _attempt(self, work: Callable[[], Any]) -> None:
-        """Do it; after the first failure write nothing more: a spool that is not closed counts for nothing."""
+        """Do it; after the first failure write nothing more and drop it: a spool that is not closed is of no use."""
         if self._is_given_up:
             return
         try:
             work()
         except OSError:
             self._is_given_up = True
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _write_within_reserve(path: Path, data: bytes) -> None:
+    if shutil.disk_usage(path.parent).free - len(data) < RESERVE_BYTES:
+        raise OSError(errno.ENOSPC, "The disk is nearly full.")
+    path.write_bytes(data)
 
 
 def install(archive: Any, archiver: Any, listings: Path) -> None:

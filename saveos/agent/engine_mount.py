@@ -26,6 +26,7 @@ from saveos.agent.borg_log import printable
 from saveos.agent.engine import PARENT_VARIABLE, end_with
 from saveos.agent.engine_archive import Opened, Refused, opened
 from saveos.agent.engine_tar import nanoseconds
+from saveos.agent.mount_place import NoFuse, NoPlace, Place
 from saveos.agent.mount_tree import Node, Tree
 from saveos.protocol import EntryKind, ReadHead
 
@@ -44,11 +45,13 @@ def main(words: Sequence[str]) -> int:
     if parent.isdigit():
         threading.Thread(target=end_with, args=(int(parent),), daemon=True).start()
     try:
-        with opened(words[0]) as archive:
-            _serve(archive, words[1])
+        with Place(words[1]) as place, opened(words[0]) as archive:
+            _serve(archive, place)
     except Refused as refusal:
         return _refuse(refusal.code, str(refusal))
-    except mount_fuse.NoFuse as error:
+    except NoPlace as error:
+        return _refuse("usage", str(error))
+    except NoFuse as error:
         return _refuse("no-fuse", str(error))
     except engine_items.Damaged:
         return _refuse("damaged", "The snapshot's list of files cannot be read.")
@@ -57,16 +60,16 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
-def _serve(archive: Opened, folder: str) -> None:
+def _serve(archive: Opened, place: Place) -> None:
     tree = grown(archive, Path(os.environ["BORG_BASE_DIR"]))
-    descriptor = mount_fuse.mount(folder)
+    descriptor = place.mount()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: mount_fuse.unmount(folder))
+        signal.signal(number, lambda *_: place.unmount())
     try:
         _say(ReadHead(kind=EntryKind.FOLDER))
         mount_fuse.Server(descriptor, tree, Contents(archive, tree)).serve()
     except BaseException:
-        mount_fuse.unmount(folder)
+        place.unmount()
         raise
     finally:
         os.close(descriptor)
@@ -128,7 +131,7 @@ class Contents:
         """Return bytes of a file, fewer only at its end. Raises OSError."""
         node = self._tree.node(number)
         if node.is_damaged:
-            raise OSError(errno.EIO, "parts of this file were lost when the repository was repaired")
+            raise OSError(errno.EIO, "parts of this file are lost")
         end = min(offset + size, node.size_bytes)
         if offset >= end:
             return b""

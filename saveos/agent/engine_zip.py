@@ -32,7 +32,7 @@ DEFLATE_MAY_GROW = 1024  # a 32-bit entry must hold also what does not get small
 LEVEL = 1  # the host has other things to do
 PROBE_BYTES, WORTH_IT = 64 * 1024, 0.95
 FOLDER_BIT = 0x10
-_ESCAPE = re.compile(r"[\udc80-\udcff\\\x00-\x1f\x7f]|%(?=[0-9A-Fa-f]{2})")
+_ESCAPE = re.compile(r"[\udc80-\udcff\\:\x00-\x1f\x7f]|%(?=[0-9A-Fa-f]{2})")
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +46,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 def safe_name(path: bytes) -> str:
     """Return a name that leads nowhere else on any system, from which a percent decoder gives back every byte.
 
-    What is no UTF-8, backslashes and control characters become a percent sign and two hexadecimal digits.
+    What is no UTF-8, backslashes, colons (of drives and streams) and control characters become a percent sign and two
+    hexadecimal digits.
     """
     parts = [part for part in path.split(b"/") if part not in (b"", b".")]
     return "/".join("%2E%2E" if part == b".." else _escaped(part) for part in parts)

@@ -157,7 +157,8 @@ def _sealed(home: Home, config: Config, public_key: str, purpose: str) -> Escrow
 def _run(home: Home, config: Config, *arguments: str) -> str:
     # key export writes to a file only: "-" is standard output
     command: Sequence[str] = ["--log-json", "--lock-wait", "60", *arguments]
-    outcome = Run(home, config, command, mode=TunnelMode.WRITE).wait()
+    mode = TunnelMode.WRITE if arguments[0] == "init" else TunnelMode.READ
+    outcome = Run(home, config, command, mode=mode).wait()
     if not outcome.is_good:
         raise Failure(outcome.code, f"borg {arguments[0]} failed: {outcome.message}")
     return outcome.output

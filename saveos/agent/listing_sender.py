@@ -63,6 +63,8 @@ def send(home: Home, config: Config) -> int:
     with contextlib.closing(client):
         wanted = client.listings_wanted()
         head = wanted.head
+        if head:
+            _require_plain(head)  # its listing is read, and what the new one lacks of it is sent
         for archive in wanted.archives:
             _require_plain(archive)
             listing = _listing(home, config, archive)
@@ -136,5 +138,6 @@ def _tidy(home: Home, head: str, wanted: Sequence[str]) -> None:
 
 
 def _require_plain(archive: str) -> None:
-    if archive in (".", "..", UNFINISHED) or "/" in archive or "\\" in archive or "\0" in archive:
+    """Refuse what would lead out of the folder of listings: the appliance is not believed either."""
+    if archive.startswith(".") or archive == UNFINISHED or any(sign in archive for sign in "/\\\0"):
         raise Failure("protocol", "The appliance named an archive that cannot be.")

@@ -27,15 +27,23 @@ def assemble(spool: Path, target: Path) -> None:
     """Make the listing of a complete spool at `target`, whole or not at all. Raises OSError, msgspec.DecodeError."""
     ends = msgspec.json.decode((spool / COMPLETE).read_bytes(), type=Complete).ends
     temporary = target.with_name(f".{target.name}")
-    with gzip.open(temporary, "wb", compresslevel=QUICKEST) as file, ExitStack() as stack:
+    try:
+        _assemble(spool, temporary, ends)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # the disk may be full of it
+        raise
+    temporary.replace(target)
+    shutil.rmtree(spool, ignore_errors=True)
+
+
+def _assemble(spool: Path, target: Path, ends: list[int]) -> None:
+    with gzip.open(target, "wb", compresslevel=QUICKEST) as file, ExitStack() as stack:
         runs = [stack.enter_context(path.open("rb", buffering=READ_BYTES)) for path in sorted(spool.glob("run-*"))]
         writer = stack.enter_context(io.BufferedWriter(file, READ_BYTES))
         for key, facts in hung_together(map(_parted, heapq.merge(*runs))):
             words, _, at = facts.rpartition(b" ")
             place = bisect_right(ends, int(at)) if at != b"-1" else -1
             writer.write(b"%b\0%b %d\n" % (key, words, place))
-    temporary.replace(target)
-    shutil.rmtree(spool, ignore_errors=True)
 
 
 def read(path: Path) -> Iterator[bytes]:

@@ -6,14 +6,10 @@ include/uapi/linux/fuse.h (7.31 is spoken; the kernel understands whoever is old
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
-import shutil
-import socket
 import stat
 import struct
-import subprocess
 from typing import TYPE_CHECKING, Any, Protocol
 
 from saveos.agent.mount_tree import ROOT
@@ -23,9 +19,6 @@ if TYPE_CHECKING:
 
     from saveos.agent.mount_tree import Tree
 
-DEVICE = "/dev/fuse"
-READ_ONLY = 1 | 2 | 4  # mount(2): MS_RDONLY, MS_NOSUID, MS_NODEV
-DETACH = 2  # umount2(2): MNT_DETACH
 MAJOR, MINOR = 7, 31
 WANTED = 1 | 1 << 22 | 1 << 23  # FUSE_ASYNC_READ, FUSE_MAX_PAGES, FUSE_CACHE_SYMLINKS
 READ_BYTES = 1024**2
@@ -62,64 +55,11 @@ class Contents(Protocol):
         """Return bytes of a file, fewer only at its end. Raises OSError."""
 
 
-class NoFuse(Exception):
-    """Why nothing can be mounted here, for a person."""
-
-
-def mount(folder: str) -> int:
-    """Mount on a folder and return the descriptor that leads to the kernel. Raises NoFuse."""
-    options = "default_permissions"
-    if os.geteuid():
-        return _mount_as_user(folder, f"ro,nosuid,nodev,fsname=saveos,subtype=saveos,{options}")
-    try:
-        descriptor = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
-    except OSError as error:
-        raise NoFuse(f"This machine has no FUSE ({DEVICE}: {error.strerror}).") from error
-    data = f"fd={descriptor},rootmode=40000,user_id=0,group_id=0,{options}"
-    library = ctypes.CDLL(None, use_errno=True)
-    if library.mount(b"saveos", os.fsencode(folder), b"fuse.saveos", READ_ONLY, data.encode()):
-        number = ctypes.get_errno()
-        os.close(descriptor)
-        raise NoFuse(f"The system does not mount on {folder}: {os.strerror(number)}.")
-    return descriptor
-
-
-def unmount(folder: str) -> None:
-    """Take the mount away; who still has a file open there keeps it until then."""
-    if os.geteuid():
-        subprocess.run([_helper(), "-u", "-z", "--", folder], check=False, stderr=subprocess.DEVNULL)
-    else:
-        ctypes.CDLL(None).umount2(os.fsencode(folder), DETACH)
-
-
-def _mount_as_user(folder: str, options: str) -> int:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        done = subprocess.run(
-            [_helper(), "-o", options, "--", folder],
-            env={**os.environ, "_FUSE_COMMFD": str(theirs.fileno())},
-            pass_fds=[theirs.fileno()],
-            capture_output=True,
-            check=False,
-        )
-        if done.returncode:
-            raise NoFuse(done.stderr.decode("utf-8", "backslashreplace").strip() or "fusermount3 failed.")
-        _data, descriptors, _flags, _address = socket.recv_fds(ours, 1, 1)
-    return descriptors[0]
-
-
-def _helper() -> str:
-    found = shutil.which("fusermount3") or shutil.which("fusermount")
-    if found is None:
-        raise NoFuse("Only root mounts here: fusermount3 (the package fuse3) is not installed.")
-    return found
-
-
 class Server:
     """Answers the kernel until somebody unmounts."""
 
     def __init__(self, descriptor: int, tree: Tree, contents: Contents) -> None:
-        """`descriptor`: of `mount`."""
+        """`descriptor`: of `Place.mount`."""
         self._descriptor, self._tree, self._contents = descriptor, tree, contents
         self._listed: dict[int, list[tuple[bytes, int]]] = {}  # by handle: a folder that somebody reads
         self._handle = 0
@@ -128,7 +68,7 @@ class Server:
             LOOKUP: self._look_up,
             GETATTR: lambda node, _data: ATTRIBUTED.pack(FOREVER, 0, 0) + self._attributes(node),
             READLINK: lambda node, _data: self._tree.node(node).target,
-            OPEN: lambda _node, _data: OPENED.pack(0, KEEP_CACHE, 0),
+            OPEN: self._open,
             READ_FILE: self._read,
             STATFS: lambda _node, _data: SPACE.pack(0, 0, 0, len(self._tree), 0, BLOCK, 255, BLOCK, 0),
             OPENDIR: self._open_folder,
@@ -198,6 +138,11 @@ class Server:
             *(node.mode, self._tree.links(number), node.uid & 0xFFFFFFFF, node.gid & 0xFFFFFFFF),
             *(device & 0xFFFFFFFF, 4096, 0),
         )
+
+    def _open(self, node: int, _data: bytes) -> bytes:
+        if self._tree.node(node).is_damaged:  # the kernel would not read one of no size: it would look empty
+            raise OSError(errno.EIO, "parts of this file are lost")
+        return OPENED.pack(0, KEEP_CACHE, 0)
 
     def _read(self, node: int, data: bytes) -> bytes:
         _handle, offset, size = READ.unpack_from(data)

@@ -69,7 +69,8 @@ class Tree:
             return
         number = self._masters.get(linked_to) if linked_to is not None else None
         if number is None:
-            number = self._new(node)
+            is_lost = linked_to is not None and not node.chunks  # its content went with a name that is not there
+            number = self._new(msgspec.structs.replace(node, is_damaged=True) if is_lost else node)
         else:
             self._links[number] += 1
         if is_master:

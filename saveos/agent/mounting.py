@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from saveos.agent import mount_fuse
 from saveos.agent.failures import Failure
+from saveos.agent.mount_place import NoPlace, Place
 from saveos.agent.reading import with_key
 from saveos.protocol import READ_HEAD_LIMIT, ReadHead
 
@@ -29,9 +29,11 @@ def mount(home: Home, config: Config, archive: str, folder: Path) -> None:
 
     Raises Failure.
     """
-    if not folder.is_dir() or any(folder.iterdir()):
-        raise Failure("usage", f"{folder} is not an empty folder.")
-    with with_key(home, config, ["mount-archive", archive, str(folder)]) as process:
+    try:
+        place = Place(str(folder))
+    except NoPlace as error:
+        raise Failure("usage", str(error)) from error
+    with place, with_key(home, config, ["mount-archive", archive, str(folder)]) as process:
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             process.terminate()
@@ -41,7 +43,7 @@ def mount(home: Home, config: Config, archive: str, folder: Path) -> None:
             _await_mount(process)
             log.info("%s is mounted read-only on %s until you unmount it: umount %s", archive, folder, folder)
             if process.wait():
-                mount_fuse.unmount(str(folder))
+                place.unmount()
                 raise Failure("host-error", f"What served {folder} has ended: it is unmounted.")
         finally:
             _end(process)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from saveos.protocol import Question
 
 log = logging.getLogger("saveos.agent")
-LIMIT = 4  # as many as the appliance opens of one host
+LIMIT = 6  # the appliance opens four of one host; one that a person left takes a moment to end
 PART_BYTES = 256 * 1024
 PARTS_AHEAD = 4
 PING_SECONDS = 0.5  # how soon a reader ends when the person has gone
@@ -88,9 +88,11 @@ def with_key(home: Home, config: Config, words: Sequence[str], told: bytes = b""
     settings = home.state / f"tunnel-{secrets.token_hex(8)}.json"
     reading, writing = os.pipe()
     try:
-        write_private(settings, msgspec.json.encode(tunnel_settings(home, config, TunnelMode.READ, None)))
-        os.write(writing, home.passphrase.read_bytes())
-        os.close(writing)
+        try:
+            write_private(settings, msgspec.json.encode(tunnel_settings(home, config, TunnelMode.READ, None)))
+            os.write(writing, home.passphrase.read_bytes())
+        finally:
+            os.close(writing)
         process = subprocess.Popen(
             own_command(*words),
             stdin=subprocess.PIPE,

@@ -60,6 +60,9 @@ def settle(home: Home, config: Config, target: Path, final: Path) -> Home:
     """
     place = Home(target / final.relative_to("/"))
     service.require_inside(target, place.folder)
+    for name in ("credentials", "state"):  # whatever was restored there: a link would lead our key out of the target
+        if (place.folder / name).is_symlink():
+            (place.folder / name).unlink()
     shutil.rmtree(place.folder / "credentials", ignore_errors=True)  # of the machine that burnt, should it be there
     place.prepare()
     write_private(place.root, home.root.read_bytes())
@@ -108,20 +111,29 @@ def _chosen(hosts: Sequence[RecoverableHost], wanted: str | None) -> Recoverable
 
 def _root(address: str, fingerprint: str) -> str:
     """Return the root certificate of the appliance, once its fingerprint is the one on paper. Raises Failure."""
-    expected = fingerprint.replace(":", "").replace(" ", "").lower()
     unproven = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     unproven.check_hostname = False
     unproven.verify_mode = ssl.CERT_NONE  # nothing is believed of what comes but this fingerprint
     client = Client.unproven((address,), unproven)
     with contextlib.closing(client):
         pem = client.recovery_root().root_certificate
+    return proven(pem, fingerprint, address)
+
+
+def proven(pem: str, fingerprint: str, address: str) -> str:
+    """Return the one certificate that the fingerprint is of, as PEM of our own writing. Raises Failure.
+
+    What came may hold more than was hashed: another certificate behind the first would be trusted with it.
+    """
+    expected = fingerprint.replace(":", "").replace(" ", "").lower()
     try:
-        found = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+        der = ssl.PEM_cert_to_DER_cert(pem)
     except ValueError:
-        found = ""
+        der = b""
+    found = hashlib.sha256(der).hexdigest() if der else "unreadable"
     if found != expected:
-        raise Failure("wrong-appliance", f"{address} is another appliance: its fingerprint is {found or 'unreadable'}.")
-    return pem
+        raise Failure("wrong-appliance", f"{address} is another appliance: its fingerprint is {found}.")
+    return ssl.DER_cert_to_PEM_cert(der)
 
 
 def _typed() -> str:

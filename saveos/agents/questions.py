@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from saveos.database.connection import Database
 
 OPEN_LIMIT = 8  # questions of one host that nobody has answered yet
-KEPT_LIMIT = 16  # rows of one host: with their answers 16 MiB at the most
+KEPT_LIMIT = 16  # rows of one host: of answers 16 MiB at the most, beside what was asked (a long list, if of files)
 ANSWER_LIMIT_BYTES = 1024 * 1024
 SILENCE = timedelta(seconds=30)  # a host that says nothing for so long will not
 LIFE = timedelta(minutes=10)  # a count that takes longer is cut off

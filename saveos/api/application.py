@@ -21,6 +21,7 @@ from saveos.api.downloads import agent_executable, agents_archive, agents_list
 from saveos.api.entrance import ENTRANCE
 from saveos.api.guards import provide_agent, provide_principal, provide_visitor
 from saveos.api.health import health, prometheus
+from saveos.api.holds import Holds
 from saveos.api.jobs import Jobs
 from saveos.api.keys import Keys
 from saveos.api.listings import Listings
@@ -57,6 +58,7 @@ def build(parts: Parts) -> Litestar:
             Jobs,
             Measurements,
             Snapshots,
+            Holds,
             Questions,
             Answers,
             Listings,

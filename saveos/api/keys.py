@@ -103,7 +103,7 @@ class Keys(Controller):
     )
     def confirm(self, data: Proof, principal: Principal, parts: Parts) -> KitView:
         """Confirm that the recovery code is at hand, by two groups of it."""
-        return _view(kits.confirm(parts.database, principal, data.proof), principal, parts)
+        return _view(kits.confirm(parts.database, principal, data.proof, keys.note_proof), principal, parts)
 
     @post("/keys/unlocks", summary="Offer an unlock", responses=documented())
     async def offer(self, principal: Principal, parts: Parts) -> Offer:

@@ -70,7 +70,7 @@ class Protections(Controller):
         checkpoints.let_go_on(parts.database, principal, agent_id)
 
     @post(
-        "/retention",
+        "/retention/run",
         summary="Carry retention out",
         status_code=202,
         sync_to_thread=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from email.utils import format_datetime
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from saveos.identity.principals import Principal
 from saveos.parts import Parts
 from saveos.protocol import AnswerReceipt, Chosen, Count, EntryPath, ReadForm, ReadOrder
 from saveos.snapshots import reading
+from saveos.snapshots.reading import Reading
 
 MEDIA = {
     ReadForm.FILE: "application/octet-stream",
@@ -105,6 +107,7 @@ class Downloads(Controller):
         chosen = tuple(Chosen(path=path, place=place) for path, place in zip(data.paths, places, strict=True))
         order = ReadOrder(archive="", chosen=chosen, form=data.form)
         reading.require_possible(order)
+        await asyncio.to_thread(reading.require_known, parts.means, principal, snapshot_id)
         return DownloadTicket(url=f"/api/v1/downloads/{parts.tickets.issue(principal, snapshot_id, order)}")
 
     @get("/downloads/{ticket:str}", summary="Fetch a download", responses=documented(409, 416, 502))
@@ -116,10 +119,8 @@ class Downloads(Controller):
         parts: Parts,
     ) -> Stream:
         """Fetch what was asked for; once it begins, the address is used up."""
-        found = parts.tickets.look(principal, ticket)
-        answer = await _download(request, principal, parts, found.snapshot_id, found.order)
-        parts.tickets.spend(ticket)
-        return answer
+        with parts.tickets.spent(principal, ticket) as found:
+            return await _download(request, principal, parts, found.snapshot_id, found.order)
 
 
 class HostStreams(Controller):
@@ -170,6 +171,20 @@ async def _download(
         order = msgspec.structs.replace(order, first_byte=wanted[0], last_byte=wanted[1])
     order = msgspec.structs.replace(order, is_head_only=request.method == "HEAD")
     begun = await reading.begin(parts.means, principal, snapshot_id, order)
+    is_part = wanted is not None and begun.head.size_bytes != 0  # an empty file has no part: all of it is sent
+    return await _sent(begun, order, tag_, is_part=is_part)
+
+
+async def _sent(begun: Reading, order: ReadOrder, tag_: str, *, is_part: bool) -> Stream:
+    """Return the response that sends a reading and closes it at last; when there is none, it is closed here."""
+    try:
+        return Download(begun, 206 if is_part else 200, _headers(begun, order, tag_, is_part=is_part))
+    except BaseException:
+        await begun.close()
+        raise
+
+
+def _headers(begun: Reading, order: ReadOrder, tag_: str, *, is_part: bool) -> dict[str, str]:
     head = begun.head
     headers = {
         "content-type": MEDIA[order.form],
@@ -184,7 +199,7 @@ async def _download(
         headers |= {"accept-ranges": "bytes", "etag": tag_}
         if head.modified_at is not None:
             headers["last-modified"] = format_datetime(head.modified_at, usegmt=True)
-    if wanted is not None:
+    if is_part:
         last = head.first_byte + (head.size_bytes or 0) - 1
         headers["content-range"] = f"bytes {head.first_byte}-{last}/{head.whole_bytes}"
-    return Download(begun, 206 if wanted is not None else 200, headers)
+    return headers

@@ -68,9 +68,11 @@ def provide_choice(
     policy_id: Annotated[str, Parameter(max_length=64)] = "",
     since: datetime | None = None,
     until: datetime | None = None,
+    *,
+    is_held: Annotated[bool, Parameter(description="Only those that something holds")] = False,
 ) -> SnapshotChoice:
     """Return which snapshots a request looks for."""
-    return SnapshotChoice(search=search, policy_id=policy_id, since=aware(since), until=aware(until))
+    return SnapshotChoice(search=search, policy_id=policy_id, since=aware(since), until=aware(until), is_held=is_held)
 
 
 class Snapshots(Controller):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 REFUSALS_PER_MINUTE = 60
+LISTED_PATHS = 100
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +45,17 @@ def record(
     fields = (tenant_id, at, actor, action, target, detail_json, previous)
     digest = hashlib.sha256(msgspec.json.encode(fields)).hexdigest()
     table.insert(connection, (*fields, digest))
+
+
+def listed(paths: list[str]) -> dict[str, object]:
+    """Return paths as details of an entry: of very many the first ones, how many there are, and what proves the others.
+
+    Whoever has a list can show that it is this one: SHA-256 of its paths in UTF-8, in their order, a zero byte between.
+    """
+    if len(paths) <= LISTED_PATHS:
+        return {"paths": paths}
+    digest = hashlib.sha256("\0".join(paths).encode()).hexdigest()
+    return {"paths": paths[:LISTED_PATHS], "paths_count": len(paths), "paths_sha256": digest}
 
 
 def record_refusal(connection: sqlite3.Connection, *, action: str, code: str, address: str, target: str) -> None:

@@ -265,6 +265,7 @@ ALTER TABLE repositories ADD COLUMN frozen_at TEXT;
 ALTER TABLE repositories ADD COLUMN frozen_why TEXT NOT NULL DEFAULT '';
 ALTER TABLE repositories ADD COLUMN settled_segment INTEGER NOT NULL DEFAULT -1;
 ALTER TABLE repositories ADD COLUMN manifest_bytes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE repositories ADD COLUMN manifest_compression TEXT NOT NULL DEFAULT '';
 ALTER TABLE repositories ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE repositories ADD COLUMN retained_at TEXT;
 ALTER TABLE repositories ADD COLUMN compacted_at TEXT;
@@ -285,6 +286,34 @@ ALTER TABLE agents ADD COLUMN machine TEXT NOT NULL DEFAULT '';
 ALTER TABLE agents ADD COLUMN machine_class TEXT NOT NULL DEFAULT '';
 ALTER TABLE agents ADD COLUMN due_at TEXT;
 ALTER TABLE tenants ADD COLUMN overdue_json TEXT NOT NULL DEFAULT '{}';
+"""
+
+
+HOLDS = """
+CREATE TABLE holds_anew (
+    id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL REFERENCES tenants(id), agent_id TEXT NOT NULL REFERENCES agents(id),
+    snapshot_id TEXT NOT NULL REFERENCES snapshots(id) ON DELETE CASCADE, kind TEXT NOT NULL,
+    reason TEXT NOT NULL DEFAULT '', until TEXT, placed_at TEXT NOT NULL, placed_by TEXT NOT NULL,
+    release_asked_at TEXT, release_asked_by TEXT NOT NULL DEFAULT '', release_asked_id TEXT NOT NULL DEFAULT '',
+    released_at TEXT, released_by TEXT NOT NULL DEFAULT ''
+) STRICT;
+INSERT INTO holds_anew (id, tenant_id, agent_id, snapshot_id, kind, reason, until, placed_at, placed_by, released_at,
+    released_by)
+    SELECT id, tenant_id, agent_id, snapshot_id, kind, reason, until, placed_at, placed_by, released_at, released_by
+    FROM holds;
+DROP TABLE holds;
+ALTER TABLE holds_anew RENAME TO holds;
+CREATE INDEX holds_of_snapshot ON holds(snapshot_id);
+CREATE INDEX holds_of_agent ON holds(agent_id) WHERE released_at IS NULL;
+CREATE INDEX holds_of_tenant ON holds(tenant_id, id) WHERE released_at IS NULL;
+CREATE INDEX holds_asked ON holds(tenant_id) WHERE released_at IS NULL AND release_asked_at IS NOT NULL;
+"""
+# The last guard, whatever the code above it believes.
+HELD = """
+CREATE TRIGGER snapshots_held BEFORE DELETE ON snapshots WHEN EXISTS (
+    SELECT 1 FROM holds WHERE snapshot_id = OLD.id AND released_at IS NULL
+    AND (until IS NULL OR until > strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+) BEGIN SELECT RAISE(ABORT, 'a hold is in force on this snapshot'); END
 """
 
 
@@ -349,6 +378,13 @@ def m010_restores(db: UtilsDatabase) -> None:
 def m011_protection(db: UtilsDatabase) -> None:
     """Alerts, holds, snapshots that were removed, checkpoints of repositories, and what was written to them."""
     _execute(db, PROTECTION)
+
+
+@migrations()
+def m012_holds(db: UtilsDatabase) -> None:
+    """Know the person who asked for a release; let nothing remove a snapshot under hold, and holds go with theirs."""
+    _execute(db, HOLDS)
+    db.execute(HELD)
 
 
 @migrations()

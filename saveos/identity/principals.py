@@ -31,6 +31,7 @@ class Permission(StrEnum):
     USERS = "users"
     KEYS = "keys"
     ROLL_BACK = "roll-back"  # of a repository; say that what a host did was meant
+    HOLDS = "holds"  # legal ones: place them, and two together let them go
 
 
 class Actor(StrEnum):

@@ -80,6 +80,15 @@ def waiting_of(connection: sqlite3.Connection, agent_id: AgentId, kind: str) -> 
     return [to_job(row) for row in many(connection, statement, (agent_id, kind))]
 
 
+def is_ordered(connection: sqlite3.Connection, agent_id: AgentId, kind: str, text: str) -> bool:
+    """Return whether an agent's queued or running job of this kind names the text in its order."""
+    statement = (
+        "SELECT 1 FROM jobs WHERE agent_id = ? AND kind = ? AND state IN ('queued', 'running')"
+        " AND instr(order_json, ?) > 0"
+    )
+    return one(connection, statement, (agent_id, kind, text)) is not None
+
+
 def queued_of_kind(connection: sqlite3.Connection, kind: str) -> list[Job]:
     """Return the jobs of this kind that wait, of every tenant."""
     return [to_job(row) for row in many(connection, f"{JOB} WHERE j.kind = ? AND j.state = 'queued'", (kind,))]

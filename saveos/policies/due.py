@@ -29,7 +29,7 @@ def next_due(schedule: str, zone_name: str, after: datetime) -> datetime | None:
     """
     if not schedule:
         return None
-    moment: datetime | None = _trigger(schedule, _zone(zone_name)).get_next_fire_time(after, after)
+    moment: datetime | None = _trigger(schedule, zone_of(zone_name)).get_next_fire_time(after, after)
     return moment.astimezone(UTC) if moment else None
 
 
@@ -59,11 +59,18 @@ def past_hours(schedule: str, today: date, days: int) -> Iterator[list[datetime]
     day_fields = [fields[name] for name in ("month", "day", "day_of_week")]
     start = datetime.combine(today, time())
     hours = [hour for hour in range(24) if fields["hour"].get_next_value(start.replace(hour=hour)) == hour]
-    minute = max(m for m in range(60) if fields["minute"].get_next_value(start.replace(minute=m)) == m)
+    minute = minutes(schedule)[-1]
     for back in range(days):
         day = start - timedelta(days=back)
         if all(field.get_next_value(day) == field.get_value(day) for field in day_fields):
             yield [day.replace(hour=hour, minute=minute) for hour in reversed(hours)]
+
+
+def minutes(schedule: str) -> list[int]:
+    """Return at which minutes of an hour the schedule fires. Raises InvalidRequest as `next_due`."""
+    field = next(field for field in _trigger(schedule, ZoneInfo("UTC")).fields if field.name == "minute")
+    start = datetime.combine(date(2000, 1, 1), time())
+    return [minute for minute in range(60) if field.get_next_value(start.replace(minute=minute)) == minute]
 
 
 def due_key(policy_id: str, agent_id: str, schedule: str, zone_name: str, moment: datetime) -> str:
@@ -73,8 +80,16 @@ def due_key(policy_id: str, agent_id: str, schedule: str, zone_name: str, moment
     others (every hour, every quarter) by UTC, as they are meant to run in both.
     """
     hour_field = schedule.split()[1] if len(schedule.split()) == _FIELDS else "*"
-    local = moment.astimezone(_zone(zone_name)) if re.fullmatch(r"[\d,-]+", hour_field) else moment.astimezone(UTC)
+    local = moment.astimezone(zone_of(zone_name)) if re.fullmatch(r"[\d,-]+", hour_field) else moment.astimezone(UTC)
     return f"{policy_id}/{agent_id}/{local:%Y-%m-%dT%H:%M}"
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Return the zone of that name; UTC for an empty or unknown one, as a host may say anything."""
+    try:
+        return ZoneInfo(name or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")
 
 
 def _trigger(schedule: str, zone: ZoneInfo) -> CronTrigger:
@@ -104,10 +119,3 @@ def _weekdays(field: str) -> str:
         else:
             parts.append(part)
     return ",".join(dict.fromkeys(parts))
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name or "UTC")
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return ZoneInfo("UTC")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import msgspec
 from saveos.policies import due
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from saveos.policies.model import Retention
 
@@ -23,6 +23,7 @@ class Rule(StrEnum):
     """Why a snapshot is kept."""
 
     ALL = "all"  # nothing is ever removed
+    WITHIN = "within"  # it is not old enough
     HOURLY = "hourly"
     DAILY = "daily"
     WEEKLY = "weekly"
@@ -59,16 +60,18 @@ class Calendar(msgspec.Struct, frozen=True, kw_only=True):
     is_open: bool = False
 
 
-def snapshots_to_keep(moments: Sequence[datetime], retention: Retention, zone: tzinfo = UTC) -> dict[int, Rule]:
+def snapshots_to_keep(
+    moments: Sequence[datetime], retention: Retention, zone: tzinfo = UTC, *, now: datetime
+) -> dict[int, Rule]:
     """Return which snapshots the retention keeps, by position, and why; the rest may be pruned.
 
-    `moments`: of one agent, newest first. A rule keeps the newest snapshot of each of its last N periods in `zone`; a
-    snapshot kept by one rule is not counted by the next; a rule that does not find N keeps the oldest of all beside.
-    An empty retention keeps all.
+    `moments`: of one agent, newest first. First come those of the last `keep_within_hours` before `now`. Then a rule
+    keeps the newest snapshot of each of its last N periods in `zone`; a snapshot kept before is not counted by the
+    next rule; a rule that does not find N keeps the oldest of all beside. An empty retention keeps all.
     Source: borg-prune(1), "keep" options, Borg 1.4; checked against the real `borg prune --dry-run --list`.
     """
     local = [moment.astimezone(zone) for moment in moments]
-    return _keep(local, retention)[0]
+    return _keep(local, retention, _recent(moments, retention, now))[0]
 
 
 def calendar(schedule: str, retention: Retention, today: date) -> Calendar:
@@ -78,38 +81,70 @@ def calendar(schedule: str, retention: Retention, today: date) -> Calendar:
     """
     if not schedule:
         return Calendar()
-    moments = list(_history(schedule, retention.keep_hourly, today))
-    kept, is_open = _keep(moments, retention, is_whole=False)
+    since = datetime.combine(today, time.max) - timedelta(hours=retention.keep_within_hours)
+    moments = list(_history(schedule, retention.keep_hourly, since, today))
+    recent = _recent(moments, retention, datetime.combine(today, time.max))
+    kept, is_open = _keep(moments, retention, recent, is_whole=False)
+    # a moment stands for all firings of its hour, and only of the last hours are all of them kept
+    minutes = due.minutes(schedule)
+    counts = {
+        position: sum(moments[position].replace(minute=minute) > since for minute in minutes)
+        if rule is Rule.WITHIN
+        else 1
+        for position, rule in kept.items()
+    }
+    oldest = moments[max(kept)].date() if kept else None
+    days = _days(moments, kept, counts, today)
+    return Calendar(days=days, count=sum(counts.values()), oldest=oldest, is_open=is_open)
+
+
+def _days(
+    moments: Sequence[datetime], kept: Mapping[int, Rule], counts: Mapping[int, int], today: date
+) -> tuple[KeptDay, ...]:
     days: dict[date, KeptDay] = {}
     for position in sorted(kept):
         day = moments[position].date()
         if (today - day).days < SHOWN_DAYS:
-            known = days.get(day)
-            rule, count = (known.rule, known.count + 1) if known else (kept[position], 1)
-            days[day] = KeptDay(day=day, rule=rule, count=count)
-    oldest = moments[max(kept)].date() if kept else None
-    return Calendar(days=tuple(days.values()), count=len(kept), oldest=oldest, is_open=is_open)
+            rule, before = (days[day].rule, days[day].count) if day in days else (kept[position], 0)
+            days[day] = KeptDay(day=day, rule=rule, count=before + counts[position])
+    return tuple(days.values())
 
 
-def _history(schedule: str, keep_hourly: int, today: date) -> Iterator[datetime]:
-    """Yield the snapshots that could be kept: of each hour for as long as hours count, then only the last of a day."""
+def _history(schedule: str, keep_hourly: int, since: datetime, today: date) -> Iterator[datetime]:
+    """Yield the snapshots that could be kept, the last of an hour for all of it: of each hour down to `since`.
+
+    Then of each hour for as long as hours count, then only the last of a day.
+    """
     hours = 0
     for firings in due.past_hours(schedule, today, HISTORY_DAYS):
         for number, moment in enumerate(firings):
-            if number == 0 or hours < keep_hourly:
+            if moment > since:
+                yield moment
+            elif number == 0 or hours < keep_hourly:
                 hours += 1
                 yield moment
 
 
-def _keep(local: Sequence[datetime], retention: Retention, *, is_whole: bool = True) -> tuple[dict[int, Rule], bool]:
+def _recent(moments: Iterable[datetime], retention: Retention, now: datetime) -> dict[int, Rule]:
+    """Return what is kept because it is not old enough."""
+    if not retention.keep_within_hours:
+        return {}
+    since = now - timedelta(hours=retention.keep_within_hours)
+    return {position: Rule.WITHIN for position, moment in enumerate(moments) if moment > since}
+
+
+def _keep(
+    local: Sequence[datetime], retention: Retention, recent: Mapping[int, Rule], *, is_whole: bool = True
+) -> tuple[dict[int, Rule], bool]:
     """Return what is kept, by position, and whether a rule wanted more than there is.
 
-    `is_whole`: nothing is older than these; then a rule that wants more takes the oldest.
+    `recent`: what is kept already. `is_whole`: nothing is older than these; then a rule that wants more takes the
+    oldest.
     """
     wanted = {rule: int(getattr(retention, f"keep_{rule}")) for rule in PERIODS}
-    if not any(wanted.values()):
+    if not any(wanted.values()) and not retention.keep_within_hours:
         return dict.fromkeys(range(len(local)), Rule.ALL), True
-    kept: dict[int, Rule] = {}
+    kept: dict[int, Rule] = dict(recent)
     is_open = False
     for rule, number in wanted.items():
         missing = number - _keep_by(rule, number, local, kept)

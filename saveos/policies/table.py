@@ -29,7 +29,8 @@ def insert(connection: sqlite3.Connection, policy: Policy) -> None:
     """Add a policy."""
     connection.execute(
         "INSERT INTO policies (id, tenant_id, name, sources_json, excludes_json, schedule, time_zone, retention_json,"
-        " compression, is_default, created_at, guard_canaries) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " compression, maintenance, is_default, created_at, guard_canaries)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             policy.id,
             policy.tenant_id,
@@ -40,6 +41,7 @@ def insert(connection: sqlite3.Connection, policy: Policy) -> None:
             policy.time_zone,
             msgspec.json.encode(policy.retention).decode(),
             policy.compression,
+            policy.maintenance,
             int(policy.is_default),
             clock.to_text(clock.now()),
             int(policy.guard_canaries),
@@ -51,7 +53,7 @@ def update(connection: sqlite3.Connection, policy: Policy) -> None:
     """Write a policy's terms."""
     connection.execute(
         "UPDATE policies SET name = ?, sources_json = ?, excludes_json = ?, schedule = ?, time_zone = ?,"
-        " retention_json = ?, compression = ?, guard_canaries = ? WHERE id = ?",
+        " retention_json = ?, compression = ?, maintenance = ?, guard_canaries = ? WHERE id = ?",
         (
             policy.name,
             msgspec.json.encode(policy.sources).decode(),
@@ -60,6 +62,7 @@ def update(connection: sqlite3.Connection, policy: Policy) -> None:
             policy.time_zone,
             msgspec.json.encode(policy.retention).decode(),
             policy.compression,
+            policy.maintenance,
             int(policy.guard_canaries),
             policy.id,
         ),

@@ -12,7 +12,7 @@ import msgspec
 
 from saveos.errors import InvalidRequest
 from saveos.policies import due
-from saveos.policies.model import COMPRESSION, PATHS_LIMIT, Retention, Terms
+from saveos.policies.model import COMPRESSION, MAINTENANCE, PATHS_LIMIT, WITHIN_LIMIT, Retention, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,12 +39,17 @@ class Why(StrEnum):
     ZONE = "zone"
     OUT_OF_RANGE = "out-of-range"
     COMPRESSION = "compression"
+    WINDOW = "window"
 
 
 def checked(terms: Terms) -> Terms:
     """Return the terms with their texts trimmed. Raises InvalidRequest with `field`, `why` and perhaps `position`."""
     terms = msgspec.structs.replace(
-        terms, name=terms.name.strip(), schedule=" ".join(terms.schedule.split()), time_zone=terms.time_zone.strip()
+        terms,
+        name=terms.name.strip(),
+        schedule=" ".join(terms.schedule.split()),
+        time_zone=terms.time_zone.strip(),
+        maintenance=terms.maintenance.strip(),
     )
     _check_name(terms.name)
     _check_list("sources", terms.sources)
@@ -58,6 +63,9 @@ def checked(terms: Terms) -> Terms:
     _check_retention(terms.retention)
     if not re.fullmatch(COMPRESSION, terms.compression):
         raise _wrong("compression", Why.COMPRESSION, f"Borg knows no compression {terms.compression!r}.")
+    if not re.fullmatch(MAINTENANCE, terms.maintenance):
+        message = f"The maintenance window {terms.maintenance!r} is none: write it as 03:00-07:00."
+        raise _wrong("maintenance", Why.WINDOW, message)
     return terms
 
 
@@ -133,4 +141,5 @@ def _check_retention(retention: Retention) -> None:
     try:
         msgspec.convert(msgspec.to_builtins(retention), Retention)
     except msgspec.ValidationError as error:
-        raise _wrong("retention", Why.OUT_OF_RANGE, "A number to keep is from 0 to 10,000.") from error
+        message = f"A number to keep is from 0 to 10,000, and a span {WITHIN_LIMIT:,} hours at most."
+        raise _wrong("retention", Why.OUT_OF_RANGE, message) from error

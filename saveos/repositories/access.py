@@ -60,12 +60,16 @@ class Access:
         if repository.upkeep_job:
             message = "The appliance works on this repository itself for a while."
             raise RepositoryLocked(message, retry_seconds=UPKEEP_SECONDS)
+        ordered = _ordered(self._database.read, agent, job_id)
+        if not ordered and repository.state is not RepositoryState.NEW:
+            message = "Nothing is to be written now: no running job of this host asks for it."
+            raise NotAllowed(message)
         return Grant(
             agent_id=owner,
             path=path,
             may_create=repository.state is RepositoryState.NEW and owner == agent.agent_id,
             evidence=self._settings.evidence / owner,
-            job_id=_ordered(self._database.read, agent, job_id),
+            job_id=ordered,
             settled_segment=repository.settled_segment,
             archive_ids=table.archive_ids(self._database.read, owner),
         )

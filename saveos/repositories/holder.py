@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from saveos import in_memory
 from saveos.errors import Unavailable
 from saveos.repositories import keyholding
 from saveos.repositories.keyholding import HEADER, Hello, Opened, Order, Start, Started
@@ -32,6 +33,7 @@ ANSWER_SECONDS = 30.0
 STOP_SECONDS = 2.0
 PREFIX = "saveos-keyholder-"
 LEFT_SECONDS = 2 * 86400.0
+_endings: set[asyncio.Future[None]] = set()  # kept until they are done: the loop alone would not
 
 
 class Holder:
@@ -40,7 +42,7 @@ class Holder:
     def __init__(self, unlock_id: str, on_end: Callable[[], None]) -> None:
         """Use `spawned`."""
         self._on_end = on_end
-        self._folder = Path(_memory_folder() or tempfile.gettempdir()) / (PREFIX + unlock_id)
+        self._folder = _place() / (PREFIX + unlock_id)
         self._channel, theirs = socket.socketpair()
         self._channel.setblocking(False)  # noqa: FBT003 - its only argument
         self._turn = asyncio.Lock()
@@ -80,18 +82,22 @@ class Holder:
         return self._listener.done()
 
     async def open(self, order: Open) -> Opened:
-        """Let it open keys. Raises Unavailable when it is gone."""
-        async with self._turn:
-            await self._send(Order(open=order))
-            return await self._answer(Opened)
+        """Let it open keys. Raises Unavailable when it is gone; nobody waiting any more, it ends."""
+        return await self._ask(Order(open=order), Opened)
 
     async def start(self, agent_id: AgentId, words: Sequence[str], given: bytes) -> LocalRun:
-        """Let it run the agent's program. Raises Unavailable."""
+        """Let it run the agent's program. Raises Unavailable. Nobody waiting any more, the run ends, not the others."""
+        starting = asyncio.ensure_future(self._start(agent_id, words, given))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(_abandon)
+            raise
+
+    async def _start(self, agent_id: AgentId, words: Sequence[str], given: bytes) -> LocalRun:
         ours, theirs = channels()
         try:
-            async with self._turn:
-                await self._send(Order(start=Start(agent_id=agent_id, words=tuple(words))), theirs)
-                started = await self._answer(Started)
+            started = await self._ask(Order(start=Start(agent_id=agent_id, words=tuple(words))), Started, theirs)
         except BaseException:
             ours.close()
             raise
@@ -107,11 +113,25 @@ class Holder:
         run.on_end(lambda: self._runs.discard(run))
         return run
 
-    async def stop(self) -> None:
-        """Hang up, which ends it at once, and wait until it is gone."""
+    def hang_up(self) -> None:
+        """End it at once."""
         with contextlib.suppress(OSError):
             self._channel.shutdown(socket.SHUT_RDWR)
+
+    async def stop(self) -> None:
+        """Hang up, and wait until it is gone."""
+        self.hang_up()
         await asyncio.wait([self._listener])
+
+    async def _ask(self, order: Order, kind: type[T], descriptors: Sequence[int] = ()) -> T:
+        """Return the answer to an order. One that comes too late would be taken for the next one's: then it ends."""
+        async with self._turn:
+            try:
+                await self._send(order, descriptors)
+                return await self._answer(kind)
+            except BaseException:
+                self.hang_up()
+                raise
 
     async def _send(self, order: Order, descriptors: Sequence[int] = ()) -> None:
         raw = msgspec.json.encode(order)
@@ -167,18 +187,25 @@ class Holder:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
+def _abandon(starting: asyncio.Future[LocalRun]) -> None:
+    """End a run that began when nobody waited for it any more."""
+    if not starting.cancelled() and starting.exception() is None:
+        ending = asyncio.ensure_future(starting.result().abort())
+        _endings.add(ending)
+        ending.add_done_callback(_endings.discard)
+
+
 def sweep() -> None:
     """Remove what keyholders left that were killed together with their appliance: no unlock lasts for two days."""
-    place = Path(_memory_folder() or tempfile.gettempdir())
-    for folder in place.glob(f"{PREFIX}*"):
+    for folder in _place().glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             if folder.stat().st_mtime < time.time() - LEFT_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _memory_folder() -> str:
-    """Return a file system that lives in memory, if there is one: Borg's own files hold no key, but names."""
-    return next((folder for folder in ("/dev/shm", "/run/shm") if os.access(folder, os.W_OK)), "")  # noqa: S108
+def _place() -> Path:
+    """Return where keyholders' folders lie, in memory if that can be: Borg's own files hold no key, but names."""
+    return Path(in_memory.place() or tempfile.gettempdir())
 
 
 def _gone() -> Unavailable:

@@ -122,6 +122,8 @@ class Keyholder:
 
     def _hung_up(self, run: KeyRun) -> None:
         """End a run: nothing is ever said over its line, so the main process has let go of it."""
+        if run not in self._runs:  # it ended by itself, and was buried for an event of the same look
+            return
         self._selector.unregister(run.line)
         run.kill()
 

@@ -6,7 +6,6 @@ A host seals for a public key once; a hostile one cannot swap later what is ther
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,7 +19,7 @@ from saveos.identity.principals import Permission, Principal
 from saveos.protocol import SealWanted
 from saveos.repositories import managed, sealing, table, table_keys
 from saveos.repositories.model import HostKey, Purpose, RepositoryState
-from saveos.tenants import recovery, users
+from saveos.tenants import kits, recovery, users
 
 if TYPE_CHECKING:
     import sqlite3
@@ -146,6 +145,17 @@ def export(
     return contents
 
 
+def note_proof(connection: sqlite3.Connection, principal: Principal, proven: bytes) -> bool:
+    """Note that somebody has the code of this recovery key; return whether it is the present one.
+
+    What hosts sealed to former keys is kept until then: had the new code been lost at once, nothing would open them.
+    """
+    is_present = kits.note_proof(connection, principal, proven)
+    if is_present:
+        table_keys.forget_former(connection, principal.tenant_id)
+    return is_present
+
+
 def _own_key(database: Database, settings: Settings, agent: Agent) -> X25519PrivateKey:
     if Purpose.MANAGED not in table_keys.purposes(database.read, agent.id).values():
         message = "This host's key is sealed: only the recovery code opens it."
@@ -171,10 +181,13 @@ def _asked_for(
     public_key = targets.get(Purpose(request.purpose))
     try:
         named = base64.b64decode(request.public_key, validate=True)
-    except binascii.Error:
+    except ValueError:
         named = b"?"
-    # An agent that does not say it has one key only: that of its enrolment, which stays the tenant's unless rotated.
-    if public_key is None or named not in (b"", public_key):
+    if not named and public_key is not None:  # it does not say: then it has one key only, that of its enrolment
+        host = agents.get(connection, agent.agent_id, agent.tenant_id)
+        is_of_enrolment = host is not None and kits.made_at(connection, agent.tenant_id) <= host.enrolled_at
+        named = public_key if is_of_enrolment else b"?"
+    if public_key is None or named != public_key:
         message = "Nobody asked for the key to be sealed to this."
         raise Conflict(message)
     if public_key in table_keys.purposes(connection, agent.agent_id):

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PIPE_BYTES = 1024**2
-GIVEN_LIMIT = 16 * 1024**2
 LOST = -1  # the exit code of a run whose keyholder was killed
 _SAID_BYTES = 8192
 

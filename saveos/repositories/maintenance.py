@@ -11,7 +11,7 @@ import msgspec
 
 from saveos import clock
 from saveos.database.identifiers import new_id
-from saveos.errors import RepositoryLocked, Unavailable, UpkeepFailed
+from saveos.errors import EngineError, RepositoryLocked, Unavailable, UpkeepFailed
 from saveos.repositories import quarantine, table, table_checkpoints
 from saveos.repositories.model import Checkpoint
 from saveos.repositories.upkeep import Ending, Order, Step
@@ -135,6 +135,8 @@ def run(
         errors = process.stderr.read().decode(errors="replace")[-2000:]
     if is_cancelled is not None and is_cancelled.is_set():
         raise UpkeepFailed("Cancelled.")
+    if ending is None and process.returncode < 0:  # killed: the next attempt goes on
+        raise EngineError(f"The upkeep process was killed by signal {-process.returncode}.")
     if ending is None:
         raise UpkeepFailed(f"The upkeep process ended with {process.returncode}: {errors}")
     if ending.code == "repository-locked":

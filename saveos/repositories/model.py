@@ -41,6 +41,7 @@ class Repository(msgspec.Struct, frozen=True, kw_only=True):
     frozen_why: str = ""
     settled_segment: int = -1  # the commit when the newest snapshot was recorded: what snapshots need lies up to here
     manifest_bytes: int = 0  # of that commit; 0: not known
+    manifest_compression: str = ""  # as Borg writes it; with another one the size is another, too
     generation: int = 0  # grows with each roll-back: what the host knows of it is of no use then
     retained_at: datetime | None = None  # when retention was carried out last
     compacted_at: datetime | None = None

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _REPOSITORY = (
     "SELECT id, tenant_id, agent_id, state, engine_id, sealed_at, stored_bytes, measured_at, upkeep_job, frozen_at,"
-    " frozen_why, settled_segment, manifest_bytes, generation, retained_at, compacted_at, quarantine_bytes"
+    " frozen_why, settled_segment, manifest_bytes, manifest_compression,"
+    " generation, retained_at, compacted_at, quarantine_bytes"
     " FROM repositories"
 )
 
@@ -54,12 +55,16 @@ def archive_ids(connection: sqlite3.Connection, agent_id: str) -> tuple[str, ...
     return tuple(row["archive_id"] for row in rows)
 
 
-def set_settled(connection: sqlite3.Connection, agent_id: str, segment: int, manifest_bytes: int) -> None:
-    """Keep up to which segment snapshots need what is there; no `manifest_bytes`: as before."""
+def set_settled(connection: sqlite3.Connection, agent_id: str, segment: int) -> None:
+    """Keep up to which segment snapshots need what is there."""
+    connection.execute("UPDATE repositories SET settled_segment = ? WHERE agent_id = ?", (segment, agent_id))
+
+
+def set_manifest(connection: sqlite3.Connection, agent_id: str, size: int, compression: str) -> None:
+    """Keep how large the manifest is, and how it is compressed."""
     connection.execute(
-        "UPDATE repositories SET settled_segment = ?1, manifest_bytes = CASE ?2 WHEN 0 THEN manifest_bytes ELSE ?2 END"
-        " WHERE agent_id = ?3",
-        (segment, manifest_bytes, agent_id),
+        "UPDATE repositories SET manifest_bytes = ?, manifest_compression = ? WHERE agent_id = ?",
+        (size, compression, agent_id),
     )
 
 
@@ -111,12 +116,12 @@ def set_compacted(connection: sqlite3.Connection, agent_id: str, segment: int) -
     )
 
 
-def set_rolled_back(connection: sqlite3.Connection, agent_id: str, segment: int) -> None:
+def set_rolled_back(connection: sqlite3.Connection, agent_id: str, segment: int, manifest_bytes: int) -> None:
     """Note that the repository is another one now: its host learns of it by the generation."""
     connection.execute(
-        "UPDATE repositories SET generation = generation + 1, settled_segment = ?, manifest_bytes = 0"
-        " WHERE agent_id = ?",
-        (segment, agent_id),
+        "UPDATE repositories SET generation = generation + 1, settled_segment = ?, manifest_bytes = ?,"
+        " manifest_compression = '' WHERE agent_id = ?",
+        (segment, manifest_bytes, agent_id),
     )
 
 

@@ -30,20 +30,36 @@ class Resealing(msgspec.Struct, frozen=True, kw_only=True):
     managed_count: int  # of them, those that the appliance can open by itself
 
 
+# What hosts sealed to recovery keys before the present one: it goes once they have sealed to that, and it is confirmed.
+_FORGET_FORMER = (
+    "DELETE FROM seals WHERE purpose = 'recovery' AND {which} AND EXISTS (SELECT 1 FROM repositories r"
+    " JOIN tenants t ON t.id = r.tenant_id"
+    " JOIN seals present ON present.agent_id = r.agent_id AND present.public_key = t.recovery_public_key"
+    " WHERE r.agent_id = seals.agent_id AND t.recovery_public_key <> seals.public_key"
+    " AND t.recovery_confirmed_at IS NOT NULL)"
+)
+
+
 def put(connection: sqlite3.Connection, agent_id: AgentId, public_key: bytes, purpose: Purpose, sealed: str) -> None:
-    """Keep what a host sealed; for one purpose the newest alone."""
-    connection.execute(
-        "DELETE FROM seals WHERE agent_id = ? AND purpose = ? AND public_key <> ?", (agent_id, purpose, public_key)
-    )
+    """Keep what a host sealed; for one purpose the newest alone, once somebody has shown to have the present kit."""
+    if purpose is Purpose.MANAGED:
+        forget(connection, agent_id, purpose)
     connection.execute(
         "INSERT OR REPLACE INTO seals (agent_id, public_key, purpose, sealed, sealed_at) VALUES (?, ?, ?, ?, ?)",
         (agent_id, public_key, purpose, sealed, clock.to_text(clock.now())),
     )
+    connection.execute(_FORGET_FORMER.format(which="agent_id = ?"), (agent_id,))
 
 
 def forget(connection: sqlite3.Connection, agent_id: AgentId, purpose: Purpose) -> None:
     """Delete what a host sealed for a purpose; SQLite overwrites the bytes (secure_delete)."""
     connection.execute("DELETE FROM seals WHERE agent_id = ? AND purpose = ?", (agent_id, purpose))
+
+
+def forget_former(connection: sqlite3.Connection, tenant_id: TenantId) -> None:
+    """Forget what a tenant's hosts sealed to former recovery keys, of those that have sealed to the confirmed one."""
+    which = "agent_id IN (SELECT agent_id FROM repositories WHERE tenant_id = ?)"
+    connection.execute(_FORGET_FORMER.format(which=which), (tenant_id,))
 
 
 def purposes(connection: sqlite3.Connection, agent_id: str) -> dict[bytes, Purpose]:

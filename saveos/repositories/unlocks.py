@@ -13,31 +13,27 @@ from typing import TYPE_CHECKING
 from saveos import clock
 from saveos.audit.record import record
 from saveos.database.identifiers import new_id
-from saveos.errors import InvalidRequest, Locked, NotFound, SaveOSError, TooMany, WrongCode
-from saveos.identity import patience
-from saveos.identity import table as identity
+from saveos.errors import InvalidRequest, Locked, NotFound, SaveOSError, TooMany
 from saveos.identity.principals import Permission, Principal
 from saveos.protocol import AgentId
-from saveos.repositories import managed, sealing, table_keys
+from saveos.repositories import code_trial, managed, sealing, table_keys
 from saveos.repositories.holder import Holder
 from saveos.repositories.keyholding import CODE_INFO, Open
 from saveos.repositories.model import Offer, Purpose, Unlock
-from saveos.tenants import kits
+from saveos.repositories.single_uses import SingleUses
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Sequence
 
     from saveos.config import Settings
     from saveos.database.connection import Database
     from saveos.protocol import TenantId
-    from saveos.repositories.keyholding import Opened, SealedHost
+    from saveos.repositories.keyholding import SealedHost
     from saveos.repositories.local_run import LocalRun
 
 LIMIT = 8  # offers and unlocks of a tenant at once
 LIMIT_OF_ALL = 64  # keyholders of the appliance, those of managed hosts too
 LONGEST_MINUTES = 24 * 60
-MANAGED_SECONDS = 24 * 3600.0  # of one use
 
 
 class _Entry:
@@ -57,7 +53,7 @@ class Unlocks:
         """Hold none yet."""
         self._settings, self._database = settings, database
         self._entries: dict[str, _Entry] = {}
-        self._single_uses: set[Holder] = set()
+        self._single_uses = SingleUses(settings)
         self._ended: set[asyncio.Future[object]] = set()
         self.on_end: Callable[[TenantId, Unlock], None] = lambda _tenant_id, _unlock: None  # called when one has ended
 
@@ -67,7 +63,7 @@ class Unlocks:
         Raises TooMany, Unavailable.
         """
         principal.require(Permission.KEYS)
-        await asyncio.to_thread(patience.require, self._database, _throttle(principal))
+        await code_trial.require_patience(self._database, principal)
         self._require_room(principal)
         unlock_id = new_id("unl")
         entry = self._entries[unlock_id] = _Entry(principal.tenant_id, principal.label)
@@ -93,9 +89,17 @@ class Unlocks:
             message = f"There is no sealed key of {', '.join(sorted(unknown))}."
             raise NotFound(message)
         minutes = min(max(minutes, 1 / 60), LONGEST_MINUTES)
-        opened = await self._try(
-            principal, holder, Open(hosts=tuple(hosts), seconds=minutes * 60, sealed_code=sealed_code)
-        )
+        if not hosts:
+            message = "No host has handed a key over yet: there is nothing to unlock."
+            raise NotFound(message)
+        order = Open(hosts=tuple(hosts), seconds=minutes * 60, sealed_code=sealed_code)
+        try:
+            opened = await code_trial.tried(self._database, principal, holder, order)
+        except (InvalidRequest, TooMany):  # type it again
+            raise
+        except BaseException:
+            holder.hang_up()  # keys that were opened are not held for nobody
+            raise
         now = clock.now()
         entry.unlock = Unlock(
             unlock_id=unlock_id,
@@ -111,7 +115,7 @@ class Unlocks:
         """Confirm that the recovery code is at hand: nothing is opened. Raises as `open` does."""
         principal.require(Permission.KEYS)
         entry, holder = self._offered(principal, unlock_id)
-        await self._try(principal, holder, Open(hosts=(), seconds=0, sealed_code=sealed_code))
+        await code_trial.tried(self._database, principal, holder, Open(hosts=(), seconds=0, sealed_code=sealed_code))
         entry.end = "proved"
         await holder.stop()
 
@@ -154,7 +158,7 @@ class Unlocks:
         for entry in self._entries.values():
             entry.end = "appliance stopped"
         holders = [entry.holder for entry in self._entries.values() if entry.holder]
-        await asyncio.gather(*(holder.stop() for holder in [*holders, *self._single_uses]))
+        await asyncio.gather(*(holder.stop() for holder in holders), self._single_uses.stop())
         await asyncio.gather(*self._ended, return_exceptions=True)
 
     async def _start_managed(
@@ -168,54 +172,8 @@ class Unlocks:
         if sealing.as_text(own) not in {seal.public_key for seal in hosts[0].seals}:
             message = "This host's key is sealed. Unlock it with the recovery code."
             raise Locked(message)
-        self._require_room(None)
-        holder = await Holder.spawned(new_id("use"), lambda: self._single_uses.discard(holder))
-        self._single_uses.add(holder)
-        try:
-            await holder.open(
-                Open(hosts=tuple(hosts), seconds=MANAGED_SECONDS, key_path=str(self._settings.managed_key))
-            )
-            run = await holder.start(agent_id, words, given)
-        except BaseException:
-            await holder.stop()
-            raise
-        run.on_end(lambda: self._follow(asyncio.ensure_future(holder.stop())))
-        return run
-
-    async def _try(self, principal: Principal, holder: Holder, order: Open) -> Opened:
-        """Let the keyholder try a code. What it was called and whether it was right goes to the audit log."""
-        name = _throttle(principal)
-        await asyncio.to_thread(patience.require, self._database, name)
-        opened = await holder.open(order)
-        present = await asyncio.to_thread(kits.public_key, self._database, principal.tenant_id)
-        is_present = opened.public_key == sealing.as_text(present)
-        if opened.error or not (opened.agent_ids or (is_present and not order.hosts)):
-            await self._database.write_async(lambda connection: patience.note_failure(connection, name))
-            if opened.error == "mistyped":
-                message = "The recovery code is mistyped: its check characters do not fit."
-                raise WrongCode(message, field="sealed_code")
-            if opened.error:
-                message = "What was sent is not a recovery code sealed to this offer."
-                raise InvalidRequest(message, field="sealed_code")
-            message = "This recovery code opens none of these hosts: it belongs to another appliance or tenant."
-            raise WrongCode(message, field="sealed_code")
-
-        def write(connection: sqlite3.Connection) -> None:
-            identity.clear_throttle(connection, name)
-            if is_present:
-                kits.note_proof(connection, principal)
-            if order.hosts:
-                record(
-                    connection,
-                    tenant_id=principal.tenant_id,
-                    actor=principal.label,
-                    action="keys-unlocked",
-                    agents=list(opened.agent_ids),
-                    minutes=round(order.seconds / 60, 2),
-                )
-
-        await self._database.write_async(write)
-        return opened
+        self._require_room_of_all()
+        return await self._single_uses.start(principal.tenant_id, hosts[0], words, given)
 
     def _hosts(self, principal: Principal, agent_ids: Sequence[str]) -> list[SealedHost]:
         return table_keys.hosts(self._database.read, self._settings, principal.tenant_id, agent_ids)
@@ -231,11 +189,15 @@ class Unlocks:
             raise _no_unlock()
         return entry, entry.holder
 
-    def _require_room(self, principal: Principal | None) -> None:
-        mine = [entry for entry in self._entries.values() if principal and entry.tenant_id == principal.tenant_id]
-        if len(mine) >= LIMIT or len(self._entries) + len(self._single_uses) >= LIMIT_OF_ALL:
-            message = "Too many unlocks are open. Lock one, or wait until one ends."
-            raise TooMany(message, retry_seconds=60)
+    def _require_room(self, principal: Principal) -> None:
+        mine = [entry for entry in self._entries.values() if entry.tenant_id == principal.tenant_id]
+        if len(mine) >= LIMIT:
+            raise _too_many()
+        self._require_room_of_all()
+
+    def _require_room_of_all(self) -> None:
+        if len(self._entries) + len(self._single_uses) >= LIMIT_OF_ALL:
+            raise _too_many()
 
     def _on_end(self, unlock_id: str) -> None:
         """Forget an unlock whose keyholder is gone, and write that down."""
@@ -268,13 +230,13 @@ class Unlocks:
         future.add_done_callback(self._ended.discard)
 
 
-def _throttle(principal: Principal) -> str:
-    return f"recovery code:{principal.tenant_id}:{principal.id}"
-
-
 def _info(unlock_id: str) -> str:
     return (CODE_INFO + unlock_id.encode()).decode()
 
 
 def _no_unlock() -> NotFound:
     return NotFound("There is no such unlock: it has ended, or it is somebody else's.")
+
+
+def _too_many() -> TooMany:
+    return TooMany("Too many unlocks are open. Lock one, or wait until one ends.", retry_seconds=60)

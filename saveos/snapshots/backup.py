@@ -189,6 +189,9 @@ def record_end(connection: sqlite3.Connection, job: Job, state: State, report: J
     if state not in GOOD or facts is None or job.agent_id is None or not is_ordered:
         return False
     ended_at: datetime = clock.now()
+    began_at = ended_at - timedelta(seconds=min(facts.duration_seconds, 86400 * 365))
+    if job.started_at is not None:  # a host that claims to have begun long ago could drive out what was kept of then
+        began_at = max(began_at, job.started_at)
     is_first = table.newest(connection, job.agent_id) is None
     snapshot = table.insert(
         connection,
@@ -200,7 +203,7 @@ def record_end(connection: sqlite3.Connection, job: Job, state: State, report: J
             archive=facts.name,
             archive_id=facts.archive_id,
             kind=SnapshotKind.FULL if is_first else SnapshotKind.INCREMENTAL,
-            started_at=ended_at - timedelta(seconds=min(facts.duration_seconds, 86400 * 365)),
+            started_at=began_at,
             ended_at=ended_at,
             duration_seconds=facts.duration_seconds,
             files_count=facts.files_count,

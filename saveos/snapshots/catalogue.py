@@ -52,7 +52,8 @@ def folder(  # noqa: PLR0913 - what a page of a folder is
 ) -> FolderPage:
     """Return part of what a folder of a snapshot holds; with `compare`, what is otherwise in that other snapshot.
 
-    `path`: an entry path, "" for the root. A snapshot that is not indexed gives no entries and its state. Raises
+    `path`: an entry path, "" for the root. A page may end early, and be empty, in a folder of which very much is gone:
+    the time is bounded. A snapshot that is not indexed gives no entries and its state. Raises
     NotFound (no such snapshot of the tenant), InvalidRequest (a path that cannot be, an `after` of somebody's making).
     """
     principal.require(Permission.READ)
@@ -68,13 +69,12 @@ def folder(  # noqa: PLR0913 - what a page of a folder is
         node = _nodes(reader, path)[0]
         if node is None:
             return FolderPage(entries=(), next_after=None, state=CatalogueState.INDEXED)
+        rows, last = reader.children(node, k, k_other, begin, limit)
         if k_other is None:
-            rows = table.children(reader.connection, node, k, begin, limit)
             entries = tuple(reader.entry(row, path, k) for row in rows)
         else:
-            rows = table.children_of_both(reader.connection, node, (k, k_other), begin, limit)
             entries = tuple(_compared(reader, row, path, k, k_other) for row in rows)
-    next_after = f"{rows[-1]['is_leaf']}{entry_path(rows[-1]['name'])}" if len(rows) == limit else None
+    next_after = f"{last['is_leaf']}{entry_path(last['name'])}" if last else None
     return FolderPage(entries=entries, next_after=next_after, state=CatalogueState.INDEXED)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from saveos.snapshots import table_catalogue_reading as table
 from saveos.snapshots.catalogue import known_snapshot, why_not
 from saveos.snapshots.catalogue_files import to_read as path_of_catalogue
 from saveos.snapshots.catalogue_model import CatalogueState, Change, Changed, ChangesPage, kind_of, moment_of
+from saveos.snapshots.catalogue_reader import Paths
 from saveos.snapshots.table_catalogue import OPEN
 
 if TYPE_CHECKING:
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
     from saveos.snapshots.catalogue_reader import Reader
 
 CHANGES_LIMIT = 2000
-STEP = 500
 SECONDS = 3.0  # then the page ends, however much is on it
 
 
@@ -64,27 +66,30 @@ def changes(  # noqa: PLR0913 - what a page of changes is
 def _collect(
     reader: Reader, ks: tuple[int, int], path: str, after: int, limit: int
 ) -> tuple[list[Changed], int | None]:
-    """Return the changes after a node, and the node to go on after."""
+    """Return the changes after a node, and the node to go on after when they are enough or the time is over."""
     deadline = time.monotonic() + SECONDS
     found: list[Changed] = []
-    known: dict[int, str] = {}
-    low, high = sorted(ks)
-    while nodes := table.changed_nodes(reader.connection, low, high, after, STEP):
-        for node in nodes:
-            after = node
-            changed = _changed(reader, node, ks, known)
-            if changed is not None and _is_at(changed.path, path):
-                found.append(changed)
-                if len(found) >= limit:
+    known = Paths()
+    table.stop_at(reader.connection, lambda: time.monotonic() >= deadline)
+    try:
+        with contextlib.closing(table.changed_nodes(reader.connection, min(ks), max(ks), after)) as nodes:
+            for node in nodes:
+                changed = _changed(reader, node, ks, known)
+                after = node
+                if changed is not None and _is_at(changed.path, path):
+                    found.append(changed)
+                if len(found) >= limit or time.monotonic() >= deadline:
                     return found, after
-        if len(nodes) < STEP:
-            break
-        if time.monotonic() >= deadline:
-            return found, after
+    except sqlite3.OperationalError:
+        if time.monotonic() < deadline:
+            raise
+        return found, after
+    finally:
+        table.stop_at(reader.connection, None)
     return found, None
 
 
-def _changed(reader: Reader, node: int, ks: tuple[int, int], known: dict[int, str]) -> Changed | None:
+def _changed(reader: Reader, node: int, ks: tuple[int, int], known: Paths) -> Changed | None:
     before, now = (table.version_at(reader.connection, node, k) for k in ks)
     if before is not None and now is not None and before["first"] == now["first"]:
         return None

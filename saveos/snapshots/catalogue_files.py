@@ -6,6 +6,7 @@ Those of sealed names lie in memory, the same way, while their hosts are unlocke
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -71,25 +72,50 @@ def size_of(folder: Path) -> int:
     return size
 
 
+def sync(folder: Path) -> None:
+    """Make sure that what a folder names outlasts a power failure. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def remove(settings: Settings, tenant_id: str, agent_id: str) -> None:
     """Delete all of an agent's: it can be made anew."""
-    _remove(catalogue(settings, tenant_id, agent_id))
+    remove_catalogue(settings, tenant_id, agent_id)
     for folder in (incoming, sealed):
         shutil.rmtree(folder(settings, tenant_id, agent_id), ignore_errors=True)
     close(settings, tenant_id, agent_id)
+
+
+def remove_catalogue(settings: Settings, tenant_id: str, agent_id: str) -> None:
+    """Delete an agent's catalogue and the one that is being made; what came in stays."""
+    path = catalogue(settings, tenant_id, agent_id)
+    for each in (path.with_suffix(".making"), path):
+        _remove(each)
+
+
+def remove_readable(settings: Settings, tenant_id: str) -> None:
+    """Delete what can be read of all hosts of a tenant, whether or not anything else is known of them."""
+    folder = settings.catalogues / tenant_id
+    for path in [*folder.glob("*.making*"), *folder.glob("*.db*")]:
+        agent_id = path.name.partition(".")[0]
+        remove_catalogue(settings, tenant_id, agent_id)
+    for path in folder.glob("*.incoming"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def close(settings: Settings, tenant_id: str, agent_id: str) -> None:
     """Delete what lies in memory of an agent."""
     if folder := memory.folder(settings):
         path = opened(folder, tenant_id, agent_id)
-        _remove(path)
-        for ending in (".making", ".making-journal", ".lock"):
-            path.with_suffix(ending).unlink(missing_ok=True)
+        for each in (path, path.with_suffix(".making"), path.with_suffix(".lock")):
+            _remove(each)
         shutil.rmtree(opening(folder, tenant_id, agent_id), ignore_errors=True)
-        pool.drop(path)
 
 
 def _remove(path: Path) -> None:
-    for ending in ("", "-wal", "-shm"):
+    for ending in ("", "-journal", "-wal", "-shm"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
+    pool.drop(path)

@@ -29,6 +29,12 @@ class MalformedListing(InvalidRequest):
     code = "malformed-listing"
 
 
+class MissingParts(InvalidRequest):
+    """What was received is not here any more."""
+
+    code = "parts-missing"
+
+
 class Line(msgspec.Struct, frozen=True, gc=False):
     """One line. `kind`: a letter, "" when the entry is gone. `modified`: ms since 1970."""
 
@@ -57,8 +63,14 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
 
 def parts_of(folder: Path) -> Iterator[bytes]:
-    """Give the parts of a received listing in their order."""
-    for path in sorted(folder.iterdir()):
+    """Give the parts of a received listing in their order. Raises MissingParts."""
+    try:
+        paths = sorted(folder.iterdir())
+    except FileNotFoundError:
+        paths = []
+    if not paths or int(paths[-1].name) != len(paths) - 1:
+        raise MissingParts("Parts of the listing are lost.")
+    for path in paths:
         yield path.read_bytes()
 
 

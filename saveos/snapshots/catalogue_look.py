@@ -11,7 +11,8 @@ import msgspec
 from saveos.protocol import AgentId, entry_path
 from saveos.snapshots import table_catalogue_reading as table
 from saveos.snapshots.catalogue_model import Hit, Scope, kind_of, letters_of, milliseconds_of, moment_of
-from saveos.snapshots.table_catalogue import OPEN
+from saveos.snapshots.catalogue_reader import Paths
+from saveos.snapshots.table_catalogue import OPEN, largest_node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from saveos.snapshots.catalogue_model import SearchQuery
     from saveos.snapshots.catalogue_pattern import Pattern
     from saveos.snapshots.catalogue_reader import Reader
+
+SCAN_STEP = 10_000  # nodes looked at one by one: some 3 ms
+MATCH_STEP = 4_000_000  # nodes whose trigrams are looked up at once
 
 
 class Host(msgspec.Struct, frozen=True):
@@ -39,42 +43,51 @@ class Look:
         self._letters = letters_of(query.kinds)
         self._since = milliseconds_of(query.modified_since) if query.modified_since else None
         self._until = milliseconds_of(query.modified_until) if query.modified_until else None
-        self._paths: dict[int, str] = {}
+        self._paths = Paths()
+        self._last = 0  # the node up to which all has been looked at
 
     def into(self, reader: Reader, limit: int, after: int) -> int | None:
         """Keep what fits as hits; return the node to go on after when they are enough or the time is over."""
         k = reader.k_of(self._query.at_snapshot_id) if self._query.at_snapshot_id else None
         if not reader.ks or (self._query.at_snapshot_id and k is None):
             return None
-        last = after
+        self._last, largest = after, largest_node(reader.connection)
         table.stop_at(reader.connection, self._is_over)
         try:
-            for node, parent, name in self._candidates(reader, after):
-                last = node
-                hit = self._hit(reader, node, parent, name, k)
-                if hit is not None:
-                    self.hits.append(hit)
-                    self.nodes.append(node)
-                    if len(self.hits) >= limit:
-                        return last
+            while self._last < largest and len(self.hits) < limit:
+                self._step(reader, limit, largest, k)
+                if self._is_over():
+                    break
         except sqlite3.OperationalError:
             if not self._is_over():
                 raise
-            return last
         finally:
             table.stop_at(reader.connection, None)
-        return None
+        return self._last if self._last < largest else None
+
+    def _step(self, reader: Reader, limit: int, largest: int, k: int | None) -> None:
+        """Look at the next nodes: what has been looked at counts, whether or not anything fits."""
+        until = min(self._last + (MATCH_STEP if self._pattern.trigrams else SCAN_STEP), largest)
+        for node, parent, name in self._candidates(reader, self._last, until):
+            hit = self._hit(reader, node, parent, name, k)
+            self._last = node
+            if hit is not None:
+                self.hits.append(hit)
+                self.nodes.append(node)
+                if len(self.hits) >= limit:
+                    return
+        self._last = until
 
     def _is_over(self) -> bool:
         return time.monotonic() >= self._deadline
 
-    def _candidates(self, reader: Reader, after: int) -> Iterator[tuple[int, int, str]]:
-        """Give (id, parent, name) of the nodes after one whose name fits."""
+    def _candidates(self, reader: Reader, after: int, until: int) -> Iterator[tuple[int, int, str]]:
+        """Give (id, parent, name) of the nodes after one, up to another, whose name fits."""
         if trigrams := self._pattern.trigrams:
             counts = table.trigram_counts(reader.connection, trigrams)
-            nodes = table.nodes_matching(reader.connection, self._pattern.match_query(counts), after)
+            nodes = table.nodes_matching(reader.connection, self._pattern.match_query(counts), after, until)
         else:
-            nodes = table.nodes_with(reader.connection, _ascii(self._pattern.literals), after)
+            nodes = table.nodes_with(reader.connection, _ascii(self._pattern.literals), after, until)
         for node, parent, raw in nodes:
             name = entry_path(raw)
             if self._pattern.fits_name(name):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import shutil
@@ -10,13 +9,12 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from saveos import in_memory
 from saveos.errors import Unavailable
 
 if TYPE_CHECKING:
     from saveos.config import Settings
 
-KINDS = frozenset({"tmpfs", "ramfs"})
-PLACES = ("/dev/shm", "/run/shm")  # noqa: S108 - what lies there is for everybody: our folder in it is checked
 KEPT_FREE_BYTES = 256 * 1024**2
 
 
@@ -54,24 +52,10 @@ def room_bytes(path: Path) -> int:
     return max(0, min(free, available) - KEPT_FREE_BYTES) // 2
 
 
-def place_in(mounts: str) -> str:
-    """Return the file system in memory among mounts, which are lines as of /proc/self/mounts; "" when none is."""
-    kinds = {place: kind for _device, place, kind, *_more in (line.split() for line in mounts.splitlines())}
-    return next((place for place in PLACES if kinds.get(place) in KINDS), "")
-
-
-@functools.cache
-def _place() -> str:
-    try:
-        place = place_in(Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace"))
-    except OSError:
-        return ""
-    return place if os.access(place, os.W_OK) else ""
-
-
 def _path(settings: Settings) -> Path | None:
     of_folder = hashlib.sha256(os.fsencode(settings.folder.absolute())).hexdigest()[:24]
-    return Path(_place()) / f"saveos-names-{of_folder}" if _place() else None
+    place = in_memory.place()
+    return Path(place) / f"saveos-names-{of_folder}" if place else None
 
 
 def _is_ours(path: Path) -> bool:

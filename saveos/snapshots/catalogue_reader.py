@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from bisect import bisect_left, bisect_right
+from collections import OrderedDict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +15,37 @@ from saveos.snapshots.catalogue_model import Change, Entry, kind_of, moment_of
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
+
+
+FOLDER_SECONDS = 3.0  # then a folder's page ends, however little is on it
+PATHS_BYTES = 4 * 1024**2  # of folders' paths that are remembered: some 30,000, or a thousand of the longest
+
+
+class Paths:
+    """The paths of the folders that were met last, as far as they fit: hosts say how long paths are, and how many."""
+
+    def __init__(self, limit_bytes: int = PATHS_BYTES) -> None:
+        """Remember nothing yet."""
+        self._limit_bytes = limit_bytes
+        self._paths: OrderedDict[int, str] = OrderedDict()
+        self.bytes = 0
+
+    def get(self, node: int) -> str | None:
+        """Return a folder's path if it is remembered."""
+        path = self._paths.get(node)
+        if path is not None:
+            self._paths.move_to_end(node)
+        return path
+
+    def keep(self, node: int, path: str) -> None:
+        """Remember a folder's path, and forget those that were not asked for the longest."""
+        if node in self._paths:
+            return
+        self._paths[node] = path
+        self.bytes += sys.getsizeof(path)
+        while self.bytes > self._limit_bytes:
+            self.bytes -= sys.getsizeof(self._paths.popitem(last=False)[1])
 
 
 class Reader:
@@ -28,6 +62,11 @@ class Reader:
     def k_of(self, snapshot_id: str) -> int | None:
         """Return the moment of a snapshot, None when it is not indexed."""
         return self._by_snapshot.get(snapshot_id)
+
+    @property
+    def snapshot_ids(self) -> Iterable[str]:
+        """The snapshots that it holds."""
+        return self._by_snapshot.keys()
 
     @property
     def newest(self) -> int:
@@ -64,21 +103,43 @@ class Reader:
             return None, None
         return table.node(self.connection, at, name, 0), table.node(self.connection, at, name, 1)
 
-    def path(self, node: int, known: dict[int, str]) -> str:
+    def path(self, node: int, known: Paths) -> str:
         """Return a node's path; `known` keeps those of folders from one call to the next."""
         below: list[tuple[int, str, int]] = []
-        while node and node not in known:
+        path: str | None = None
+        while node and (path := known.get(node)) is None:
             row = table.upward(self.connection, node)
             if row is None:
                 return ""
             below.append((node, entry_path(row["name"]), row["is_leaf"]))
             node = row["parent"]
-        path = known.get(node, "")
+        path = path or ""
         for at, name, is_leaf in reversed(below):
             path = f"{path}/{name}" if path else name
             if not is_leaf:
-                known[at] = path
+                known.keep(at, path)
         return path
+
+    def children(
+        self, folder: int, k: int, other: int | None, after: tuple[int, bytes] | None, limit: int
+    ) -> tuple[list[sqlite3.Row], sqlite3.Row | None]:
+        """Return what a folder holds at k (or at the other moment), and the row to go on after if there may be more.
+
+        That is so when they are enough or the time is over: what the folder held once is looked at too.
+        """
+        deadline = time.monotonic() + FOLDER_SECONDS
+        rows = (
+            table.children(self.connection, folder, k, after)
+            if other is None
+            else table.children_of_both(self.connection, folder, (k, other), after)
+        )
+        found: list[sqlite3.Row] = []
+        for row in rows:
+            if row["kind"] is not None:
+                found.append(row)
+            if len(found) >= limit or time.monotonic() >= deadline:
+                return found, row
+        return found, None
 
     def entry(self, row: sqlite3.Row | dict[str, Any], above: str, k: int, change: Change = Change.NONE) -> Entry:
         """Return what a row of a folder shows at k."""

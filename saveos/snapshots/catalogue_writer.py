@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from saveos.snapshots.catalogue_lines import Line
 
 BATCH = 4000
+BYTES_LIMIT = 2**62  # of all that a snapshot holds: sums of folders fit SQLite's integers
+_TOO_LARGE = "The sizes of the listing are larger than can be."
 
 
 class _Folder:
@@ -47,10 +49,11 @@ class Writer:
         self._totals: list[tuple[int, int, int, int]] = []
         self._names: list[tuple[int, str]] = []  # folded
         self._trigrams: Counter[str] = Counter()
+        self._added_bytes = 0
         self.growth = 0  # entries more than before
 
     def take(self, line: Line) -> None:
-        """Bring one line in. Raises MalformedListing when its folder is not there."""
+        """Bring one line in. Raises MalformedListing when its folder is not there, or all is larger than can be."""
         folder = self._enter(parent_of(line.key))
         known = [] if self._is_first else table.present(self._connection, folder.node, line.name)
         same = None
@@ -70,12 +73,14 @@ class Writer:
             self._keep(line, node)
 
     def finish(self) -> None:
-        """Write what waits, and end what is gone."""
+        """Write what waits, and end what is gone. Raises MalformedListing when all is larger than can be."""
         while self._open:
             self._leave()
         self._flush()
         if self._seen is not None:
             self._close_unseen(self._seen)
+        if table.total_bytes(self._connection) >= BYTES_LIMIT:
+            raise MalformedListing(_TOO_LARGE)
 
     def _keep(self, line: Line, node: int) -> None:
         if self._seen is not None and node >> 3 < len(self._seen):
@@ -125,6 +130,9 @@ class Writer:
         return node
 
     def _add_version(self, folder: _Folder, node: int, line: Line) -> None:
+        self._added_bytes += line.size
+        if self._added_bytes >= BYTES_LIMIT:
+            raise MalformedListing(_TOO_LARGE)
         self._versions.append((node, self._k, line.kind, line.size, line.modified, line.mode, line.place))
         self._count(folder, 1, line.size, is_leaf=line.is_leaf)
         if len(self._versions) >= BATCH:

@@ -18,12 +18,12 @@ from saveos.errors import Conflict, InvalidRequest, NotFound
 from saveos.identity.principals import Permission, Principal
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
-from saveos.jobs.model import Job, NewJob, RunsOn
+from saveos.jobs.model import Job, NewJob, RunsOn, State
 from saveos.protocol import AgentId, JobId, Kind
 from saveos.repositories import maintenance, table_checkpoints
 from saveos.repositories import table as repositories
 from saveos.repositories.model import Checkpoint, CheckpointState, CheckpointWhy
-from saveos.snapshots import rebuilding, table_protection
+from saveos.snapshots import rebuilding, table_protection, witness
 
 if TYPE_CHECKING:
     import sqlite3
@@ -90,9 +90,11 @@ def request_roll_back(
             raise NotFound("There is no such checkpoint.")
         if hostname.strip() != agent.hostname:
             raise InvalidRequest(f"Type the name of the host: {agent.hostname}.", field="hostname")
+        if held := table_protection.held_since(connection, agent.id, clock.to_text(checkpoint.made_at)):
+            raise Conflict(f"{held} snapshots that came after this checkpoint are held: let them go first.")
         if jobs.waiting_of(connection, agent.id, Kind.ROLL_BACK):
             raise Conflict("This repository is being rolled back already.")
-        cancel_removals(connection, agent.id, on_end)
+        cancel_writes(connection, agent.id, on_end)
         record(
             connection,
             tenant_id=agent.tenant_id,
@@ -127,6 +129,12 @@ def let_go_on(database: Database, principal: Principal, agent_id: str) -> None:
     database.write(write)
 
 
+def judge(database: Database, settings: Settings, agent_id: AgentId) -> None:
+    """Judge what a host's sessions left, and keep what was before it if that is alarming. Raises StorageError."""
+    witness.judge(database, settings, agent_id)
+    keep_before_alarm(database, settings, agent_id)
+
+
 def keep_before_alarm(database: Database, settings: Settings, agent_id: AgentId) -> None:
     """Keep a checkpoint of what was before a host did what no order explains; once. Raises StorageError."""
     repository = repositories.of_agent(database.read, agent_id)
@@ -151,11 +159,17 @@ def keep_before_alarm(database: Database, settings: Settings, agent_id: AgentId)
 def settle_roll_back(connection: sqlite3.Connection, job: Job, checkpoint: Checkpoint, segment: int) -> int:
     """Show what is there after a roll-back; return how many snapshots came back."""
     agent_id, moment = checkpoint.agent_id, clock.to_text(checkpoint.made_at)
-    gone = table_protection.newer_archives(connection, agent_id, moment)
+    newer = table_protection.newer_archives(connection, agent_id, moment)
+    held = table_protection.held_archives(connection, agent_id)  # put under a hold while it was rolled back
+    gone = [archive_id for archive_id in newer if archive_id not in held]
     table_protection.remove(connection, agent_id, gone, CheckpointWhy.ROLL_BACK.value, job.id)
+    table_protection.set_lost(connection, agent_id, [archive_id for archive_id in newer if archive_id in held])
     count = table_protection.bring_back(connection, agent_id, before=moment, since=moment)
     count += table_protection.set_good(connection, agent_id, moment)
-    repositories.set_rolled_back(connection, agent_id, segment)
+    table_protection.take_back_writes(connection, agent_id, moment)
+    is_known = checkpoint.why is not CheckpointWhy.ROLL_BACK  # else what was written to it is forgotten
+    manifest_bytes = table_protection.last_manifest(connection, agent_id) if is_known else 0
+    repositories.set_rolled_back(connection, agent_id, segment, manifest_bytes)
     repositories.thaw(connection, agent_id)
     raising.clear(connection, checkpoint.tenant_id, agent_id, AlertKind.HOSTILE, job.requested_by)
     rebuilding.ask_for_all(connection, agent_id)
@@ -173,12 +187,13 @@ def settle_roll_back(connection: sqlite3.Connection, job: Job, checkpoint: Check
     return count
 
 
-def cancel_removals(connection: sqlite3.Connection, agent_id: AgentId, on_end: Mapping[Kind, OnEnd]) -> None:
-    """Cancel what would remove snapshots again that are about to come back."""
-    for kind in (Kind.RETENTION, Kind.PRUNE, Kind.COMPACT):
+def cancel_writes(connection: sqlite3.Connection, agent_id: AgentId, on_end: Mapping[Kind, OnEnd]) -> None:
+    """Cancel what would remove snapshots again that are about to come back, and a backup onto what is about to go."""
+    for kind in (Kind.RETENTION, Kind.PRUNE, Kind.COMPACT, Kind.BACKUP):
         for job in jobs.waiting_of(connection, agent_id, kind):
-            jobs.request_cancel(connection, job.id)
-            lifecycle.lost(connection, jobs.get(connection, job.id) or job, "A roll-back was asked for.", on_end)
+            if kind is not Kind.BACKUP or job.state is State.RUNNING:
+                jobs.request_cancel(connection, job.id)
+                lifecycle.lost(connection, jobs.get(connection, job.id) or job, "A roll-back was asked for.", on_end)
 
 
 def _new_job(agent: Agent, checkpoint: Checkpoint, principal: Principal) -> NewJob:

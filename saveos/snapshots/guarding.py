@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from saveos import clock
 from saveos.agents import table as agents
 from saveos.alerts import raising
 from saveos.alerts import table as alerts
 from saveos.alerts.model import AlertKind
 from saveos.audit.record import record
-from saveos.errors import Conflict, NotFound
+from saveos.errors import BeingRemoved, Conflict, NotFound
 from saveos.identity.principals import Permission, Principal
-from saveos.snapshots import anomaly, table_anomalies
+from saveos.snapshots import anomaly, holds, table, table_anomalies, table_holds
 from saveos.snapshots.anomaly import Run
+from saveos.snapshots.model import HoldKind
 from saveos.snapshots.table_anomalies import GuardRun, RunState
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from saveos.agents.model import Agent
     from saveos.database.connection import Database
     from saveos.jobs.model import Job
     from saveos.protocol import GuardFacts
     from saveos.snapshots.anomaly import Finding
     from saveos.snapshots.model import Snapshot
 
-GUARD = "system:guard"
+CANDIDATES, HOLDS_LIMIT = 10, 100_000
 HELD_BECAUSE = "The last snapshot before files changed as they never do."
 
 
@@ -61,9 +65,6 @@ def judge(connection: sqlite3.Connection, job: Job, snapshot: Snapshot, facts: G
 
 
 def _sound_the_alarm(connection: sqlite3.Connection, snapshot: Snapshot, run: Run, found: list[Finding]) -> None:
-    held = table_anomalies.last_clean(connection, snapshot)
-    if held is not None and table_anomalies.hold(connection, snapshot, held, GUARD, HELD_BECAUSE):
-        record(connection, tenant_id=snapshot.tenant_id, actor=GUARD, action="hold-placed", target=held, kind="anomaly")
     raising.raise_alert(
         connection,
         snapshot.tenant_id,
@@ -71,11 +72,33 @@ def _sound_the_alarm(connection: sqlite3.Connection, snapshot: Snapshot, run: Ru
         AlertKind.UNUSUAL,
         snapshot=snapshot.id,
         snapshots=1,
-        held=held or "",
+        held=_hold_clean(connection, snapshot),
         files=run.files_count,
         entropy=max(run.facts.changed.entropy, run.facts.new.entropy),
         findings=msgspec.to_builtins(found),
     )
+
+
+def _hold_clean(connection: sqlite3.Connection, snapshot: Snapshot) -> str:
+    """Hold the newest clean snapshot that its host has not been told to delete; return its id, "" for none."""
+    for snapshot_id in table_anomalies.clean_ones(connection, snapshot, CANDIDATES):
+        clean = table.get(connection, snapshot_id, snapshot.tenant_id)
+        if clean is not None:
+            with contextlib.suppress(BeingRemoved, Conflict):
+                holds.hold_clean(connection, clean, HELD_BECAUSE)
+                return clean.id
+    return ""
+
+
+def _let_go(connection: sqlite3.Connection, agent: Agent, principal: Principal) -> None:
+    """End the holds that the guard has placed on a host's snapshots."""
+    found = table_holds.in_force(
+        connection, agent.tenant_id, clock.now(), agent_id=agent.id, before="", limit=HOLDS_LIMIT
+    )
+    for hold in found:
+        if hold.kind is HoldKind.ANOMALY:
+            table_holds.release(connection, hold.id, principal.label)
+            holds.note(connection, hold, principal.label, "hold-released")
 
 
 def say_meant(database: Database, principal: Principal, agent_id: str) -> int:
@@ -93,7 +116,7 @@ def say_meant(database: Database, principal: Principal, agent_id: str) -> int:
         is_cleared = raising.clear(connection, agent.tenant_id, agent.id, AlertKind.UNUSUAL, principal.label)
         if not count and not is_cleared:
             raise Conflict("No snapshot of this host is suspect.")
-        released = table_anomalies.release(connection, agent.id, principal.label)
+        _let_go(connection, agent, principal)
         record(
             connection,
             tenant_id=agent.tenant_id,
@@ -101,7 +124,6 @@ def say_meant(database: Database, principal: Principal, agent_id: str) -> int:
             action="changes-meant",
             target=agent.id,
             snapshots=count,
-            released=released,
         )
         return count
 

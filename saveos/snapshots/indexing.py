@@ -12,6 +12,7 @@ import os
 import signal
 import sqlite3
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 NICENESS = 10
+_MACHINE = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PERM,
+)
 LIMIT_BYTES = 8 * 1024**3  # of one host's catalogue: some fifty million paths
 
 
@@ -71,7 +82,10 @@ def main() -> int:
 
 
 def perform(order: Order) -> Ending:
-    """Bring a listing in, once however often it is asked for. Raises OSError, sqlite3.OperationalError (disk full)."""
+    """Bring a listing in, once however often it is asked for. Raises OSError, sqlite3.Error: the machine's failures.
+
+    Whatever else goes wrong is the listing's, or that of its catalogue, and is met again at each attempt.
+    """
     path = Path(order.catalogue)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
@@ -81,20 +95,48 @@ def perform(order: Order) -> Ending:
             return _begin(path, order)
     except SaveOSError as error:
         return Ending(code=error.code, message=error.message)
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_FULL and _has_room(path):
-            return Ending(code="too-large", message="This host's catalogue would grow beyond its limit.")
+    except (OSError, MemoryError):
         raise
+    except sqlite3.DatabaseError as error:
+        return _ending_of(error, path)
+    except Exception as error:  # noqa: BLE001 - what a host makes us trip over is the end of its listing alone
+        traceback.print_exc()
+        return Ending(code="unreadable", message=f"The listing cannot be brought in: {error!r}.")
+
+
+def _ending_of(error: sqlite3.DatabaseError, path: Path) -> Ending:
+    """Tell what SQLite met; raise it when it may go another time."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # sqlite3's own errors have none
+    if code == sqlite3.SQLITE_FULL and _has_room(path):
+        return Ending(code="too-large", message="This host's catalogue would grow beyond its limit.")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return Ending(code="broken-catalogue", message=f"This host's catalogue is broken: {error}.")
+    if code in _MACHINE:
+        raise error
+    return Ending(code="unreadable", message=f"The listing cannot be brought in: {error}.")
 
 
 def forget(path: Path, snapshot_ids: Iterable[str], limit_bytes: int = LIMIT_BYTES) -> None:
-    """Take snapshots that are no more out of a catalogue. Raises OSError, sqlite3.Error."""
-    if not path.exists():
+    """Take snapshots that are no more out of a catalogue, which goes with the last of them.
+
+    The newest one that is left is what the next difference is to: whatever came after it is undone. Raises OSError,
+    sqlite3.Error.
+    """
+    if not path.parent.exists():
         return
-    with _alone(path), contextlib.closing(table.open_to_write(path, limit_bytes)) as connection, immediate(connection):
-        for snapshot_id in snapshot_ids:
-            if (moment := table.moment_of(connection, snapshot_id)) is not None:
-                table.forget_moment(connection, moment["k"])
+    with _alone(path):
+        if not path.exists():
+            return
+        with contextlib.closing(table.open_to_write(path, limit_bytes)) as connection, immediate(connection):
+            for snapshot_id in snapshot_ids:
+                if (moment := table.moment_of(connection, snapshot_id)) is not None:
+                    table.forget_moment(connection, moment["k"])
+            newest, last = table.newest_kept(connection), table.last_moment(connection)
+            if last is not None and 0 < newest < last["k"]:
+                table.go_back_to(connection, newest)
+        if not newest:
+            path.unlink()
+            _unlink_journal(path)
 
 
 def _begin(path: Path, order: Order) -> Ending:
@@ -109,6 +151,9 @@ def _begin(path: Path, order: Order) -> Ending:
     descriptor = os.open(temporary, os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)
+    if not Path(order.parts).exists():
+        raise lines.MissingParts("The listing is not wanted any more.")
+    _unlink_journal(path)  # of one that was deleted while it was written: the new one is not to replay it
     temporary.replace(path)
     return Ending(entries_count=entries_count)
 
@@ -133,6 +178,11 @@ def _write(connection: sqlite3.Connection, order: Order, k: int, before: int) ->
     entries_count = before + written.growth
     table.add_moment(connection, (k, order.snapshot_id, order.archive, order.at, entries_count))
     return entries_count
+
+
+def _unlink_journal(path: Path) -> None:
+    for ending in ("-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

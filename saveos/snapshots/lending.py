@@ -84,10 +84,12 @@ async def key_for(means: Means, borrower: AgentIdentity, job_id: JobId, request:
     owner = _lender(means.database.read, borrower, job_id)
     asked = SealKey(job_id=job_id, certificate=request.certificate)
     if (run := await _unlocked(means, borrower, owner, asked)) is not None:
-        sealed = await _said(run)
-        await means.database.write_async(lambda connection: _note(connection, borrower, owner, job_id, "appliance"))
-        return sealed
-    return await _ask(means.database, borrower, owner, asked)
+        sealed, by = await _said(run), "appliance"
+    else:
+        sealed, by = await _ask(means.database, borrower, owner, asked), "host"
+    if sealed.sealed:
+        await means.database.write_async(lambda connection: _note(connection, borrower, owner, job_id, by))
+    return sealed
 
 
 def _note(
@@ -142,7 +144,6 @@ async def _ask(database: Database, borrower: AgentIdentity, owner: AgentId, aske
             message = f"{error.message} {INSTEAD}"
             raise OfflineAndSealed(message) from error
         questions.put(connection, lender, question, f"agent:{borrower.agent_id}")
-        _note(connection, borrower, owner, asked.job_id, "host")
 
     await database.write_async(write)
     try:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from saveos import clock
 from saveos.errors import NotFound
 from saveos.identity.principals import Permission
-from saveos.snapshots import table
+from saveos.snapshots import table, table_holds
 from saveos.snapshots.model import SnapshotPage
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from saveos.database.connection import Database
     from saveos.identity.principals import Principal
     from saveos.snapshots.model import ListedSnapshot, SnapshotChoice
@@ -22,7 +27,7 @@ def look(
     principal.require(Permission.READ)
     connection, tenant_id = database.read, principal.tenant_id
     return SnapshotPage(
-        snapshots=table.page(connection, tenant_id, choice, offset, limit),
+        snapshots=_with_holds(connection, table.page(connection, tenant_id, choice, offset, limit)),
         total=table.count(connection, tenant_id, choice),
     )
 
@@ -34,4 +39,12 @@ def get(database: Database, principal: Principal, snapshot_id: str) -> ListedSna
     if found is None:
         message = "There is no such snapshot."
         raise NotFound(message)
-    return found
+    return _with_holds(database.read, [found])[0]
+
+
+def _with_holds(connection: sqlite3.Connection, snapshots: list[ListedSnapshot]) -> list[ListedSnapshot]:
+    held = table_holds.kinds(connection, [snapshot.id for snapshot in snapshots], clock.now())
+    return [
+        msgspec.structs.replace(snapshot, holds=held[snapshot.id]) if snapshot.id in held else snapshot
+        for snapshot in snapshots
+    ]

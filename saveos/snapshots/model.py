@@ -18,11 +18,43 @@ class SnapshotKind(StrEnum):
 
 
 class Standing(StrEnum):
-    """Whether a snapshot is to be trusted."""
+    """What is known of its archive."""
 
     GOOD = "good"
-    SUSPECT = "suspect"  # files had changed as they never do; until a person says that this was meant
-    LOST = "lost"  # its host deleted it without an order
+    SUSPECT = "suspect"  # made while its host behaved oddly
+    DAMAGED = "damaged"  # some of its data is not what was written
+    LOST = "lost"  # its archive is not in the repository
+
+
+class HoldKind(StrEnum):
+    """Why nothing may remove a snapshot."""
+
+    PIN = "pin"  # somebody wants to keep it
+    LEGAL = "legal"  # it has to be kept: two administrators let it go, or its end does
+    ANOMALY = "anomaly"  # the appliance's own: the last one before something odd
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that keeps a snapshot. Times are UTC; no `until`: for good. `…_by` as the audit log names them."""
+
+    id: str
+    tenant_id: TenantId
+    agent_id: AgentId
+    snapshot_id: SnapshotId
+    kind: HoldKind
+    reason: str
+    until: datetime | None
+    placed_at: datetime
+    placed_by: str
+    release_asked_at: datetime | None
+    release_asked_by: str
+    release_asked_id: str  # of the user
+    released_at: datetime | None
+    released_by: str
+
+    def is_in_force_at(self, now: datetime) -> bool:
+        """Return whether it keeps its snapshot."""
+        return self.released_at is None and (self.until is None or self.until > now)
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,13 +90,15 @@ class SnapshotChoice(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime | None = None
     until: datetime | None = None
     has_warnings: bool | None = None
+    is_held: bool = False  # only those that something holds
 
 
 class ListedSnapshot(Snapshot, frozen=True, kw_only=True):
-    """A snapshot in a list of all hosts."""
+    """A snapshot in a list of all hosts. `holds`: what keeps it, each kind once."""
 
     hostname: str
     policy_name: str | None
+    holds: tuple[HoldKind, ...] = ()
 
 
 class SnapshotPage(msgspec.Struct, frozen=True, kw_only=True):

@@ -56,3 +56,5 @@ def choose(database: Database, settings: Settings, principal: Principal, names: 
 
     for agent_id in database.write(write):
         files.remove(settings, principal.tenant_id, agent_id)
+    if names is Names.SEALED:
+        files.remove_readable(settings, principal.tenant_id)

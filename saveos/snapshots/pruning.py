@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta, tzinfo
+from datetime import timedelta
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -17,10 +16,11 @@ from saveos.identity.principals import Permission, Principal
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
 from saveos.jobs.model import GOOD, NewJob, RunsOn
+from saveos.policies import due, window
 from saveos.policies import table as policies
 from saveos.protocol import AgentId, JobId, Kind, NamedArchive, PruneOrder
 from saveos.repositories import table as repositories
-from saveos.snapshots import retention, table, table_protection, witness
+from saveos.snapshots import holds, retention, table, table_protection, witness
 from saveos.snapshots.suspicion import Why
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 EVERY = timedelta(hours=20)
 UPKEEP = (Kind.RETENTION, Kind.PRUNE, Kind.COMPACT, Kind.ROLL_BACK)
 SYSTEM = "system:retention"
-SNAPSHOTS_LIMIT = 100_000
+MISSED = timedelta(days=3)  # a laptop sleeps at night
+ARCHIVES_LIMIT = 10_000  # of one order; the rest goes the next day
 ATTEMPTS = 2000  # half a minute each: a backup of hours may be in the way
 HOST_ATTEMPTS = 3
 
@@ -49,6 +50,8 @@ def queue_due(connection: sqlite3.Connection) -> int:
     for agent_id in table_protection.due_for_retention(connection, clock.now() - EVERY):
         repository = repositories.of_agent(connection, agent_id)
         if repository is None or any(jobs.waiting_of(connection, agent_id, kind) for kind in UPKEEP):
+            continue
+        if not _is_time(connection, repository):
             continue
         if going(connection, repository):
             queue(connection, repository, SYSTEM)
@@ -91,10 +94,9 @@ def going(connection: sqlite3.Connection, repository: Repository) -> list[Snapsh
     policy = policies.get(connection, agent.policy_id) if agent else None
     if agent is None or policy is None or repository.frozen_at is not None:
         return []
-    snapshots = table.of_agent(connection, agent_id, limit=SNAPSHOTS_LIMIT)
-    held = table_protection.held_snapshots(connection, agent_id)
-    zone = _zone(policy.time_zone or agent.time_zone)
-    return retention.to_remove(snapshots, held, policy.retention, zone, clock.now())
+    snapshots, now = table.all_of_agent(connection, agent_id), clock.now()
+    zone = due.zone_of(policy.time_zone or agent.time_zone)
+    return retention.to_remove(snapshots, holds.held_ids(connection, agent_id, now), policy.retention, zone, now)
 
 
 def order(connection: sqlite3.Connection, job: Job, decided: AbstractSet[SnapshotId]) -> int:
@@ -103,7 +105,7 @@ def order(connection: sqlite3.Connection, job: Job, decided: AbstractSet[Snapsho
     if repository is None:
         return 0
     repositories.set_retained(connection, repository.agent_id)
-    found = [snapshot for snapshot in going(connection, repository) if snapshot.id in decided]
+    found = [snapshot for snapshot in going(connection, repository) if snapshot.id in decided][:ARCHIVES_LIMIT]
     if found:
         archives = tuple(NamedArchive(name=one.archive, archive_id=one.archive_id) for one in found)
         order = {"prune": msgspec.to_builtins(PruneOrder(archives=archives))}
@@ -182,8 +184,12 @@ def _request(
     )
 
 
-def _zone(name: str) -> tzinfo:
-    try:
-        return ZoneInfo(name or "UTC")
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return UTC
+def _is_time(connection: sqlite3.Connection, repository: Repository) -> bool:
+    """Return whether now is the time for it: in the policy's window, or at any time once it was missed for days."""
+    agent, now = agents.get(connection, repository.agent_id), clock.now()
+    policy = policies.get(connection, agent.policy_id) if agent else None
+    if agent is None or policy is None:
+        return False
+    is_missed = now - (repository.retained_at or agent.enrolled_at) > MISSED
+    zone = due.zone_of(policy.time_zone or agent.time_zone)
+    return is_missed or window.in_window(policy.maintenance, zone, now)

@@ -6,6 +6,7 @@ Nothing is kept: what is read flows through memory, and a source that ends too e
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -14,7 +15,7 @@ from saveos import errors
 from saveos.agents import questions
 from saveos.agents import table as agents
 from saveos.agents.streams import Streams
-from saveos.audit.record import record
+from saveos.audit.record import listed, record
 from saveos.database.connection import Database
 from saveos.errors import HostOffline, InvalidRequest, NotFound, OfflineAndSealed, SaveOSError
 from saveos.identity.principals import Permission
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 PART_BYTES = 256 * 1024
 HEAD_SECONDS = 120.0  # a folder is found by walking through the whole archive
-AUDITED_PATHS = 100
 REFUSALS: dict[str, type[SaveOSError]] = {
     "path-not-found": errors.PathNotFound,
     "not-a-file": errors.NotAFile,
@@ -124,13 +124,20 @@ class Reading:
         line, newline, self._ahead = line.partition(b"\n")
         if not newline:
             raise errors.EngineError("What reads the snapshot ended without a word.")
-        try:
-            self.head = msgspec.json.decode(line, type=ReadHead)
-        except msgspec.MsgspecError as error:
-            raise errors.EngineError("What reads the snapshot cannot be understood.") from error
+        self.head = _understood(line)
         if self.head.error_code:
             kind = REFUSALS.get(self.head.error_code, errors.EngineError)
             raise kind(self.head.message or self.head.error_code, whole_bytes=self.head.whole_bytes)
+
+
+def _understood(line: bytes) -> ReadHead:
+    """Return a head, its time in UTC. Raises EngineError for what is none, or has a time of nowhere."""
+    try:
+        head = msgspec.json.decode(line, type=ReadHead)
+        moment = None if head.modified_at is None else head.modified_at.astimezone(UTC)
+    except (msgspec.MsgspecError, OverflowError) as error:
+        raise errors.EngineError("What reads the snapshot cannot be understood.") from error
+    return msgspec.structs.replace(head, modified_at=moment)
 
 
 def require_possible(order: ReadOrder) -> None:
@@ -144,6 +151,12 @@ def require_possible(order: ReadOrder) -> None:
             raise InvalidRequest("This is no path inside an archive.", field="path") from error
         if b"\0" in raw:
             raise InvalidRequest("No path holds a zero byte.", field="path")
+
+
+def require_known(means: Means, principal: Principal, snapshot_id: str) -> None:
+    """Raise NotFound for a snapshot that is not of the principal's tenant."""
+    principal.require(Permission.RESTORE)
+    _known(means.database, principal, snapshot_id)
 
 
 def require_source(means: Means, principal: Principal, snapshot_id: str) -> None:
@@ -177,8 +190,8 @@ async def begin(means: Means, principal: Principal, snapshot_id: str, order: Rea
                 actor=principal.label,
                 action="files-downloaded",
                 target=host.snapshot.id,
-                paths=[chosen.path for chosen in order.chosen[:AUDITED_PATHS]],
                 form=order.form.value,
+                **listed([chosen.path for chosen in order.chosen]),
             )
         )
     except TimeoutError as error:
@@ -197,7 +210,7 @@ async def _start(means: Means, principal: Principal, host: Host, order: ReadOrde
         local = await means.unlocks.start(principal, agent_id, ["read"], given=msgspec.json.encode(order))
         return Reading(means, host, order, local)
     question_id = questions.new_question()
-    stream = means.streams.open(agent_id, question_id)
+    stream = means.streams.open(host.snapshot.tenant_id, agent_id, question_id)
     reading = Reading(means, host, order, stream)
     reading.question_id = question_id
     try:

@@ -14,6 +14,7 @@ from saveos.snapshots.table_listings import ListingState, Want
 
 if TYPE_CHECKING:
     import sqlite3
+    from pathlib import Path
 
     from saveos.agents.model import AgentIdentity
     from saveos.config import Settings
@@ -58,10 +59,15 @@ def take(database: Database, settings: Settings, agent: AgentIdentity, part: Lis
         raise Unavailable("The appliance's disk is nearly full: no listings are taken.")
     if part.number == 0:
         _drop_unfinished(database.read, settings, agent)
-    _keep(settings, agent, snapshot, part)
-    if part.is_last:
-        state = ListingState.SEALED if part.is_sealed else ListingState.WAITING
-        database.write(lambda connection: _end(connection, agent, snapshot, state, part.base))
+    folder = _folder(settings, agent, snapshot, part)
+    _keep(folder, part)
+    try:
+        _require_way(database.read, agent, part)
+        if part.is_last:
+            database.write(lambda connection: _end_well(connection, agent, snapshot, part))
+    except Conflict:  # the names were sealed, or all was to come anew, while this part was written
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _drop_unfinished(connection: sqlite3.Connection, settings: Settings, agent: AgentIdentity) -> None:
@@ -72,17 +78,22 @@ def _drop_unfinished(connection: sqlite3.Connection, settings: Settings, agent: 
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _keep(settings: Settings, agent: AgentIdentity, snapshot: Snapshot, part: ListingPart) -> None:
+def _folder(settings: Settings, agent: AgentIdentity, snapshot: Snapshot, part: ListingPart) -> Path:
+    where = files.sealed if part.is_sealed else files.incoming
+    return where(settings, agent.tenant_id, agent.agent_id) / snapshot.id
+
+
+def _keep(folder: Path, part: ListingPart) -> None:
     """Write the part as a file; the first one drops what an attempt before it left."""
-    where, limit = (files.sealed, SEALED_LIMIT_BYTES) if part.is_sealed else (files.incoming, INCOMING_LIMIT_BYTES)
-    above = where(settings, agent.tenant_id, agent.agent_id)
-    folder = above / snapshot.id
-    if files.size_of(above) + len(part.data) > limit:
+    limit = SEALED_LIMIT_BYTES if part.is_sealed else INCOMING_LIMIT_BYTES
+    if files.size_of(folder.parent) + len(part.data) > limit:
         raise QuotaExceeded("The listings of this host take too much room.")
     try:
         if part.number == 0:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True, mode=0o700)
+            for above in folder.parents[:2]:
+                files.sync(above)
         elif not (folder / files.part_name(part.number - 1)).exists():
             raise Conflict("A part of the listing before this one is missing: begin anew.")
         path = folder / files.part_name(part.number)
@@ -91,13 +102,13 @@ def _keep(settings: Settings, agent: AgentIdentity, snapshot: Snapshot, part: Li
             file.write(part.data)
             file.flush()
             os.fsync(file.fileno())
+        files.sync(folder)
     except OSError as error:
         raise Unavailable(f"The listing cannot be kept: {error}.") from error
 
 
 def _require_due(connection: sqlite3.Connection, agent: AgentIdentity, snapshot: Snapshot, part: ListingPart) -> None:
-    if part.is_sealed != _is_sealed(connection, agent):
-        raise Conflict("Listings of this host are to be sent the other way: ask again which ones are wanted.")
+    _require_way(connection, agent, part)
     head = table_listings.head(connection, agent.agent_id)
     if part.base and (head is None or head.archive != part.base):
         raise Conflict("The appliance has another listing than this is a difference to: ask again.")
@@ -105,6 +116,18 @@ def _require_due(connection: sqlite3.Connection, agent: AgentIdentity, snapshot:
         raise Conflict("The listing of a newer snapshot is here already.")
     if not part.data and not part.is_last:
         raise InvalidRequest("A part of a listing is empty.", field="data")
+
+
+def _require_way(connection: sqlite3.Connection, agent: AgentIdentity, part: ListingPart) -> None:
+    if part.is_sealed != _is_sealed(connection, agent):
+        raise Conflict("Listings of this host are to be sent the other way: ask again which ones are wanted.")
+
+
+def _end_well(connection: sqlite3.Connection, agent: AgentIdentity, snapshot: Snapshot, part: ListingPart) -> None:
+    """Keep that a listing is here, if it still is the one that is due."""
+    if table_listings.get(connection, snapshot.id) is None:
+        _require_due(connection, agent, snapshot, part)
+    _end(connection, agent, snapshot, ListingState.SEALED if part.is_sealed else ListingState.WAITING, part.base)
 
 
 def _end(

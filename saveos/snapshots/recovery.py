@@ -2,8 +2,8 @@
 
 There is no account on a rescue system. The proof is a secret that we seal to the recovery key: only the code opens it.
 The same agent gets a new certificate, every older one is taken back, and its sealed key is handed out, which the code
-opens too. The code itself never comes here. One that was replaced works for the hosts that have not sealed their keys
-to the new one yet.
+opens too. The code itself never comes here. One that was replaced works until the new kit is confirmed, and then for
+the hosts that have not sealed their keys to the new code yet.
 """
 
 from __future__ import annotations

@@ -66,6 +66,12 @@ def of_agent(connection: sqlite3.Connection, agent_id: str, *, before: str = "",
     return [_to_snapshot(row) for row in rows]
 
 
+def all_of_agent(connection: sqlite3.Connection, agent_id: str) -> list[Snapshot]:
+    """Return all of an agent's snapshots, newest first by when they began."""
+    rows = many(connection, "SELECT * FROM snapshots WHERE agent_id = ? ORDER BY started_at DESC, id DESC", (agent_id,))
+    return [_to_snapshot(row) for row in rows]
+
+
 def outcomes_by_hour(connection: sqlite3.Connection, tenant_id: TenantId, since: datetime) -> list[sqlite3.Row]:
     """Return (agent_id, hour, state) of a tenant's host jobs that ended since; the hour is the text time up to it."""
     return many(
@@ -94,6 +100,10 @@ def newest_of_agents(connection: sqlite3.Connection, tenant_id: TenantId) -> dic
 
 
 _NAMED = "SELECT n.id FROM agents n WHERE n.tenant_id = :tenant_id AND instr(lower(n.hostname), lower(:search)) > 0"
+_HELD = (
+    "SELECT h.snapshot_id FROM holds h WHERE h.tenant_id = :tenant_id AND h.released_at IS NULL"
+    " AND (h.until IS NULL OR h.until > :now)"
+)
 _LISTED = (
     "SELECT s.*, a.hostname, p.name AS policy_name FROM snapshots s JOIN agents a ON a.id = s.agent_id"
     " JOIN jobs j ON j.id = s.job_id LEFT JOIN policies p ON p.id = j.policy_id"
@@ -136,6 +146,7 @@ def _conditions(tenant_id: TenantId, choice: SnapshotChoice) -> tuple[str, dict[
         "policy_id": ("j.policy_id = :policy_id", choice.policy_id),
         "since": ("s.started_at >= :since", clock.to_text(choice.since) if choice.since else ""),
         "until": ("s.started_at < :until", clock.to_text(choice.until) if choice.until else ""),
+        "now": (f"s.id IN ({_HELD})", clock.to_text(clock.now()) if choice.is_held else ""),
     }
     values = {name: value for name, (_condition, value) in wanted.items() if value}
     # The plus keeps SQLite from walking the whole tenant where the index by agent is the short way.

@@ -1,4 +1,4 @@
-"""All SQL on what the guard knows: backups in numbers, which snapshots are suspect, and the hold on the clean one."""
+"""All SQL on what the guard knows: backups in numbers, and which snapshots are suspect."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ import msgspec
 
 from saveos import clock
 from saveos.database.connection import many, one
-from saveos.database.identifiers import new_id
 from saveos.snapshots.anomaly import Finding, Run
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from saveos.protocol import AgentId, TenantId
+    from saveos.protocol import AgentId, SnapshotId, TenantId
     from saveos.snapshots.model import Snapshot
 
 KEPT = 200  # runs of a host; the history that is compared with is shorter
-HOLD_KIND = "anomaly"
 
 
 class RunState(StrEnum):
@@ -101,47 +99,16 @@ def set_suspect(connection: sqlite3.Connection, snapshot_id: str) -> None:
     connection.execute("UPDATE snapshots SET standing = 'suspect' WHERE id = ? AND standing = 'good'", (snapshot_id,))
 
 
-def last_clean(connection: sqlite3.Connection, snapshot: Snapshot) -> str | None:
-    """Return the id of the host's newest good snapshot but this one; one of chosen paths is none to go back to."""
-    row = one(
+def clean_ones(connection: sqlite3.Connection, snapshot: Snapshot, limit: int) -> list[SnapshotId]:
+    """Return the host's good snapshots but this one, newest first; one of chosen paths is none to go back to."""
+    rows = many(
         connection,
         "SELECT s.id FROM snapshots s LEFT JOIN guard_runs g ON g.snapshot_id = s.id WHERE s.agent_id = ?"
         " AND s.id <> ? AND s.standing = 'good' AND coalesce(g.state, '') <> 'apart'"
-        " ORDER BY s.ended_at DESC, s.id DESC LIMIT 1",
-        (snapshot.agent_id, snapshot.id),
+        " ORDER BY s.ended_at DESC, s.id DESC LIMIT ?",
+        (snapshot.agent_id, snapshot.id, limit),
     )
-    return row["id"] if row else None
-
-
-def hold(connection: sqlite3.Connection, snapshot: Snapshot, held_id: str, placed_by: str, reason: str) -> bool:
-    """Hold a host's snapshot without end; return False when it is held for this already."""
-    cursor = connection.execute(
-        "INSERT INTO holds (id, tenant_id, agent_id, snapshot_id, kind, reason, placed_at, placed_by)"
-        " SELECT ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS"
-        " (SELECT 1 FROM holds WHERE snapshot_id = ? AND kind = ? AND released_at IS NULL)",
-        (
-            new_id("hld"),
-            snapshot.tenant_id,
-            snapshot.agent_id,
-            held_id,
-            HOLD_KIND,
-            reason,
-            clock.to_text(clock.now()),
-            placed_by,
-            held_id,
-            HOLD_KIND,
-        ),
-    )
-    return cursor.rowcount == 1
-
-
-def release(connection: sqlite3.Connection, agent_id: AgentId, released_by: str) -> int:
-    """End the guard's holds on a host's snapshots; return how many there were."""
-    cursor = connection.execute(
-        "UPDATE holds SET released_at = ?, released_by = ? WHERE agent_id = ? AND kind = ? AND released_at IS NULL",
-        (clock.to_text(clock.now()), released_by, agent_id, HOLD_KIND),
-    )
-    return cursor.rowcount
+    return [row["id"] for row in rows]
 
 
 def set_meant(connection: sqlite3.Connection, agent_id: AgentId) -> int:

@@ -109,6 +109,20 @@ def forget_moment(connection: sqlite3.Connection, k: int) -> None:
     )
 
 
+def newest_kept(connection: sqlite3.Connection) -> int:
+    """Return the newest moment whose snapshot is not forgotten, 0 when there is none."""
+    row = connection.execute("SELECT coalesce(max(k), 0) FROM moments WHERE snapshot_id IS NOT NULL").fetchone()
+    return int(row[0])
+
+
+def go_back_to(connection: sqlite3.Connection, k: int) -> None:
+    """Undo all moments after one: it is the newest again, as the next difference takes it."""
+    connection.execute("DELETE FROM versions WHERE first > 1 AND first > ?", (k,))
+    connection.execute(f"UPDATE versions SET last = {OPEN} WHERE last < {OPEN} AND last >= ?", (k,))
+    connection.execute("DELETE FROM totals WHERE k > ?", (k,))
+    connection.execute("DELETE FROM moments WHERE k > ?", (k,))
+
+
 def largest_node(connection: sqlite3.Connection) -> int:
     """Return the largest id of a node."""
     return int(connection.execute("SELECT coalesce(max(id), 0) FROM nodes").fetchone()[0])
@@ -169,6 +183,12 @@ def open_versions(connection: sqlite3.Connection) -> Iterable[tuple[int, int, in
 def parent(connection: sqlite3.Connection, node: int) -> int:
     """Return a node's folder; 0 is the root."""
     return int(connection.execute("SELECT parent FROM nodes WHERE id = ?", (node,)).fetchone()[0])
+
+
+def total_bytes(connection: sqlite3.Connection) -> int:
+    """Return the bytes of all that the newest moment holds."""
+    row = connection.execute("SELECT bytes FROM totals WHERE node = 0 ORDER BY k DESC LIMIT 1").fetchone()
+    return int(row["bytes"]) if row else 0
 
 
 def add_totals(connection: sqlite3.Connection, rows: Iterable[tuple[int, int, int, int]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,14 @@ from saveos.database.connection import many, one
 from saveos.snapshots.table_catalogue import OPEN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
 CACHE_KIB = 1024
 _VERSION = "v.first, v.last, v.kind, v.size, v.modified, v.mode, v.place"
 _AT = "v.node = n.id AND v.first <= {0} AND v.last >= {0}"
+
+_IN_FOLDER = "n.parent = :parent AND (n.is_leaf, n.name) > (:leaf, :name) ORDER BY n.parent, n.is_leaf, n.name"
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
@@ -51,21 +54,16 @@ def upward(connection: sqlite3.Connection, node_id: int) -> sqlite3.Row | None:
 
 
 def children(
-    connection: sqlite3.Connection, parent: int, k: int, after: tuple[int, bytes] | None, limit: int
-) -> list[sqlite3.Row]:
-    """Return what a folder holds at k, folders first, then by name; `after`: is_leaf and name of the last one."""
-    return many(
-        connection,
-        f"SELECT n.id, n.is_leaf, n.name, {_VERSION} FROM nodes n CROSS JOIN versions v"
-        f" WHERE n.parent = :parent AND (n.is_leaf, n.name) > (:leaf, :name) AND {_AT.format(':k')}"
-        " ORDER BY n.parent, n.is_leaf, n.name LIMIT :limit",
-        {
-            "parent": parent,
-            "k": k,
-            "leaf": after[0] if after else -1,
-            "name": after[1] if after else b"",
-            "limit": limit,
-        },
+    connection: sqlite3.Connection, parent: int, k: int, after: tuple[int, bytes] | None
+) -> Iterator[sqlite3.Row]:
+    """Give what a folder ever held, folders first, then by name; the kind of what it does not hold at k is None.
+
+    `after`: is_leaf and name of the last one.
+    """
+    return connection.execute(
+        f"SELECT n.id, n.is_leaf, n.name, {_VERSION} FROM nodes n LEFT JOIN versions v ON {_AT.format(':k')}"
+        f" WHERE {_IN_FOLDER}",
+        {"parent": parent, "k": k, "leaf": after[0] if after else -1, "name": after[1] if after else b""},
     )
 
 
@@ -115,38 +113,50 @@ def children_of_both(
     parent: int,
     moments_compared: tuple[int, int],
     after: tuple[int, bytes] | None,
-    limit: int,
-) -> list[sqlite3.Row]:
-    """Return what a folder holds at k or at another moment (the version of k if there is one), as `children`."""
+) -> Iterator[sqlite3.Row]:
+    """Give what a folder ever held as it is at k or else at another moment, as `children`."""
     k, other = moments_compared
-    return many(
-        connection,
-        f"SELECT n.id, n.is_leaf, n.name, {_VERSION} FROM nodes n CROSS JOIN versions v ON v.node = n.id AND v.first ="
+    return connection.execute(
+        f"SELECT n.id, n.is_leaf, n.name, {_VERSION} FROM nodes n LEFT JOIN versions v ON v.node = n.id AND v.first ="
         " coalesce((SELECT a.first FROM versions a WHERE a.node = n.id AND a.first <= :k AND a.last >= :k),"
         " (SELECT b.first FROM versions b WHERE b.node = n.id AND b.first <= :other AND b.last >= :other))"
-        " WHERE n.parent = :parent AND (n.is_leaf, n.name) > (:leaf, :name)"
-        " ORDER BY n.parent, n.is_leaf, n.name LIMIT :limit",
+        f" WHERE {_IN_FOLDER}",
         {
             "parent": parent,
             "k": k,
             "other": other,
             "leaf": after[0] if after else -1,
             "name": after[1] if after else b"",
-            "limit": limit,
         },
     )
 
 
-def changed_nodes(connection: sqlite3.Connection, older: int, newer: int, after: int, limit: int) -> list[int]:
-    """Return the ids, in their order, of nodes of which a version began or ended between two moments."""
-    rows = many(
-        connection,
-        "SELECT node FROM versions INDEXED BY versions_begun WHERE first > 1 AND first > :older AND first <= :newer"
-        " AND node > :after UNION SELECT node FROM versions INDEXED BY versions_ended"
-        f" WHERE last < {OPEN} AND last >= :older AND last < :newer AND node > :after ORDER BY 1 LIMIT :limit",
-        {"older": older, "newer": newer, "after": after, "limit": limit},
+def changed_nodes(connection: sqlite3.Connection, older: int, newer: int, after: int) -> Generator[int, None, None]:
+    """Give the ids, in their order, of nodes after one of which a version began or ended between two moments.
+
+    The indexes have them in this order for each moment alone: merged, they are read no further than they are asked for.
+    """
+    begun = (
+        "SELECT node FROM versions INDEXED BY versions_begun WHERE first > 1 AND first = ? AND node > ? ORDER BY node"
     )
-    return [row["node"] for row in rows]
+    ended = (
+        f"SELECT node FROM versions INDEXED BY versions_ended WHERE last < {OPEN} AND last = ? AND node > ?"
+        " ORDER BY node"
+    )
+    streams = [_ids(connection, begun, k, after) for k in range(older + 1, newer + 1)]
+    streams += [_ids(connection, ended, k, after) for k in range(older, newer)]
+    last = after
+    for node_id in heapq.merge(*streams):
+        if node_id != last:
+            yield node_id
+        last = node_id
+
+
+def _ids(connection: sqlite3.Connection, statement: str, k: int, after: int) -> Iterator[int]:
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    for row in cursor.execute(statement, (k, after)):
+        yield row[0]
 
 
 def trigram_counts(connection: sqlite3.Connection, trigrams: Sequence[str]) -> dict[str, int]:
@@ -156,27 +166,31 @@ def trigram_counts(connection: sqlite3.Connection, trigrams: Sequence[str]) -> d
     return {row["text"]: row["count"] for row in rows}
 
 
-def nodes_matching(connection: sqlite3.Connection, match: str, after: int) -> Iterator[tuple[int, int, bytes]]:
-    """Give (id, parent, name) of the nodes after one whose names hold all trigrams of a query."""
+def nodes_matching(
+    connection: sqlite3.Connection, match: str, after: int, until: int
+) -> Iterator[tuple[int, int, bytes]]:
+    """Give (id, parent, name) of the nodes after one, up to another, whose names hold all trigrams of a query."""
     cursor = connection.cursor()
     cursor.row_factory = None
     yield from cursor.execute(
         "SELECT n.id, n.parent, n.name FROM names f CROSS JOIN nodes n ON n.id = f.rowid"
-        " WHERE f.names MATCH ? AND f.rowid > ? ORDER BY f.rowid",
-        (match, after),
+        " WHERE f.names MATCH ? AND f.rowid > ? AND f.rowid <= ? ORDER BY f.rowid",
+        (match, after, until),
     )
 
 
-def nodes_with(connection: sqlite3.Connection, pieces: Sequence[str], after: int) -> Iterator[tuple[int, int, bytes]]:
-    """Give (id, parent, name) of the nodes after one whose names may hold all pieces (of ASCII): looks at every name.
+def nodes_with(
+    connection: sqlite3.Connection, pieces: Sequence[str], after: int, until: int
+) -> Iterator[tuple[int, int, bytes]]:
+    """Give (id, parent, name) of the nodes after one, up to another, whose names may hold all pieces (of ASCII).
 
-    Letters beyond ASCII may fold to some of it.
+    Looks at every name: letters beyond ASCII may fold to some of it.
     """
     cursor = connection.cursor()
     cursor.row_factory = None
     conditions = " AND ".join(["instr(lower(CAST(name AS TEXT)), ?)"] * len(pieces)) or "true"
     yield from cursor.execute(
-        "SELECT id, parent, name FROM nodes WHERE id > ?"
+        "SELECT id, parent, name FROM nodes WHERE id > ? AND id <= ?"
         f" AND ({conditions} OR length(CAST(name AS TEXT)) < length(name)) ORDER BY id",
-        (after, *pieces),
+        (after, until, *pieces),
     )

@@ -20,7 +20,7 @@ class Want(IntEnum):
     """Which listings a host is to send."""
 
     NOTHING = 0
-    NEWEST = 1  # of the snapshots after the last one that is here; of the newest one when none is
+    NEWEST = 1  # of the snapshots after the last one that came; of the newest one when none did
     ALL = 2
 
 
@@ -45,6 +45,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     base: str
     entries_count: int
     message: str
+    received_at: datetime
 
 
 _LISTING = "SELECT l.*, s.archive, s.started_at FROM listings l JOIN snapshots s ON s.id = l.snapshot_id"
@@ -111,12 +112,16 @@ def set_ended(
 
 
 def lacking(connection: sqlite3.Connection, agent_id: str, want: Want) -> list[str]:
-    """Return the archives whose listings an agent is to send, oldest first."""
+    """Return the archives whose listings an agent is to send, oldest first; none that was of no use already.
+
+    They are those after the last one that is here, which for ALL has to be of use.
+    """
     rows = many(
         connection,
-        "SELECT s.archive FROM snapshots s WHERE s.agent_id = ?1 AND s.id >"
-        " coalesce((SELECT max(l.snapshot_id) FROM listings l WHERE l.agent_id = ?1), '') ORDER BY s.id LIMIT 10000",
-        (agent_id,),
+        "SELECT s.archive FROM snapshots s LEFT JOIN listings known ON known.snapshot_id = s.id WHERE s.agent_id = ?1"
+        " AND known.snapshot_id IS NULL AND s.id > coalesce((SELECT max(l.snapshot_id) FROM listings l"
+        " WHERE l.agent_id = ?1 AND (NOT ?2 OR l.state <> 'failed')), '') ORDER BY s.id LIMIT 10000",
+        (agent_id, want is Want.ALL),
     )
     archives = [row["archive"] for row in rows]
     if want is Want.NEWEST and not _has_any(connection, agent_id):
@@ -138,15 +143,54 @@ def want(connection: sqlite3.Connection, agent_id: str, what: Want) -> None:
     )
 
 
-def forget_all(connection: sqlite3.Connection, agent_id: str) -> None:
+def forget_all(connection: sqlite3.Connection, agent_id: str, *, but_failed: bool = False) -> None:
     """Forget an agent's listings."""
-    connection.execute("DELETE FROM listings WHERE agent_id = ?", (agent_id,))
+    connection.execute(
+        "DELETE FROM listings WHERE agent_id = ? AND NOT (? AND state = 'failed')", (agent_id, but_failed)
+    )
+
+
+def forget_waiting(connection: sqlite3.Connection, agent_id: str) -> int:
+    """Forget an agent's listings that are to be indexed; return how many."""
+    return connection.execute("DELETE FROM listings WHERE agent_id = ? AND state = 'waiting'", (agent_id,)).rowcount
 
 
 def agents_with_any(connection: sqlite3.Connection) -> list[tuple[str, str]]:
-    """Return (tenant id, agent id) of each host with an indexed listing."""
-    rows = many(connection, "SELECT DISTINCT tenant_id, agent_id FROM listings WHERE state = 'indexed'")
+    """Return (tenant id, agent id) of each host with a listing that is of use."""
+    rows = many(connection, "SELECT DISTINCT tenant_id, agent_id FROM listings WHERE state <> 'failed'")
     return [(row["tenant_id"], row["agent_id"]) for row in rows]
+
+
+def known(connection: sqlite3.Connection, agent_id: str) -> set[str]:
+    """Return the snapshots of an agent of which there is a listing, whatever its state."""
+    rows = many(connection, "SELECT snapshot_id FROM listings WHERE agent_id = ?", (agent_id,))
+    return {row["snapshot_id"] for row in rows}
+
+
+def count_useful(connection: sqlite3.Connection, agent_id: str) -> int:
+    """Return how many listings of an agent are of use."""
+    row = one(connection, "SELECT count(*) AS n FROM listings WHERE agent_id = ? AND state <> 'failed'", (agent_id,))
+    return int(row["n"]) if row else 0
+
+
+def has_indexed(connection: sqlite3.Connection, agent_id: str) -> bool:
+    """Return whether any listing of an agent is in its catalogue."""
+    statement = "SELECT 1 FROM listings WHERE agent_id = ? AND state = 'indexed' LIMIT 1"
+    return one(connection, statement, (agent_id,)) is not None
+
+
+def is_indexed(connection: sqlite3.Connection, agent_id: str, archive: str) -> bool:
+    """Return whether the listing of an agent's archive is in its catalogue, as far as is known."""
+    statement = (
+        "SELECT 1 FROM listings l JOIN snapshots s ON s.id = l.snapshot_id"
+        " WHERE l.agent_id = ? AND l.state = 'indexed' AND s.archive = ?"
+    )
+    return one(connection, statement, (agent_id, archive)) is not None
+
+
+def tenants_with_sealed_names(connection: sqlite3.Connection) -> list[TenantId]:
+    """Return the tenants of whose files the appliance reads no names."""
+    return [row["id"] for row in many(connection, "SELECT id FROM tenants WHERE names = 'sealed'")]
 
 
 def hosts(connection: sqlite3.Connection, tenant_id: str) -> list[tuple[AgentId, str, bool]]:

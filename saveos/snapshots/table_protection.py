@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from saveos.protocol import AgentId, SnapshotId
+    from saveos.protocol import AgentId
     from saveos.repositories.evidence import Evidence
 
 
@@ -57,6 +57,11 @@ def bytes_of_jobs(connection: sqlite3.Connection, agent_id: AgentId, limit: int)
     return [row["added"] for row in rows]
 
 
+def take_back_writes(connection: sqlite3.Connection, agent_id: AgentId, since: str) -> None:
+    """Forget what an agent wrote since a moment (text): it was rolled back."""
+    connection.execute("DELETE FROM writes WHERE agent_id = ? AND at >= ?", (agent_id, since))
+
+
 def forget_writes(connection: sqlite3.Connection, kept: int) -> None:
     """Forget old evidence: so many of each agent are kept."""
     connection.execute(
@@ -83,6 +88,17 @@ def held_archives(connection: sqlite3.Connection, agent_id: AgentId) -> set[str]
         (agent_id, clock.to_text(clock.now())),
     )
     return {row["archive_id"] for row in rows}
+
+
+def held_since(connection: sqlite3.Connection, agent_id: AgentId, moment: str) -> int:
+    """Return how many snapshots of after a moment (text) a hold keeps now."""
+    row = one(
+        connection,
+        "SELECT count(DISTINCT s.id) AS count FROM holds h JOIN snapshots s ON s.id = h.snapshot_id"
+        " WHERE h.agent_id = ?1 AND h.released_at IS NULL AND (h.until IS NULL OR h.until > ?2) AND s.ended_at > ?3",
+        (agent_id, clock.to_text(clock.now()), moment),
+    )
+    return int(row["count"]) if row else 0
 
 
 def set_lost(connection: sqlite3.Connection, agent_id: AgentId, archive_ids: Sequence[str]) -> int:
@@ -112,7 +128,6 @@ def remove(
             " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (row["id"], row["tenant_id"], agent_id, now, why, job_id, msgspec.json.encode(values).decode()),
         )
-        connection.execute("DELETE FROM holds WHERE snapshot_id = ?", (row["id"],))  # all of them are over
         connection.execute("DELETE FROM snapshots WHERE id = ?", (row["id"],))
     return [row["id"] for row in rows]
 
@@ -150,16 +165,6 @@ def due_for_retention(connection: sqlite3.Connection, before: datetime) -> list[
         (clock.to_text(before),),
     )
     return [row["agent_id"] for row in rows]
-
-
-def held_snapshots(connection: sqlite3.Connection, agent_id: AgentId) -> set[SnapshotId]:
-    """Return the snapshots of an agent that a hold keeps now."""
-    rows = many(
-        connection,
-        "SELECT snapshot_id FROM holds WHERE agent_id = ? AND released_at IS NULL AND (until IS NULL OR until > ?)",
-        (agent_id, clock.to_text(clock.now())),
-    )
-    return {row["snapshot_id"] for row in rows}
 
 
 def bring_back(connection: sqlite3.Connection, agent_id: AgentId, before: str, since: str) -> int:

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import shutil
+import sqlite3
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from saveos.identity.principals import Permission, Principal, system
 from saveos.snapshots import catalogue_files as files
 from saveos.snapshots import catalogue_memory as memory
 from saveos.snapshots import catalogue_pool as pool
-from saveos.snapshots import catalogue_search, table_listings
+from saveos.snapshots import catalogue_search, rebuilding, table_listings
 from saveos.snapshots.indexing import LIMIT_BYTES, Ending, Order
 
 if TYPE_CHECKING:
@@ -98,9 +99,11 @@ class Unsealing:
 
     def _prepare(self, principal: Principal, agent_id: AgentId) -> str:
         """Return why a host's names cannot be opened, or nothing."""
+        if not self._unlocks.is_open(principal, agent_id):  # of this tenant: whatever another one names is not touched
+            return ""
         if agent_id in self._hosts:
             self._hosts[agent_id] = (principal.tenant_id, time.monotonic())
-        if agent_id in self._tasks or not self._unlocks.is_open(principal, agent_id):
+        if agent_id in self._tasks:
             return ""
         refused_at, message = self._refused.get(agent_id, (0.0, ""))
         if message and time.monotonic() - refused_at < AGAIN_SECONDS:
@@ -142,6 +145,7 @@ class Unsealing:
         except (SaveOSError, OSError) as error:
             log.exception("The sealed names of %s could not be opened.", agent_id)
             self._refused[agent_id] = (time.monotonic(), str(error))
+            await asyncio.to_thread(rebuilding.ask_if_lost, self._database, self._settings, tenant_id, agent_id)
 
     def _lacking(self, tenant_id: str, agent_id: str) -> list[Listing]:
         """Return the sealed listings that the catalogue in memory does not hold."""
@@ -255,9 +259,11 @@ class Unsealing:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             for agent_id, (tenant_id, looked_at) in list(self._hosts.items()):
-                with contextlib.suppress(SaveOSError):
+                try:
                     if not await asyncio.to_thread(self._is_due, tenant_id, agent_id, looked_at):
                         self._close(tenant_id, agent_id)
+                except (SaveOSError, sqlite3.Error, OSError):  # looked at again: nobody else would ever close them
+                    log.exception("Whether the sealed names of %s may stay open could not be told.", agent_id)
 
     def _is_sealed(self, tenant_id: TenantId) -> bool:
         return table_listings.names_of_tenant(self._database.read, tenant_id) == "sealed"

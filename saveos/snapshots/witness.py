@@ -18,7 +18,7 @@ from saveos.protocol import AgentId, JobId, Kind, PruneOrder
 from saveos.repositories import evidence as kept
 from saveos.repositories import table as repositories
 from saveos.snapshots import suspicion, table_protection
-from saveos.snapshots.suspicion import Known, Ordered
+from saveos.snapshots.suspicion import Known, Ordered, Why
 
 if TYPE_CHECKING:
     import sqlite3
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("saveos.witness")
 KNOWN_JOBS = 20
 WRITES_KEPT = 500
+BORGS_OWN_COMPRESSION = "lz4"  # of what it writes without being told
 BY_ORDER = "retention"
 
 
@@ -74,11 +75,25 @@ def sweep(database: Database, settings: Settings) -> None:
 
 
 def settle(connection: sqlite3.Connection, settings: Settings, job: Job) -> None:
-    """Let what a host's job left in its repository belong to snapshots."""
-    if job.agent_id is not None:
-        folder = repositories.repository_path(settings, job.tenant_id, job.agent_id)
-        manifest_bytes = table_protection.last_manifest(connection, job.agent_id)
-        repositories.set_settled(connection, job.agent_id, kept.last_commit(folder), manifest_bytes)
+    """Let what a host's job left in its repository belong to snapshots, and look whether the manifest names them."""
+    repository = repositories.of_agent(connection, job.agent_id) if job.agent_id else None
+    if repository is None:
+        return
+    agent_id, compression = repository.agent_id, _compression(job)
+    folder = repositories.repository_path(settings, job.tenant_id, agent_id)
+    size, last = table_protection.last_manifest(connection, agent_id), kept.last_commit(folder)
+    is_same = compression == repository.manifest_compression
+    if job.kind is Kind.BACKUP and is_same and suspicion.lacks_an_entry(repository.manifest_bytes, size):
+        numbers = {Why.MANIFEST_SHRUNK.value: repository.manifest_bytes - size}
+        sound_the_alarm(connection, repository, repository.settled_segment, clock.now(), numbers)
+    repositories.set_settled(connection, agent_id, last)
+    if size:
+        repositories.set_manifest(connection, agent_id, size, compression)
+
+
+def _compression(job: Job) -> str:
+    """Return how the manifest is compressed that a job writes."""
+    return str(job.order["backup"]["compression"]) if job.kind is Kind.BACKUP else BORGS_OWN_COMPRESSION
 
 
 def _judge(connection: sqlite3.Connection, agent: Agent, repository: Repository, evidence: Evidence) -> None:
@@ -86,26 +101,24 @@ def _judge(connection: sqlite3.Connection, agent: Agent, repository: Repository,
     ordered = _ordered(job, table_protection.held_archives(connection, agent.id))
     known = Known(
         manifest_bytes=repository.manifest_bytes,
+        is_same_compression=job is not None and _compression(job) == repository.manifest_compression,
         snapshots_count=table_protection.snapshots_count(connection, agent.id),
         stored_bytes=repository.stored_bytes,
         job_bytes=tuple(table_protection.bytes_of_jobs(connection, agent.id, KNOWN_JOBS)),
     )
     found = suspicion.findings(evidence, ordered, known) if repository.settled_segment >= 0 else {}
-    expected = ordered.archive_ids if ordered else frozenset()
-    going = [one for one in evidence.archive_ids if one in expected]
+    going = [one for one in evidence.archive_ids if one in ordered.archive_ids]
     table_protection.remove(connection, agent.id, going, BY_ORDER, evidence.job_id)
     if found:
-        lost = [one for one in evidence.archive_ids if one not in expected]
+        lost = [one for one in evidence.archive_ids if one not in ordered.archive_ids]
         table_protection.set_lost(connection, agent.id, lost)
         numbers = {why.value: number for why, number in found.items()}
         sound_the_alarm(connection, repository, evidence.base, evidence.at, numbers)
 
 
-def _ordered(job: Job | None, held: set[str]) -> Ordered | None:
+def _ordered(job: Job | None, held: set[str]) -> Ordered:
     """Return what a job was to do; what has been put under a hold since is not to be deleted, whatever it said."""
-    if job is None:
-        return None
-    if job.kind is not Kind.PRUNE:
+    if job is None or job.kind is not Kind.PRUNE:
         return Ordered()
     order = msgspec.convert(job.order["prune"], PruneOrder)
     archive_ids = frozenset(archive.archive_id for archive in order.archives)

@@ -6,7 +6,6 @@ That is proved without telling the code: by two groups of it, stretched in the b
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 from typing import TYPE_CHECKING
@@ -25,9 +24,13 @@ from saveos.tenants.model import Check, Kit, MadeBy
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
+    from datetime import datetime
 
     from saveos.database.connection import Database
     from saveos.protocol import TenantId
+
+    OnProof = Callable[[sqlite3.Connection, Principal, bytes], bool]
 
 SIZES = (16, 32)  # bytes of a salt, at least, and of a proof's hash
 
@@ -41,7 +44,7 @@ def state(database: Database, principal: Principal) -> Kit:
     check = _check(row)
     return Kit(
         public_key=base64.b64encode(row["recovery_public_key"]).decode(),
-        made_at=clock.from_text(row["recovery_made_at"] or row["created_at"]),
+        made_at=_made_at(row),
         made_by=MadeBy(row["recovery_made_by"] or MadeBy.APPLIANCE),
         confirmed_at=clock.from_text(row["recovery_confirmed_at"]) if row["recovery_confirmed_at"] else None,
         groups=check.groups if check else (),
@@ -49,13 +52,12 @@ def state(database: Database, principal: Principal) -> Kit:
     )
 
 
-def public_key(database: Database, tenant_id: TenantId) -> bytes:
-    """Return a tenant's recovery public key (32 bytes). Raises NotFound."""
-    row = table.tenant(database.read, tenant_id)
+def made_at(connection: sqlite3.Connection, tenant_id: TenantId) -> datetime:
+    """Return since when a tenant has its present recovery key. Raises NotFound."""
+    row = table.tenant(connection, tenant_id)
     if row is None or row["recovery_public_key"] is None:
         raise _no_key()
-    found: bytes = row["recovery_public_key"]
-    return found
+    return _made_at(row)
 
 
 def rotate(
@@ -87,25 +89,27 @@ def rotate(
     return state(database, principal)
 
 
-def confirm(database: Database, principal: Principal, proof: str) -> Kit:
-    """Confirm that the kit is at hand. `proof`: the stretched groups, base64. Raises InvalidRequest, TooMany."""
+def confirm(database: Database, principal: Principal, proof: str, on_proof: OnProof) -> Kit:
+    """Confirm that the kit is at hand. `proof`: the stretched groups, base64. Raises InvalidRequest, TooMany.
+
+    `on_proof` is `note_proof`, or what calls it and does, in the same transaction, what other features owe it.
+    """
     principal.require(Permission.KEYS)
     name = f"recovery proof:{principal.tenant_id}"
     patience.require(database, name)
     try:
         digest = hashlib.sha256(base64.b64decode(proof, validate=True)).digest()
-    except binascii.Error:
+    except ValueError:  # no base64, or not even ASCII
         digest = b""
 
     def write(connection: sqlite3.Connection) -> bool:
         row = table.tenant(connection, principal.tenant_id)
         check = _check(row) if row else None
-        if check is None or not hmac.compare_digest(base64.b64decode(check.proof_hash), digest):
+        if row is None or check is None or not hmac.compare_digest(base64.b64decode(check.proof_hash), digest):
             patience.note_failure(connection, name)
             return False
         identity.clear_throttle(connection, name)
-        note_proof(connection, principal)
-        return True
+        return on_proof(connection, principal, row["recovery_public_key"])
 
     if not database.write(write):
         message = "These are not those groups of the recovery code."
@@ -113,25 +117,33 @@ def confirm(database: Database, principal: Principal, proof: str) -> Kit:
     return state(database, principal)
 
 
-def confirm_by_code(database: Database, principal: Principal, code: str) -> Kit:
-    """Confirm by the whole code, for whoever types it into this process. Raises InvalidRequest, WrongCode."""
+def confirm_by_code(database: Database, principal: Principal, code: str, on_proof: OnProof) -> Kit:
+    """Confirm by the whole code, for whoever types it into this process. Raises InvalidRequest, WrongCode.
+
+    `on_proof`: as of `confirm`.
+    """
     principal.require(Permission.KEYS)
     typed = recovery.private_key(code).public_key().public_bytes_raw()
-    if typed != public_key(database, principal.tenant_id):
+    if not database.write(lambda connection: on_proof(connection, principal, typed)):
         message = "This is another kit's code."
         raise WrongCode(message, field="recovery_code")
-    database.write(lambda connection: note_proof(connection, principal))
     return state(database, principal)
 
 
-def note_proof(connection: sqlite3.Connection, principal: Principal) -> None:
-    """Note that somebody has just shown to have the present code."""
+def note_proof(connection: sqlite3.Connection, principal: Principal, proven: bytes) -> bool:
+    """Note that somebody has just shown to have the code of this recovery key; return whether it is the present one.
+
+    It is compared here, where nothing comes in between: another key may have taken its place since it was proved.
+    """
     row = table.tenant(connection, principal.tenant_id)
-    if row is not None and row["recovery_confirmed_at"] is None:
+    if row is None or not proven or row["recovery_public_key"] != proven:
+        return False
+    if row["recovery_confirmed_at"] is None:
         table.set_recovery_confirmed(connection, principal.tenant_id)
         record(
             connection, tenant_id=principal.tenant_id, actor=principal.label, action="recovery-kit-confirmed", target=""
         )
+    return True
 
 
 def keep(connection: sqlite3.Connection, tenant_id: TenantId, raw: bytes, check: Check | None, made_by: MadeBy) -> None:
@@ -168,6 +180,10 @@ def require_check(check: Check) -> None:
 def _check(row: sqlite3.Row) -> Check | None:
     text = row["recovery_check_json"]
     return msgspec.json.decode(text, type=Check) if text else None
+
+
+def _made_at(row: sqlite3.Row) -> datetime:
+    return clock.from_text(row["recovery_made_at"] or row["created_at"])
 
 
 def _no_key() -> NotFound:

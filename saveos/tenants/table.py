@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from saveos import clock
-from saveos.database.connection import one
+from saveos.database.connection import many, one
 
 if TYPE_CHECKING:
     import sqlite3
@@ -75,6 +75,15 @@ def insert_user(connection: sqlite3.Connection, values: dict[str, str]) -> None:
         "INSERT INTO users (id, tenant_id, email, password_hash, role, language, created_at)"
         " VALUES (:id, :tenant_id, :email, :password_hash, :role, :language, :created_at)",
         values,
+    )
+
+
+def administrators(connection: sqlite3.Connection, tenant_id: str) -> list[sqlite3.Row]:
+    """Return a tenant's administrators who may sign in: id, email, created_at."""
+    return many(
+        connection,
+        "SELECT id, email, created_at FROM users WHERE tenant_id = ? AND role = 'administrator' AND NOT is_disabled",
+        (tenant_id,),
     )
 
 

@@ -26,6 +26,7 @@ def build(parts: Parts) -> Any:
     from saveos.ui import frame  # noqa: PLC0415
     from saveos.ui.pages import (  # noqa: PLC0415
         agent,
+        agent_retention,
         agents,
         alerts,
         changes,
@@ -49,7 +50,7 @@ def build(parts: Parts) -> Any:
     shell = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     board = frame.Board(parts)
     pages = (overview, agents, agent, snapshots, snapshot, jobs, job, policies, policy, downloads, monitoring)
-    for page in (*pages, alerts, files, changes, versions, search, settings, profile):
+    for page in (*pages, alerts, agent_retention, files, changes, versions, search, settings, profile):
         page.register(board)
     frame.register_missing(board)  # last: it takes every other path
     ui.run_with(

@@ -59,7 +59,7 @@ FOUND = {
     Why.MALFORMED: "alert.finding_malformed",
     Why.REPLAYED: "alert.finding_replayed",
 }
-SIZED = {Why.NO_ORDER: "alert.finding_no_order", Why.GROWTH: "alert.finding_growth"}
+SIZED = {Why.GROWTH: "alert.finding_growth"}
 SMALL_SHARE = 0.1  # below it a percentage has decimals
 
 

@@ -38,6 +38,11 @@ def columns(words: Words) -> list[Column]:
     ]
 
 
+def row_id(path: str, said: Change) -> str:
+    """Return what a row is known by: the path, and for what is gone another one, as a folder may stand in its place."""
+    return f"/{path}" if said is Change.GONE else path
+
+
 def row(words: Words, entry: Entry, *, may_restore: bool, within: str = "") -> Row:
     """Return an entry as a row. `within`: the ticked folder that it lies in; then, or gone, it has no box."""
     name, is_gone = names.short(entry.name), entry.change is Change.GONE
@@ -45,7 +50,7 @@ def row(words: Words, entry: Entry, *, may_restore: bool, within: str = "") -> R
     kind = words.say(KINDS[entry.kind]) if entry.kind in KINDS else ""
     chosen = words.say("files.within", folder=names.short(names.last(within))) if within else ""
     return Row(
-        id=entry.path,
+        id=row_id(entry.path, entry.change),
         name=name if can_tick else "",
         classes=f"entry is-{entry.kind.value}{' gone' if is_gone else ''}",
         cells={

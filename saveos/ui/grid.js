@@ -34,6 +34,7 @@ export default {
                 <span v-else :class="cell.mood ? 'state ' + cell.mood : null" :title="cell.title || null">{{ cell.text }}</span>
               </div>
               <div v-if="cell.sub" :class="['sub', cell.subMood]">{{ cell.sub }}</div>
+              <div v-if="cell.badges" class="badges"><span v-for="badge in cell.badges" :key="badge" class="badge">{{ badge }}</span></div>
               <div v-if="cell.work" class="work">
                 <div class="work-line">
                   <span class="work-what">{{ cell.work.what }}</span><span class="work-far num">{{ cell.work.far }}</span>

@@ -67,6 +67,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     title: str = ""
     work: Work | None = None
     acts: tuple[Act, ...] = ()
+    badges: tuple[str, ...] = ()
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,8 +35,9 @@ def schedule(words: Words, cron: str) -> str:
 
 
 def retention(words: Words, kept: Retention) -> str:
-    """Return how long snapshots are kept, in short: 7 days · 4 weeks · 12 months."""
+    """Return how long snapshots are kept, in short: all of 2 days · 7 days · 4 weeks · 12 months."""
     parts = [
+        _span(words, kept.keep_within_hours) if kept.keep_within_hours else "",
         words.count("policies.keep_hours", kept.keep_hourly) if kept.keep_hourly else "",
         words.count("policies.keep_days", kept.keep_daily) if kept.keep_daily else "",
         words.count("policies.keep_weeks", kept.keep_weekly) if kept.keep_weekly else "",
@@ -45,6 +46,11 @@ def retention(words: Words, kept: Retention) -> str:
     ]
     whole = [part.replace(" ", NO_BREAK) for part in parts]
     return words.listing(whole) or words.say("policies.keep_all")
+
+
+def _span(words: Words, hours: int) -> str:
+    days, rest = divmod(hours, DAY_HOURS)
+    return words.count("retention.within_hours", hours) if rest else words.count("retention.within_days", days)
 
 
 def sources(words: Words, paths: Sequence[str]) -> str:

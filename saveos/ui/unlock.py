@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from nicegui.element import Element
 
 from saveos import clock
-from saveos.errors import SaveOSError
+from saveos.errors import NotFound, SaveOSError
 from saveos.identity.principals import Permission
 from saveos.ui import components
 
@@ -115,7 +116,8 @@ class Banner:
     async def _lock(self) -> None:
         principal = await self._visit.who()
         for unlock in self._visit.parts.unlocks.current(principal):
-            await self._visit.parts.unlocks.lock(principal, unlock.unlock_id)
+            with contextlib.suppress(NotFound):  # it ended by itself meanwhile: the others are still to be locked
+                await self._visit.parts.unlocks.lock(principal, unlock.unlock_id)
         await self.refresh()
 
 

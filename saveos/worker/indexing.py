@@ -10,11 +10,11 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from saveos.errors import Unavailable
 from saveos.snapshots import catalogue_files as files
 from saveos.snapshots import rebuilding, table_listings
 from saveos.snapshots.indexing import Ending, Order
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("saveos.indexing")
 LOOK_SECONDS = 0.25
 AGAIN_SECONDS = 10.0  # after a failure that is not the listing's: the disk is full, the process was killed
+KILLS_LIMIT = 5  # of the process that has a listing in hand, say for lack of memory: then it is of no use
+
+
+class Killed(RuntimeError):
+    """Something ended the process, perhaps what it had in hand."""
 
 
 class Indexer:
@@ -38,6 +43,7 @@ class Indexer:
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._last_agent_id = ""
+        self._kills: Counter[str] = Counter()  # by snapshot id
         self._thread = threading.Thread(target=self._work, name="indexing", daemon=True)
 
     def start(self) -> None:
@@ -56,7 +62,7 @@ class Indexer:
         wait = 0.0
         try:
             rebuilding.ask_for_lost(self._database, self._settings)
-        except (Unavailable, OSError):
+        except Exception:
             log.exception("Catalogues could not be looked for.")
         while not self._stopping.wait(wait):
             wait = LOOK_SECONDS
@@ -81,16 +87,29 @@ class Indexer:
             at=listing.started_at.isoformat(),
             base=listing.base,
         )
-        ending = self._run(order)
+        try:
+            ending = self._run(order)
+        except RuntimeError as error:
+            if not rebuilding.record_end(self._database, self._settings, listing, None):
+                return
+            ending = self._ending_after(listing, error)
         if ending is None:
             return
+        del self._kills[listing.snapshot_id]
         if ending.code:
             log.warning("The listing of %s is of no use: %s", listing.archive, ending.message)
-        rebuilding.record_end(self._database, listing, ending)
-        shutil.rmtree(folder, ignore_errors=True)
+        if rebuilding.record_end(self._database, self._settings, listing, ending):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _ending_after(self, listing: Listing, error: RuntimeError) -> Ending:
+        """Give a listing up that ended its process too often. Raises the error while it may be tried again."""
+        self._kills[listing.snapshot_id] += isinstance(error, Killed)
+        if self._kills[listing.snapshot_id] < KILLS_LIMIT:
+            raise error
+        return Ending(code="killed", message="Each process that brought the listing in was killed.")
 
     def _run(self, order: Order) -> Ending | None:
-        """Let the process do it; None when we are stopping. Raises RuntimeError when it died."""
+        """Let the process do it; None when we are stopping. Raises RuntimeError when it failed, Killed."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "saveos.snapshots.indexing"],
             stdin=subprocess.PIPE,
@@ -103,5 +122,7 @@ class Indexer:
             return None
         if code:
             message = f"The indexing process ended with {code}: {errors.decode(errors='replace')[-2000:]}"
-            raise RuntimeError(message)
+            raise (Killed if code < 0 else RuntimeError)(message)
+        if errors:
+            log.warning("The indexing process said: %s", errors.decode(errors="replace")[-2000:])
         return msgspec.json.decode(output, type=Ending)

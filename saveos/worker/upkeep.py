@@ -83,13 +83,13 @@ class Upkeep:
         removed, _base = table_protection.removed_by(
             self._database.read, repository.agent_id, running.job.order["prune_job"]
         )
-        rebuilding.forget(self._settings, repository.tenant_id, repository.agent_id, removed)
+        rebuilding.forget(self._database, self._settings, repository.tenant_id, repository.agent_id, removed)
         held = maintenance.measure(self._database, self._settings, repository.tenant_id, repository.agent_id)
         return f"{ending.freed_bytes} bytes are free in the repository; checkpoints hold {held} bytes."
 
     def roll_back(self, running: Running) -> str:
         """Let a repository be what a checkpoint was."""
-        repository = self._begin(running.job, is_reading_ended=True)
+        repository = self._begin(running.job, is_forced=True)
         checkpoint = table_checkpoints.get(self._database.read, running.job.order["checkpoint"])
         if checkpoint is None:
             raise NotFound("The checkpoint is not there any more.")
@@ -136,18 +136,22 @@ class Upkeep:
         if kept is None:
             maintenance.keep(self._database, self._settings, repository, CheckpointWhy.RETENTION, moment=moment)
 
-    def _begin(self, job: Job, *, is_reading_ended: bool = False) -> Repository:
-        """Keep hosts from writing, wait until none does, and judge what they did. Raises RepositoryLocked."""
+    def _begin(self, job: Job, *, is_forced: bool = False) -> Repository:
+        """Keep hosts from writing, wait until none does, and judge what they did. Raises RepositoryLocked.
+
+        `is_forced`: whatever the host does is cancelled, and nobody reads either.
+        """
         repository = self._repository(job)
-        self._require_rest(repository)
+        if not is_forced:
+            self._require_rest(repository)
         is_ours = self._database.write(
             lambda connection: repositories.begin_upkeep(connection, repository.agent_id, job.id)
         )
         if not is_ours:
             raise RepositoryLocked("Another job of the appliance works on this repository.")
         deadline = time.monotonic() + LEAVE_SECONDS
-        self._sessions.end_of(repository.agent_id, is_reading_too=is_reading_ended)
-        while self._sessions.is_held(repository.agent_id, is_reading_too=is_reading_ended):
+        self._sessions.end_of(repository.agent_id, is_reading_too=is_forced)
+        while self._sessions.is_held(repository.agent_id, is_reading_too=is_forced):
             if time.monotonic() >= deadline:
                 raise RepositoryLocked("The host's session does not end.")
             time.sleep(0.1)
@@ -167,7 +171,7 @@ class Upkeep:
         repository = repositories.of_agent(connection, job.agent_id)
         if repository is not None and repository.upkeep_job == job.id:
             if job.kind is Kind.COMPACT:  # wherever it was cut off, nobody else has written since it began
-                repositories.set_settled(connection, job.agent_id, evidence.last_commit(self._folder(repository)), 0)
+                repositories.set_settled(connection, job.agent_id, evidence.last_commit(self._folder(repository)))
             repositories.end_upkeep(connection, job.agent_id, job.id)
 
     def _repository(self, job: Job) -> Repository:

@@ -78,6 +78,8 @@ class Patient:
             expected = self.versions[-1:] if number == 0 else self.versions
             found = [differences(version, restored) for version in expected]
             assert [] in found, (snapshot, found)
+        shown = self.appliance.call("GET", f"/api/v1/agents/{self.agent.id}/protection").expect(200)
+        assert shown["frozen_at"] is None, shown  # nothing of it was the host's ill will
         checked = self.agent.stock_borg("check", "--verify-data")
         assert checked.returncode == 0, checked.stderr
 

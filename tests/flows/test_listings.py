@@ -112,6 +112,7 @@ def test_listing_is_wanted_until_it_is_here(host: WireHost) -> None:
         b"a\0f -1 0 644 0\n",
         b"a\0f 99999999999999999999999 0 644 0\n",
         b"a\0f 1 0 777777 0\n",
+        b"".join(b"%b\0f %d 0 644 0\n" % (name, 2**62 - 1) for name in (b"a", b"b", b"c")),
         b"a\0x 1 0 644 0\n",
         b"a\0f 1 0 644\n",
         b"a\0f 1 0 644 0",
@@ -120,7 +121,7 @@ def test_listing_is_wanted_until_it_is_here(host: WireHost) -> None:
         b"a" * 100_000_000,
         b"not even a line",
     ],
-    ids=range(20),
+    ids=range(21),
 )
 def test_listing_that_no_host_has_is_of_no_use(host: WireHost, lines: bytes) -> None:
     send(host, zlib.compress(lines)).expect(204)

@@ -129,6 +129,16 @@ def test_mount_on_a_folder_that_holds_something_is_refused(host: RealAgent, tmp_
     assert "is not an empty folder" in done.stderr
 
 
+def test_mount_on_a_link_is_refused(host: RealAgent, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "mnt").symlink_to(tmp_path / "elsewhere")
+
+    done = host.run("mount", "latest", str(tmp_path / "mnt"))
+
+    assert 2 == done.returncode
+    assert "is not an empty folder" in done.stderr
+
+
 def test_mount_without_the_right_to_says_so(host: RealAgent, tmp_path: Path) -> None:
     (tmp_path / "mnt").mkdir()
     words = host.words("--json", "mount", "latest", str(tmp_path / "mnt"))

@@ -64,6 +64,17 @@ def test_policy_is_made_with_the_defaults_of_what_is_not_said(
     assert ["policy-created"] == [action for action, _detail in told(shared_appliance, policy["id"])]
 
 
+def test_policy_keeps_its_span_and_its_maintenance_window(shared_appliance: Appliance, policy: dict[str, Any]) -> None:
+    wanted = {"name": policy["name"], "retention": {"keep_within_hours": 72}, "maintenance": "22:00-04:00"}
+
+    shown = shared_appliance.call("PUT", f"{POLICIES}/{policy['id']}", wanted).expect(200)
+
+    assert ("03:00-07:00", 0) == (policy["maintenance"], policy["retention"]["keep_within_hours"])
+    assert (72, "22:00-04:00") == (shown["retention"]["keep_within_hours"], shown["maintenance"])
+    for wrong in ({"retention": {"keep_within_hours": 87_601}}, {"maintenance": "3-7"}, {"maintenance": "03:00-25:00"}):
+        assert 400 == shared_appliance.call("PUT", f"{POLICIES}/{policy['id']}", {**wanted, **wrong}).status
+
+
 def test_policy_of_a_taken_name_is_refused(shared_appliance: Appliance, policy: dict[str, Any]) -> None:
     answer = shared_appliance.call("POST", POLICIES, {"name": f" {policy['name']} "})
 

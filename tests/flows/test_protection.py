@@ -73,7 +73,7 @@ def retain(agent: RealAgent) -> None:
             "UPDATE snapshots SET started_at = strftime('%Y-%m-%dT%H:%M:%fZ', started_at, '-' || (10 - (SELECT count(*)"
             " FROM snapshots o WHERE o.agent_id = snapshots.agent_id AND o.id < snapshots.id)) || ' days')"
         )
-    job = agent.appliance.call("POST", f"/api/v1/agents/{agent.id}/retention").expect(202)
+    job = agent.appliance.call("POST", f"/api/v1/agents/{agent.id}/retention/run").expect(202)
     assert agent.appliance.wait_for_job(job["id"])["state"] == "done"
     wait_until(lambda: kinds(agent).get("compact") == "done", 60, "the compaction")
 
@@ -165,29 +165,25 @@ def victim(
         agent.stop()
 
 
-@pytest.mark.parametrize("has_job", [True, False], ids=["job", "no job"])
 @pytest.mark.parametrize("name", list(FOUND))
 def test_attack_is_noticed_freezes_and_is_undone(
-    victim: tuple[RealAgent, dict[str, Path]], tmp_path: Path, name: str, *, has_job: bool
+    victim: tuple[RealAgent, dict[str, Path]], tmp_path: Path, name: str
 ) -> None:
     host, kept = victim
     appliance = host.appliance
 
-    attack(host, name, has_job=has_job)
+    attack(host, name)
 
     frozen = wait_until(lambda: (shown := protection(host))["frozen_at"] and shown, 10, "the repository to be frozen")
     with database(appliance) as connection:
-        evidence = [
-            json.loads(row[0])["findings"]
-            for row in connection.execute(
-                "SELECT evidence_json FROM alerts WHERE agent_id = ? AND cleared_at IS NULL", (host.id,)
-            )
-        ]
-    assert 1 == len(evidence)
-    assert FOUND[name] | (set() if has_job else {"no-order"}) <= set(evidence[0])
-    assert appliance.call("POST", f"/api/v1/agents/{host.id}/retention").status == 409
+        alerts = connection.execute(
+            "SELECT id, evidence_json FROM alerts WHERE agent_id = ? AND cleared_at IS NULL", (host.id,)
+        ).fetchall()
+    assert 1 == len(alerts)
+    assert FOUND[name] <= set(json.loads(alerts[0][1])["findings"])
+    assert appliance.call("POST", f"/api/v1/agents/{host.id}/retention/run").status == 409
     before = wait_until(
-        lambda: [one for one in protection(host)["checkpoints"] if one["why"] == "hostile-changes"],
+        lambda: [one for one in protection(host)["checkpoints"] if one["job_id"] == alerts[0][0]],
         20,
         "the checkpoint of what was before",
     )
@@ -201,3 +197,13 @@ def test_attack_is_noticed_freezes_and_is_undone(
     for number, (snapshot_id, copy) in enumerate(kept.items()):
         back = restored(host, snapshot_id, tmp_path / str(number))
         assert [] == differences(copy, back / copy.with_name("tree").relative_to("/"))
+
+
+def test_nothing_is_written_that_no_job_asks_for(victim: tuple[RealAgent, dict[str, Path]]) -> None:
+    host, _kept = victim
+    before = stored(host)
+
+    with pytest.raises(AssertionError, match="no running job of this host"):
+        attack(host, "delete_everything", has_job=False)
+
+    assert (before, None) == (stored(host), protection(host)["frozen_at"])

@@ -150,8 +150,9 @@ def test_batch_of_five_hundred_is_made_at_once(appliance: Appliance) -> None:
 def test_policy_of_a_right_becomes_the_hosts(appliance: Appliance, tmp_path: Path) -> None:
     with database(appliance) as connection:
         connection.execute(
-            "INSERT INTO policies SELECT 'pol_other', tenant_id, 'Other', sources_json, excludes_json, schedule,"
-            " time_zone, retention_json, compression, 0, created_at FROM policies WHERE is_default"
+            "INSERT INTO policies (id, tenant_id, name, sources_json, excludes_json, schedule, retention_json,"
+            " compression, created_at) SELECT 'pol_other', tenant_id, 'Other', sources_json, excludes_json, schedule,"
+            " retention_json, compression, created_at FROM policies WHERE is_default"
         )
     body = {"hostname": "under-other", "policy_id": "pol_other"}
     made = appliance.call("POST", "/api/v1/agents/provision", body).expect(201)

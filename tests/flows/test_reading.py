@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import hashlib
 import http.client
 import io
 import json
@@ -12,6 +13,7 @@ import subprocess
 import threading
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -124,6 +126,13 @@ def test_range_that_is_none_brings_all(served: RealAgent, snapshot_id: str, tree
     answer = download(served.appliance, snapshot_id, inside(tree / "plain.txt"), Range=asked)
 
     assert b"hello\n" == answer.expect(200)
+
+
+def test_range_of_an_empty_file_is_the_file(served: RealAgent, snapshot_id: str, tree: Path) -> None:
+    answer = download(served.appliance, snapshot_id, inside(tree / "empty"), range="bytes=0-")
+
+    assert (b"", "0") == (answer.expect(200), answer.headers["content-length"])
+    assert "content-range" not in answer.headers
 
 
 def test_file_is_resumed_only_if_it_is_the_same(served: RealAgent, snapshot_id: str, tree: Path) -> None:
@@ -247,6 +256,29 @@ def test_ticket_is_worth_nothing_to_others(served: RealAgent, snapshot_id: str, 
     assert [401, 404, 200] == [nobody.status, other_session.status, own.status]
 
 
+def test_ticket_is_fetched_once_by_two_at_the_same_time_and_again_after_a_failure(
+    served: RealAgent, snapshot_id: str, tree: Path
+) -> None:
+    appliance = served.appliance
+    body = {"paths": [inside(tree / "plain.txt")], "form": "file"}
+    url = appliance.call("POST", f"/api/v1/snapshots/{snapshot_id}/download", body).expect(201)["url"]
+
+    failed = appliance.call("GET", url, headers={"range": "bytes=999999-"})
+    with ThreadPoolExecutor(2) as two:
+        answers = list(two.map(lambda _: appliance.call("GET", url), range(2)))
+
+    assert 416 == failed.status
+    assert [200, 404] == sorted(answer.status for answer in answers)
+
+
+def test_ticket_for_what_is_not_there_is_not_issued(served: RealAgent, tree: Path) -> None:
+    body = {"paths": [inside(tree / "plain.txt")]}
+
+    answer = served.appliance.call("POST", "/api/v1/snapshots/snp_none/download", body)
+
+    assert (404, "not-found") == (answer.status, answer.body["code"])
+
+
 def test_path_that_is_missing_among_others_cuts_the_pack_off(served: RealAgent, snapshot_id: str, tree: Path) -> None:
     body = {"paths": [inside(tree / "plain.txt"), "no/such/path"], "form": "tar.zst"}
     url = served.appliance.call("POST", f"/api/v1/snapshots/{snapshot_id}/download", body).expect(201)["url"]
@@ -279,6 +311,22 @@ def test_download_is_in_the_audit_log_with_its_paths(served: RealAgent, snapshot
         ).fetchall()
 
     assert [(snapshot_id, {"form": "file", "paths": [path]})] == [(target, json.loads(said)) for target, said in rows]
+
+
+def test_download_of_very_many_paths_is_proven_by_the_audit_log(
+    served: RealAgent, snapshot_id: str, tree: Path
+) -> None:
+    paths = [inside(tree / "plain.txt")] * 100 + [inside(tree / "empty")]
+    url = served.appliance.call("POST", f"/api/v1/snapshots/{snapshot_id}/download", {"paths": paths}).expect(201)
+    served.appliance.call("GET", url["url"]).expect(200)
+
+    with database(served.appliance) as connection:
+        (said,) = connection.execute(
+            "SELECT detail_json FROM audit WHERE action = 'files-downloaded' ORDER BY rowid DESC LIMIT 1"
+        ).fetchone()
+
+    digest = hashlib.sha256("\0".join(paths).encode()).hexdigest()
+    assert {"form": "zip", "paths": paths[:100], "paths_count": 101, "paths_sha256": digest} == json.loads(said)
 
 
 def test_download_does_not_wait_for_a_running_backup(

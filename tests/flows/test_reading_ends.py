@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from saveos.agents.streams import LIMIT_PER_HOST
 from saveos.protocol import FRAME_HEADER, Frame
 from tests.flows.test_reading import download, inside
 from tests.support.agent import RealAgent, assert_all_gone, back_up_only, database, put_base
@@ -275,6 +276,33 @@ def test_stream_without_a_head_is_a_problem(wire: tuple[WireHost, str], body: by
     answer = asked.join().answer
     assert answer is not None
     assert (502, "engine-error") == (answer.status, answer.body["code"])
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("2020-01-01T00:00:00", None),
+        ("0001-01-01T00:00:00+14:00", None),
+        ("2020-01-01T00:00:00+01:00", "Tue, 31 Dec 2019 23:00:00 GMT"),
+    ],
+    ids=["nowhere", "before all time", "an hour ahead"],
+)
+def test_time_of_another_zone_takes_no_place_for_ever(
+    wire: tuple[WireHost, str], said: str, expected: str | None
+) -> None:
+    host, snapshot_id = wire
+    body = head(size_bytes=2, modified_at=said) + frame(Frame.DATA, b"ok") + frame(Frame.EXIT, b"\0")
+
+    for _ in range(LIMIT_PER_HOST + 1):
+        asked = Asked(host, snapshot_id)
+        host.call("POST", asked.path, body)
+
+        answer = asked.join().answer
+        assert answer is not None
+        if expected is None:
+            assert (502, "engine-error") == (answer.status, answer.body["code"])
+        else:
+            assert (b"ok", expected) == (answer.expect(200), answer.headers["last-modified"])
 
 
 def test_stream_is_fed_once_and_by_its_host_alone(wire: tuple[WireHost, str], tmp_path: Path) -> None:

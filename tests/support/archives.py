@@ -8,16 +8,14 @@ import stat
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from saveos.agent.engine_extract import Extracted, Plan
-from saveos.protocol import entry_path
+from saveos.protocol import Chosen, ReadForm, ReadHead, ReadOrder, entry_path
 from tests.support.agent import stock_borg
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PASSPHRASE = "of a test"
 FILE, FOLDER, LINK = stat.S_IFREG | 0o644, stat.S_IFDIR | 0o755, stat.S_IFLNK | 0o777
@@ -29,7 +27,7 @@ import datetime, json, sys
 from borg.logger import setup_logging
 from borg.archive import Archive
 from borg.cache import Cache
-from borg.helpers import Manifest
+from borg.helpers import Manifest, StableDict
 from borg.item import Item
 from borg.repository import Repository
 
@@ -44,6 +42,9 @@ with Repository(path, exclusive=True) as repository:
             for what in ("path", "source"):
                 if what in said:
                     said[what] = bytes.fromhex(said[what]).decode("utf-8", "surrogateescape")
+            if "xattrs" in said:
+                pairs = said["xattrs"].items()
+                said["xattrs"] = StableDict({name.encode(): bytes.fromhex(value) for name, value in pairs})
             item = Item(internal_dict={}, user=None, group=None, atime=said["mtime"], ctime=said["mtime"], **said)
             if content is not None:
                 data = content.encode()
@@ -57,6 +58,20 @@ with Repository(path, exclusive=True) as repository:
 """
 
 
+LOSE = """
+import sys
+from borg.logger import setup_logging
+from borg.helpers import Manifest
+from borg.repository import Repository
+
+setup_logging()
+with Repository(sys.argv[1], exclusive=True) as repository:
+    manifest, key = Manifest.load(repository, (Manifest.Operation.WRITE,))
+    repository.delete(key.id_hash(sys.stdin.buffer.read()))
+    repository.commit(compact=False)
+"""
+
+
 def item(path: str | bytes, mode: int = FILE, content: str | None = None, **more: Any) -> dict[str, Any]:
     """Return an item of an archive; a regular file has content. `is_lost`: the repository has zeros for it by now."""
     if "source" in more:
@@ -65,6 +80,15 @@ def item(path: str | bytes, mode: int = FILE, content: str | None = None, **more
         content = "from the archive"
     found = {"path": os.fsencode(path).hex(), "mode": mode, "uid": os.getuid(), "gid": os.getgid(), "mtime": MOMENT}
     return found | ({} if content is None else {"content": content}) | more
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a reading said: exit code, head, body."""
+
+    code: int
+    head: ReadHead
+    body: bytes
 
 
 @dataclass
@@ -99,6 +123,10 @@ class Store:
         told = json.dumps([str(self.repository), name, items])
         self._run([sys.executable, "-c", MAKE], told.encode())
 
+    def lose(self, content: bytes) -> None:
+        """Lose the chunk that has this content."""
+        self._run([sys.executable, "-c", LOSE, str(self.repository)], content)
+
     def back_up(self, name: str, *words: str | bytes, folder: Path) -> None:
         """Make an archive as `borg create` does."""
         done = stock_borg(self.repository, PASSPHRASE, self.home, "create", f"::{name}", "--", *words, folder=folder)
@@ -129,6 +157,32 @@ class Store:
             msgspec.json.encode(made),
         )
         return msgspec.json.decode(done.stdout, type=Extracted)
+
+    def read(
+        self,
+        name: str,
+        *paths: bytes,
+        form: ReadForm = ReadForm.FILE,
+        place: int | None = None,
+        is_far: bool = False,
+    ) -> Read:
+        """Read by the agent's program. `is_far`: through Borg's own server, as through the tunnel."""
+        chosen = tuple(Chosen(path=entry_path(path), place=place) for path in paths)
+        order = msgspec.json.encode(ReadOrder(archive=name, chosen=chosen, form=form))
+        words = [sys.executable, "-m", "saveos.agent", "read"]
+        environment = self._environment()
+        if is_far:
+            (shell := self.folder / "rsh").write_text('#!/bin/sh\nshift\nexec "$@"\n')
+            shell.chmod(0o755)
+            borg = str(Path(sys.executable).with_name("borg"))
+            environment |= {
+                "BORG_REPO": f"ssh://host{self.repository}",
+                "BORG_RSH": str(shell),
+                "BORG_REMOTE_PATH": borg,
+            }
+        done = subprocess.run(words, input=order, env=environment, capture_output=True, timeout=60, check=False)
+        head, _newline, body = done.stdout.partition(b"\n")
+        return Read(done.returncode, msgspec.json.decode(head, type=ReadHead), body)
 
     def _run(self, words: list[str], told: bytes) -> subprocess.CompletedProcess[bytes]:
         environment = self._environment()

@@ -28,7 +28,7 @@ SECONDS = 60
 
 def attack(agent: RealAgent, name: str, *, has_job: bool = True) -> None:
     """Do it, as part of a backup that the host asked for itself, or out of nowhere."""
-    home = Home(agent.config.parent)
+    home = Home(agent.config)
     config = home.load()
     assert config is not None
     job_id = None

@@ -17,7 +17,7 @@ from saveos.identity.principals import Principal, system
 from saveos.protocol import TenantId
 from saveos.protocol_listing import key_of
 from saveos.snapshots import catalogue_files as files
-from saveos.snapshots import indexing, table_listings
+from saveos.snapshots import indexing, rebuilding, table_listings
 from saveos.snapshots.table_listings import ListingState
 
 if TYPE_CHECKING:
@@ -125,6 +125,13 @@ class World:
         assert ending.code == "", ending
         self.heads[agent] = (archive, lines)
         return snapshot
+
+    def remove(self, agent: str, snapshots: Iterable[str]) -> None:
+        """Remove snapshots as the appliance does: first their rows, then what the catalogue knows of them."""
+        gone = sorted(snapshots)
+        for snapshot in gone:
+            self._write("DELETE FROM snapshots WHERE id = ?", snapshot)
+        rebuilding.forget(self.database, self.settings, self.tenant, agent, gone)
 
     def copy_host(self, agent: str, name: str) -> str:
         """Add a host with a copy of another one's catalogue, for searches, and return its id."""

@@ -113,8 +113,30 @@ def test_browse_at_an_address_compares_with_the_snapshot_before(parts, snapshots
 
         assert "new" == cells(hands, "srv/docs/new.odt")["change"].text
         assert "changed" == cells(hands, "srv/docs/plan.odt")["change"].text
-        assert "gone" == cells(hands, "srv/docs/former.txt")["change"].text
-        assert () == cells(hands, "srv/docs/former.txt")["acts"].acts
+        assert "gone" == cells(hands, "/srv/docs/former.txt")["change"].text
+        assert () == cells(hands, "/srv/docs/former.txt")["acts"].acts
+
+    visit(parts, journey)
+
+
+def test_file_that_became_a_folder_is_shown_as_both(parts, world):
+    for tree in ({b"srv/data": b"f 1 0 644 0"}, {b"srv/data/x": b"f 1 0 644 0"}):
+        snapshot = world.back_up("agt_web-01", tree)
+
+    async def journey(user: User) -> None:
+        await user.open(f"/snapshots/{snapshot}/files?path=srv&compare=1")
+        hands = Hands(user)
+        await hands.until(lambda: names_of(hands) == ["data", "data"])
+        assert [("srv/data", "new"), ("/srv/data", "gone")] == [
+            (row.id, row.cells["change"].text) for row in grid(hands).rows
+        ]
+
+        await user.open(f"/snapshots/{snapshot}/changes")
+        hands = Hands(user)
+        await hands.read("changes since")
+        assert {("srv/data", "new"), ("/srv/data", "gone"), ("srv/data/x", "new")} == {
+            (row.id, row.cells["change"].text) for row in grid(hands).rows
+        }
 
     visit(parts, journey)
 
@@ -253,7 +275,7 @@ def test_changes_between_two_snapshots_are_listed(parts, snapshots):
         await hands.read("changes since")
 
         found = {row.id: row.cells["change"].text for row in grid(hands).rows if "is-file" in row.classes}
-        assert {"srv/docs/new.odt": "new", "srv/docs/former.txt": "gone", "srv/docs/plan.odt": "changed"} == found
+        assert {"srv/docs/new.odt": "new", "/srv/docs/former.txt": "gone", "srv/docs/plan.odt": "changed"} == found
 
     visit(parts, journey)
 

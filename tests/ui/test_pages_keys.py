@@ -225,7 +225,7 @@ def test_overview_asks_for_the_kit_until_it_is_confirmed(parts: Parts, code: str
         await hands.read("Nobody has confirmed that the recovery kit is at hand")
         link = next(element for element in hands.elements if getattr(element, "text", "") == "Confirm the kit")
         assert link.props["href"] == "/recovery-kit"
-        parts.database.write(lambda connection: kits.note_proof(connection, principal))
+        parts.database.write(lambda connection: kits.note_proof(connection, principal, b"k" * 32))
         await hands.until(lambda: "Confirm the kit" not in hands.texts, "the reminder to go")
 
     kits.rotate(parts.database, principal, base64.b64encode(b"k" * 32).decode(), recovery.check_of(code))

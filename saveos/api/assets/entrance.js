@@ -45,6 +45,7 @@ async function onSetUp(values) {
     throw new Error(form.dataset.different);
   }
   const { isAble, makeKit } = await import("/assets/kit.js");
+  const { showKit } = await import("/assets/kit-sheet.js"); // before the code counts: it is shown once, or never
   const own = (await isAble()) ? await makeKit() : undefined; // else the appliance makes the code, and the page says so
   const made = await call("/api/v1/setup", {
     setup_token: token,
@@ -55,13 +56,13 @@ async function onSetUp(values) {
     recovery_check: own?.kit.check ?? null,
   });
   history.replaceState(null, "", location.pathname + location.search);
-  showRecovery(own?.code ?? made.recovery_code, values, Boolean(own));
+  await showRecovery(showKit, own?.code ?? made.recovery_code, values, Boolean(own));
 }
 
-async function showRecovery(code, values, isMadeHere) {
-  const { showKit } = await import("/assets/kit-sheet.js");
+async function showRecovery(showKit, code, values, isMadeHere) {
+  const isStored = showKit(code, `${location.host} · ${values.email}`, { isMadeHere });
   document.querySelector("#account").hidden = true;
-  await showKit(code, `${location.host} · ${values.email}`, { isMadeHere });
+  await isStored;
   try {
     await signIn(values.email, values.password);
     offerOwnHost(document.querySelector("#recovery"));

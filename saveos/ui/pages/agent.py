@@ -19,7 +19,7 @@ from saveos.jobs.model import JobChoice, JobPage
 from saveos.policies import defaults
 from saveos.repositories import keys
 from saveos.repositories.model import HostKey
-from saveos.snapshots import backup, guarding, listing
+from saveos.snapshots import backup, guarding, hold_release, holds, listing
 from saveos.snapshots.fleet import Host, Need
 from saveos.snapshots.model import ListedSnapshot, SnapshotChoice
 from saveos.snapshots.table_anomalies import GuardRun
@@ -150,7 +150,9 @@ class AgentPage(frame.Page):
         label = visit.say("snapshot.title")
         self._snapshots = Grid(label, columns, kind="snapshots", on_act=visit.doing(self._act_on_snapshot))
         self._no_snapshot = components.text("p", visit.say("snapshot.none"), "muted hidden")
-        self._all_snapshots = components.link("", f"/snapshots?search={name}", "hidden")
+        with components.element("div", "links"):
+            self._all_snapshots = components.link("", f"/snapshots?search={name}", "hidden")
+            components.link(visit.say("retention.open"), f"/agents/{self._id}/retention", "more")
 
     def _draw_jobs(self, name: str) -> None:
         visit, say = self.visit, self.visit.say
@@ -192,7 +194,10 @@ class AgentPage(frame.Page):
     def _show_lists(self, look: Look, *, may_restore: bool) -> None:
         words, principal = self.visit.words, self.visit.principal
         shown = look.snapshots[:SNAPSHOTS]
-        self._snapshots.show([snapshot_cells.row(words, snapshot, may_restore=may_restore) for snapshot in shown])
+        may_pin = principal.may(Permission.BACK_UP)
+        self._snapshots.show(
+            [snapshot_cells.row(words, each, may_restore=may_restore, may_pin=may_pin) for each in shown]
+        )
         components.dress(self._no_snapshot, "muted hidden" if shown else "muted")
         count = look.host.agent.snapshots_count
         _show_rest(self._all_snapshots, words.count("agent.all_snapshots", count), is_shown=count > len(shown))
@@ -232,6 +237,12 @@ class AgentPage(frame.Page):
         snapshot = next((each for each in self._now.snapshots if each.id == snapshot_id), None)
         if act == snapshot_cells.RESTORE and snapshot is not None:
             self._restore.open(snapshot, snapshot.hostname)
+        elif act == snapshot_cells.PIN:
+            await self.visit.change(holds.pin, snapshot_id)
+            await self.refresh()
+        elif act == snapshot_cells.UNPIN:
+            await self.visit.change(hold_release.unpin, snapshot_id)
+            await self.refresh()
 
     async def _act_on_job(self, job_id: str, act: str) -> None:
         if act == host_cells.CANCEL:

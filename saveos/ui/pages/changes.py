@@ -124,7 +124,7 @@ class ChangesPage(frame.Page):
             for count in (changed.older_bytes, changed.newer_bytes)
         ]
         return Row(
-            id=changed.path,
+            id=entry_cells.row_id(changed.path, changed.change),
             classes=f"entry is-{changed.kind.value}{' gone' if changed.change is Change.GONE else ''}",
             cells={
                 "path": Cell(text=name, sub=f"/{names.short(names.folder_of(changed.path))}", act=entry_cells.OPEN),
@@ -135,11 +135,12 @@ class ChangesPage(frame.Page):
             },
         )
 
-    async def _act(self, path: str, act: str) -> None:
+    async def _act(self, row_id: str, act: str) -> None:
+        changed = next(each for each in self._changes if entry_cells.row_id(each.path, each.change) == row_id)
+        path = changed.path
         if act == entry_cells.VERSIONS:
             ui.navigate.to(names.versions_url(self._snapshot.agent_id, path))
             return
-        changed = next(changed for changed in self._changes if changed.path == path)
         is_gone = changed.change is Change.GONE
         folder = path if changed.kind is ItemKind.FOLDER else names.folder_of(path)
         ui.navigate.to(names.files_url(self._older if is_gone else self._id, folder))

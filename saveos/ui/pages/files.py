@@ -19,6 +19,8 @@ from saveos.ui.pages import restore
 from saveos.ui.slider import Mark, Slider
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from saveos.snapshots.catalogue_model import Entry
     from saveos.snapshots.model import Snapshot
     from saveos.ui.frame import Board, Visit
@@ -46,7 +48,7 @@ class FilesPage(frame.Page):
         asked = visit.client.request.query_params
         self._id, self._path = snapshot_id, asked.get("path", "").strip("/")
         self._is_comparing = asked.get("compare", "") == "1"
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, Entry] = {}  # by the id of their row
         self._next: str | None = None
         self._moments: list[Snapshot] = []
         self._is_shown = False
@@ -93,7 +95,7 @@ class FilesPage(frame.Page):
         unable = await self._opening.prepare(self._snapshot.agent_id)
         page = await look(self.visit, catalogue.folder, self._id, self._path, limit=PART, compare=self._older())
         self._is_shown = page.state is CatalogueState.INDEXED
-        self._entries = {entry.path: entry for entry in page.entries}
+        self._entries = _by_row(page.entries)
         self._next = page.next_after
         await self._show_moments()
         self._show_way()
@@ -102,7 +104,7 @@ class FilesPage(frame.Page):
         is_sealed = page.state is CatalogueState.SEALED and not unable
         is_missing = page.state is CatalogueState.MISSING
         self._opening.offer([self._snapshot.agent_id], is_sealed=is_sealed, is_missing=is_missing)
-        if not said and not page.entries:
+        if not said and not page.entries and page.next_after is None:
             said = self.visit.say("browser.empty")
         self._state.show(said)
         components.dress(self._state, "notice" if said else "notice hidden")
@@ -112,7 +114,7 @@ class FilesPage(frame.Page):
         page = await look(
             self.visit, catalogue.folder, self._id, self._path, after=following, limit=PART, compare=older
         )
-        self._entries |= {entry.path: entry for entry in page.entries}
+        self._entries |= _by_row(page.entries)
         self._next = page.next_after
         self._show_rows()
 
@@ -175,11 +177,15 @@ class FilesPage(frame.Page):
         position = next((number for number, moment in enumerate(self._moments) if moment.id == self._id), 0)
         return self._moments[position - 1].id if self._is_comparing and position else ""
 
-    async def _act(self, path: str, act: str) -> None:
-        entry = self._entries[path]
+    async def _act(self, row_id: str, act: str) -> None:
+        entry = self._entries[row_id]
         if act == entry_cells.OPEN:
-            await self._go(path)
+            await self._go(entry.path)
         elif act == entry_cells.DOWNLOAD:
             await self._downloads.fetch(self._snapshot, (entry,))
         elif act == entry_cells.VERSIONS:
-            ui.navigate.to(names.versions_url(self._snapshot.agent_id, path))
+            ui.navigate.to(names.versions_url(self._snapshot.agent_id, entry.path))
+
+
+def _by_row(entries: Iterable[Entry]) -> dict[str, Entry]:
+    return {entry_cells.row_id(entry.path, entry.change): entry for entry in entries}

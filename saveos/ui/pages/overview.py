@@ -19,9 +19,11 @@ from saveos.measurements.outlook import Outlook, storage_outlook
 from saveos.snapshots import restore
 from saveos.snapshots.day import Cell, last_day
 from saveos.snapshots.fleet import NEEDY, Host, Need
+from saveos.snapshots.model import Hold
 from saveos.ui import alert_list, components, frame, host_acts, host_cells
 from saveos.ui.alert_list import AlertList
 from saveos.ui.grid import Column, Grid
+from saveos.ui.hold_reminder import HoldReminder
 from saveos.ui.kit_reminder import KitReminder
 from saveos.ui.own_host import Own, OwnHost
 from saveos.ui.storage_chart import StorageChart, disk_words, forecast_words
@@ -51,6 +53,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     own: Own
     is_kit_open: bool  # nobody has confirmed yet that the recovery kit is at hand
     alerts: list[Alert]  # that go on, the newest first
+    asked_holds: list[Hold]  # legal holds whose end waits for this reader's agreement
     pending: list[Provisioning]  # rights to enrol that nobody has used yet
 
 
@@ -82,6 +85,7 @@ class Overview(frame.Page):
         self._own = OwnHost(self.visit, self.refresh)
         self._kit = KitReminder(self.visit)
         self._alerts = AlertSection(self.visit, self.refresh)
+        self._holds = HoldReminder(self.visit)
         acted = self.visit.doing(self._act)
         self._needy = HostSection(self.visit, "needy", ("host", "state", "when", "acts"), acted)
         self._working = HostSection(self.visit, "working", ("host", "state"), acted)
@@ -112,6 +116,7 @@ class Overview(frame.Page):
             own=self._own.look(database, principal, hosts),
             is_kit_open=self._kit.look(database, principal),
             alerts=raising.find(database, principal, is_open=True, limit=ALERTS_LIMIT),
+            asked_holds=self._holds.look(database, principal),
             pending=pending,
         )
 
@@ -127,6 +132,7 @@ class Overview(frame.Page):
         self._own.show(look.own, is_empty=is_empty and may_provision)
         self._kit.show(is_open=look.is_kit_open)
         self._alerts.show(look.alerts)
+        self._holds.show(look.asked_holds)
         needy = [host for host in look.hosts if host.need in NEEDY]
         self._needy.show(needy)
         self._working.show([host for host in look.hosts if host.job is not None and host.need not in NEEDY])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from saveos.policies.model import Policy, Retention, Terms
+from saveos.policies.model import WITHIN_LIMIT, Policy, Retention, Terms
 from saveos.ui.schedule_plan import Pace, Plan, plan_of
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 RULES = ("hourly", "daily", "weekly", "monthly", "yearly")
 MOST = 10_000
+UNITS = {"days": 24, "hours": 1}  # of the span, in hours
 
 
 class Draft:
@@ -27,6 +28,10 @@ class Draft:
         self.plan: Plan = plan_of(terms.schedule)
         self.time_zone = terms.time_zone
         self.keep = {rule: str(getattr(terms.retention, f"keep_{rule}")) for rule in RULES}
+        hours = terms.retention.keep_within_hours
+        self.span_unit = "hours" if hours % UNITS["days"] else "days"
+        self.span = str(hours // UNITS[self.span_unit])
+        self.maintenance = terms.maintenance.split("-")  # when it begins and ends
         self.compression = terms.compression
         self.guard_canaries = terms.guard_canaries
         self.unreadable: set[str] = set()  # parts of the plan in whose fields something else is typed
@@ -36,8 +41,13 @@ class Draft:
         paths = tuple(_filled(self.sources)), tuple(_filled(self.excludes))
         plan = self.plan.schedule, self.is_dayless
         keep = tuple(self.keep[rule].strip() or "0" for rule in RULES)
-        others = self.compression, self.guard_canaries
-        return copy.deepcopy((self.name.strip(), paths, plan, self.time_zone.strip(), keep, others))
+        how = (
+            self._hours if self._hours is not None else self.span,
+            tuple(self.maintenance),
+            self.compression,
+            self.guard_canaries,
+        )
+        return copy.deepcopy((self.name.strip(), paths, plan, self.time_zone.strip(), keep, how))
 
     @property
     def is_changed(self) -> bool:
@@ -53,14 +63,24 @@ class Draft:
     def retention(self) -> Retention | None:
         """What is to be kept; None while a number is none."""
         numbers = {rule: _number(text) for rule, text in self.keep.items()}
-        if None in numbers.values():
+        hours = self._hours
+        if None in numbers.values() or hours is None:
             return None
-        return Retention(**{f"keep_{rule}": number or 0 for rule, number in numbers.items()})
+        kept = {f"keep_{rule}": number or 0 for rule, number in numbers.items()}
+        return Retention(keep_within_hours=hours, **kept)
 
     @property
     def wrong_rules(self) -> list[str]:
         """The rules whose number is none."""
-        return [rule for rule, text in self.keep.items() if _number(text) is None]
+        wrong = [rule for rule, text in self.keep.items() if _number(text) is None]
+        return ["within", *wrong] if self._hours is None else wrong
+
+    @property
+    def _hours(self) -> int | None:
+        """The span in hours; None while it is none."""
+        factor = UNITS[self.span_unit]
+        number = _number(self.span, WITHIN_LIMIT // factor)
+        return None if number is None else number * factor
 
     def tidy(self) -> None:
         """Drop the empty lines of the lists, so that a position means the same here and in a refusal."""
@@ -77,6 +97,7 @@ class Draft:
             time_zone=self.time_zone,
             retention=retention,
             compression=self.compression,
+            maintenance="-".join(self.maintenance),
             guard_canaries=self.guard_canaries,
         )
 
@@ -89,8 +110,7 @@ def _filled(entries: Iterable[str]) -> list[str]:
     return [entry.strip() for entry in entries if entry.strip()]
 
 
-def _number(text: str) -> int | None:
+def _number(text: str, most: int = MOST) -> int | None:
     text = text.strip() or "0"
-    return (
-        int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(MOST)) and int(text) <= MOST else None
-    )
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+    return int(text) if is_number and int(text) <= most else None

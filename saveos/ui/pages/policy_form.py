@@ -11,6 +11,7 @@ from saveos.identity.principals import Permission
 from saveos.policies.terms import Why
 from saveos.ui import components
 from saveos.ui.pages.policy_browser import Browser
+from saveos.ui.pages.policy_maintenance import MaintenanceEditor
 from saveos.ui.pages.policy_paths import PathList
 from saveos.ui.pages.policy_retention import RetentionEditor
 from saveos.ui.pages.policy_schedule import ScheduleEditor
@@ -40,6 +41,7 @@ WHYS = {
     Why.ZONE: "policy.why_zone",
     Why.OUT_OF_RANGE: "policy.why_range",
     Why.COMPRESSION: "policy.why_compression",
+    Why.WINDOW: "retention.why_window",
 }
 COMPRESSIONS = {
     "lz4": "policy.lz4",
@@ -71,6 +73,8 @@ class Form:
             self._schedule = ScheduleEditor(visit, draft, on_change)
         with self._part(say("policy.how_long"), say("policy.how_long_more")):
             self._retention = RetentionEditor(visit, draft, on_change)
+        with self._part(say("retention.window"), say("retention.window_more")):
+            self._maintenance = MaintenanceEditor(visit, draft, on_change)
         with self._part(say("policy.how")):
             known = {key: say(sentence) for key, sentence in COMPRESSIONS.items()}
             options = known if draft.compression in known else {**known, draft.compression: draft.compression}
@@ -113,6 +117,7 @@ class Form:
             "schedule": self._schedule.point_out,
             "time_zone": self._schedule.zone_error.show,
             "retention": self._retention.point_out,
+            "maintenance": self._maintenance.point_out,
         }.get(str(field))
         if place is None or not isinstance(why, Why):
             return False
@@ -122,13 +127,15 @@ class Form:
     def point_out_unreadable(self) -> None:
         """Say what cannot even be read as terms."""
         if self._draft.retention is None:
-            self._retention.point_out(self._visit.say("policy.why_range"))
+            span = self._draft.wrong_rules == ["within"]
+            self._retention.point_out(self._visit.say("retention.why_span" if span else "policy.why_range"))
         if self._draft.is_dayless:
             self._schedule.point_out(self._visit.say("policy.why_dayless"))
 
     def forget_problems(self) -> None:
         """Draw the tidied lists, and say nothing of them."""
-        for errors in (self._name.error, self._schedule.error, self._schedule.zone_error, self._retention.error):
+        whens = (self._schedule.error, self._schedule.zone_error, self._maintenance.error)
+        for errors in (self._name.error, *whens, self._retention.error):
             errors.show("")
         self._redraw_paths()
 

@@ -11,6 +11,7 @@ from saveos.snapshots import guarding, listing
 from saveos.ui import components, frame, guard_numbers, snapshot_cells
 from saveos.ui.facts import Facts
 from saveos.ui.pages import restore
+from saveos.ui.pages.snapshot_holds import Holds
 
 if TYPE_CHECKING:
     from saveos.ui.frame import Board, Visit
@@ -40,7 +41,7 @@ class SnapshotPage(frame.Page):
         self._known = await self.visit.ask(guarding.of_snapshot, self._id)
 
     def draw(self) -> None:
-        """Draw what it is: it does not change."""
+        """Draw what it is, which does not change, and what keeps it."""
         say, words, snapshot = self.visit.say, self.visit.words, self._snapshot
         when = words.exact(snapshot.started_at)
         self._restore = restore.Dialog(self.visit)
@@ -76,3 +77,8 @@ class SnapshotPage(frame.Page):
         if self._known is not None:
             components.text("h2", say("guard.title"))
             Facts(self.visit).show(guard_numbers.facts(words, self._known))
+        self._holds = Holds(self.visit, snapshot.id)
+
+    async def refresh(self) -> None:
+        """Show what keeps it."""
+        await self._holds.refresh()

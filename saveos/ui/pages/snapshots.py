@@ -9,7 +9,7 @@ from nicegui import Client, ui
 
 from saveos.identity.principals import Permission
 from saveos.policies import defaults
-from saveos.snapshots import listing
+from saveos.snapshots import hold_release, holds, listing
 from saveos.snapshots.model import SnapshotChoice
 from saveos.ui import components, frame, snapshot_cells
 from saveos.ui.grid import Grid
@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from saveos.snapshots.model import ListedSnapshot
     from saveos.ui.frame import Board, Visit
 
-STATES = {"": (None, "snapshots.every_state"), "good": (False, "snapshots.good"), "warned": (True, "snapshots.warned")}
+HELD = "held"
+STATES = {
+    "": (None, "snapshots.every_state"),
+    "good": (False, "snapshots.good"),
+    "warned": (True, "snapshots.warned"),
+    HELD: (None, "hold.held"),
+}
 
 
 def register(board: Board) -> None:
@@ -83,10 +89,11 @@ class SnapshotsPage(frame.Page):
         """Show the snapshots that are looked for."""
         page = await self.visit.ask(listing.look, self._choice(), self._pager.offset, self._pager.size)
         words = self.visit.words
-        may = self.visit.principal.may(Permission.RESTORE)
+        principal = self.visit.principal
+        may = {"may_restore": principal.may(Permission.RESTORE), "may_pin": principal.may(Permission.BACK_UP)}
         self._shown = {snapshot.id: snapshot for snapshot in page.snapshots}
         self._pager.show(page.total)
-        self._grid.show([snapshot_cells.listed(words, snapshot, may_restore=may) for snapshot in page.snapshots])
+        self._grid.show([snapshot_cells.listed(words, snapshot, **may) for snapshot in page.snapshots])
         self._count.show(words.count("overview.snapshots", page.total))
         components.dress(self._none, "muted" if not page.total else "muted hidden")
 
@@ -98,6 +105,7 @@ class SnapshotsPage(frame.Page):
             since=self._day(self._asked["since"]),
             until=until + timedelta(days=1) if until else None,
             has_warnings=STATES[self._asked["state"]][0],
+            is_held=self._asked["state"] == HELD,
         )
 
     def _day(self, text: str) -> datetime | None:
@@ -123,3 +131,9 @@ class SnapshotsPage(frame.Page):
         snapshot = self._shown.get(snapshot_id)
         if act == snapshot_cells.RESTORE and snapshot is not None:
             self._restore.open(snapshot, snapshot.hostname)
+        elif act == snapshot_cells.PIN:
+            await self.visit.change(holds.pin, snapshot_id)
+            await self.refresh()
+        elif act == snapshot_cells.UNPIN:
+            await self.visit.change(hold_release.unpin, snapshot_id)
+            await self.refresh()

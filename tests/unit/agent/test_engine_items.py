@@ -165,3 +165,54 @@ def test_long_list_of_chunks_is_read_back_over_many_pieces() -> None:
 
     assert item is not None
     assert tuple(chunks) == item[b"chunks"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"xattrs": {b"user.x": bytes(60_000)}},
+        {"chunks": [(bytes(32), 1, 1)] * 30_000},
+        {"xattrs": {b"user.%d" % number: b"" for number in range(30_000)}},
+    ],
+    ids=["value", "list", "map"],
+)
+def test_item_that_is_longer_than_a_chunk_of_the_stream_is_none_that_is_damaged(more: dict[str, Any]) -> None:
+    data = with_content(b"before") + packed(b"long", **more) + with_content(b"after")
+    stream = Chunked(data, list(range(0, len(data), 20_000)))
+
+    found = [item for _number, item in engine_items.items(stream, (b"",))]
+
+    assert [b"before", b"long", b"after"] == [item[b"path"] for item in found]
+
+
+def test_very_long_item_is_not_begun_anew_with_each_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks = [chunk(number.to_bytes(4, "big")) for number in range(200_000)]
+    data = with_content(b"before") + packed(b"image", chunks=chunks, size=1) + with_content(b"after")
+    stream = Chunked(data, list(range(0, len(data), 100_000)))
+    fed: list[int] = []
+
+    class Counting(msgpack.Unpacker):
+        def feed(self, data: bytes) -> None:
+            fed.append(len(data))
+            super().feed(data)
+
+    monkeypatch.setattr(engine_items.msgpack, "Unpacker", Counting)
+    found = [item for _number, item in engine_items.items(stream, (b"",))]
+
+    assert [b"before", b"image", b"after"] == [item[b"path"] for item in found]
+    assert tuple(chunks) == found[1][b"chunks"]
+    assert sum(fed) < 8 * len(data)
+
+
+@given(streams(), st.data())
+def test_items_are_the_same_whatever_counts_as_long(
+    made: tuple[dict[bytes, str], Chunked], data: st.DataObject
+) -> None:
+    kinds, stream = made
+    long_bytes = data.draw(st.integers(0, 64))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_items, "LONG_BYTES", long_bytes)
+        found = [item[b"path"] for _number, item in engine_items.items(stream, (b"",))]
+
+    assert sorted(kinds) == sorted(found)

@@ -71,9 +71,13 @@ def test_name_in_a_zip_leads_nowhere_else(path: bytes) -> None:
 
     assert not name.startswith("/")
     assert ".." not in name.split("/")
-    assert "\\" not in name
+    assert not {"\\", ":"} & set(name)
     assert all(" " <= sign != "\x7f" for sign in name)
     name.encode("utf-8")
+
+
+def test_name_in_a_zip_is_of_no_drive_and_no_stream() -> None:
+    assert ["C%3A/Windows/x", "a%3Ab"] == [safe_name(b"C:/Windows/x"), safe_name(b"a:b")]
 
 
 @given(PATHS)

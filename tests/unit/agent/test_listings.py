@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import shutil
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -124,3 +127,35 @@ def test_spool_that_cannot_be_written_is_given_up(tmp_path: Path) -> None:
     spool.finish("archive")
 
     assert not (tmp_path / "archive" / COMPLETE).exists()
+
+
+def test_spool_leaves_room_on_the_disk_and_goes_when_it_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_listing, "RUN_LINES", 3)
+    free = iter([10**12, engine_listing.RESERVE_BYTES + 10])
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=next(free)))
+    spool = Spool(tmp_path)
+
+    there = []
+    for number in range(9):
+        spool.note(item(b"%d" % number), number)
+        there.append((tmp_path / UNFINISHED).exists())
+    spool.finish("archive")
+
+    assert ([True] * 5 + [False] * 4, []) == (there, list(tmp_path.iterdir()))
+
+
+def test_listing_that_finds_no_room_leaves_nothing_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(tmp_path)
+    spool.note(item(b"a"), 0)
+    spool.finish("archive")
+
+    def full(*_of: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(listings.heapq, "merge", full)
+    with pytest.raises(OSError, match="full"):
+        listings.assemble(tmp_path / "archive", tmp_path / "archive.gz")
+
+    assert ["archive"] == [path.name for path in tmp_path.iterdir()]

@@ -29,9 +29,12 @@ def test_checked_takes_paths_of_every_platform() -> None:
 
 
 def test_checked_trims_what_people_leave() -> None:
-    terms = checked(Terms(name=" Servers ", schedule=" 0  2 * * * ", time_zone=" Europe/Paris "))
+    typed = Terms(name=" Servers ", schedule=" 0  2 * * * ", time_zone=" Europe/Paris ", maintenance=" 22:00-04:00 ")
 
-    assert ("Servers", "0 2 * * *", "Europe/Paris") == (terms.name, terms.schedule, terms.time_zone)
+    terms = checked(typed)
+
+    kept = (terms.name, terms.schedule, terms.time_zone, terms.maintenance)
+    assert ("Servers", "0 2 * * *", "Europe/Paris", "22:00-04:00") == kept
 
 
 @pytest.mark.parametrize(
@@ -72,6 +75,11 @@ def test_checked_refuses_an_exclude_and_says_which(pattern: str, why: Why) -> No
         ({"compression": "zstd,99"}, "compression", Why.COMPRESSION),
         ({"retention": Retention(keep_daily=10_001)}, "retention", Why.OUT_OF_RANGE),
         ({"retention": Retention(keep_daily=-1)}, "retention", Why.OUT_OF_RANGE),
+        ({"retention": Retention(keep_within_hours=87_601)}, "retention", Why.OUT_OF_RANGE),
+        ({"maintenance": "3:00-7:00"}, "maintenance", Why.WINDOW),
+        ({"maintenance": "03:00-24:00"}, "maintenance", Why.WINDOW),
+        ({"maintenance": ""}, "maintenance", Why.WINDOW),
+        ({"maintenance": "03:00-07:00\n03:00"}, "maintenance", Why.WINDOW),
         ({"sources": tuple(f"/{number}" for number in range(1001))}, "sources", Why.TOO_MANY),
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from saveos.protocol import entry_path
-from saveos.snapshots import catalogue, catalogue_changes, catalogue_search, rebuilding
+from saveos.snapshots import catalogue, catalogue_changes, catalogue_search
 from saveos.snapshots.catalogue_model import CatalogueState, Change, SearchQuery
 from tests.support.catalogues import World
 
@@ -86,10 +86,10 @@ class Told:
             {path: said if said[:1] != b"d" else b"d 0 " + b" ".join(said.split()[2:]) for path, said in tree.items()}
             for tree, _is_whole in history
         ]
-        self.ids = [
-            world.back_up(self.agent, tree, is_whole=is_whole)
-            for tree, (_tree, is_whole) in zip(with_sizes, history, strict=True)
-        ]
+        self.ids, self.heads = [], []  # the heads: what the host builds its next difference on
+        for tree, (_tree, is_whole) in zip(with_sizes, history, strict=True):
+            self.ids.append(world.back_up(self.agent, tree, is_whole=is_whole))
+            self.heads.append(world.heads[self.agent])
 
     def pages(self, snapshot: str, path: bytes, **how: Any) -> list[Any]:
         found, after = [], ""
@@ -214,7 +214,14 @@ def test_forgotten_snapshots_leave_the_others_as_they_were(
     told = Told(world, history)
     forgotten = data.draw(st.sets(st.sampled_from(told.ids)))
 
-    rebuilding.forget(world.settings, world.tenant, told.agent, sorted(forgotten))
+    world.remove(told.agent, forgotten)
+    kept = [head for snapshot, head in zip(told.ids, told.heads, strict=True) if snapshot not in forgotten]
+    world.heads[told.agent] = kept[-1] if kept else ("", [])
+    newest = told.ids[told.heads.index(kept[-1])] if kept else ""
+    for path in {path for tree in told.trees for path in tree}:
+        found = catalogue.versions(world.database, world.settings, world.principal, told.agent, entry_path(path))
+        is_there = bool(newest) and path in told.trees[told.ids.index(newest)]
+        assert is_there == any(version.is_present for version in found)
     told.ids.append(world.back_up(told.agent, {b"later": b"f 1 1 644 0"}))
     told.trees.append({b"later": b"f 1 1 644"})
 

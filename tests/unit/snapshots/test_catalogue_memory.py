@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from saveos.config import Settings
 
-ON_DISK = "/dev/sda1 /dev/shm ext4 rw 0 0\n"
-IN_MEMORY = "tmpfs /run/shm tmpfs rw,nosuid 0 0\n"
-
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Iterator[Settings]:
@@ -30,20 +27,6 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
     if path is not None and path.is_symlink():
         path.unlink()
     memory.wipe(made)
-
-
-@pytest.mark.parametrize(
-    ("mounts", "place"),
-    [
-        ("", ""),
-        (ON_DISK, ""),
-        (ON_DISK + IN_MEMORY, "/run/shm"),
-        (IN_MEMORY + "shm /dev/shm tmpfs rw 0 0\n", "/dev/shm"),  # noqa: S108
-        ("tmpfs /dev/shm tmpfs rw 0 0\n" + ON_DISK, ""),
-    ],
-)
-def test_place_in_mounts_is_a_file_system_in_memory_or_none(mounts: str, place: str) -> None:
-    assert place == memory.place_in(mounts)
 
 
 def test_folder_is_ours_alone_and_gone_when_wiped(settings: Settings) -> None:

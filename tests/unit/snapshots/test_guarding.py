@@ -15,7 +15,7 @@ from saveos.database.migrations import migrate
 from saveos.errors import Conflict, NotAllowed, NotFound
 from saveos.identity.principals import Actor, Principal, Role, system
 from saveos.protocol import AgentId, TenantId
-from saveos.snapshots import guarding, table, table_protection
+from saveos.snapshots import guarding, holds, table
 from saveos.snapshots.model import Standing
 from tests.support import recording
 from tests.support.machines import OfficeServer, in_place, wiped
@@ -52,7 +52,7 @@ class Case:
         return raising.find(self.database, US, agent_id=AGENT, is_open=is_open)
 
     def held(self) -> set[str]:
-        return {str(one) for one in table_protection.held_snapshots(self.database.read, AGENT)}
+        return {str(one) for one in holds.held_ids(self.database.read, AGENT, clock.now())}
 
 
 @pytest.fixture

@@ -1,0 +1,198 @@
+"""What checkpoints stand on: Borg never changes a finished segment, whatever is done to a repository."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from saveos.repositories import evidence, quarantine, upkeep
+from tests.support.agent import stock_borg
+from tests.support.trees import differences
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PASSPHRASE = "open sesame"
+SEGMENT_BYTES = 1_000_000
+
+
+@dataclass
+class Kept:
+    """A repository of small segments, and the tree that its archives are of."""
+
+    folder: Path
+    life: int = 0
+
+    @property
+    def repository(self) -> Path:
+        return self.folder / "repository"
+
+    @property
+    def tree(self) -> Path:
+        return self.folder / "tree"
+
+    def borg(self, *words: str, cwd: Path | None = None) -> str:
+        # a home for each life of the repository: Borg itself refuses one that went back in time
+        home = self.folder / f"home {self.life}"
+        done = stock_borg(self.repository, PASSPHRASE, home, *words, folder=cwd or self.tree)
+        assert done.returncode in (0, 1), done.stderr
+        return done.stdout
+
+    def change(self, number: int) -> None:
+        """Let half of the files be others, as random as before."""
+        self.tree.mkdir(exist_ok=True)
+        for file in range(12):
+            if file % 2 == number % 2 or not number:
+                (self.tree / f"{file}").write_bytes(os.urandom(200_000))
+        self.borg("create", f"::archive-{number}", ".")
+
+    def roll_back(self, checkpoint: Path, spare: Path) -> None:
+        quarantine.prepare(self.repository, checkpoint)
+        quarantine.swap(self.repository, spare)
+        self.life += 1
+
+    def segments(self) -> dict[str, tuple[int, str]]:
+        """Return inode and content of each segment, by its number."""
+        return {
+            path.name: (path.stat().st_ino, hashlib.sha256(path.read_bytes()).hexdigest())
+            for path in (self.repository / "data").glob("*/*")
+        }
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    kept = Kept(tmp_path_factory.mktemp("made"))
+    kept.tree.mkdir()
+    kept.borg("init", "--encryption=repokey-blake2")
+    kept.borg("config", "::", "max_segment_size", str(SEGMENT_BYTES))
+    for number in range(3):
+        kept.change(number)
+    return kept
+
+
+@pytest.fixture
+def kept(made: Kept, tmp_path: Path) -> Kept:
+    """A copy with three archives of each test's own."""
+    subprocess.run(["cp", "-a", f"{made.folder}/.", tmp_path], check=True)
+    return Kept(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["create", "::another", "."],
+        ["delete", "::archive-0"],
+        ["prune", "--keep-last", "1"],
+        ["compact", "--threshold", "0"],
+        ["check"],
+        ["check", "--verify-data"],
+        ["rename", "::archive-1", "renamed"],
+        ["recreate", "--exclude", "1", "::archive-1"],
+        ["key", "change-passphrase"],
+        ["config", "::", "additional_free_space", "0"],
+    ],
+    ids=" ".join,
+)
+def test_borg_replaces_segments_and_changes_none(kept: Kept, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BORG_NEW_PASSPHRASE", PASSPHRASE)
+    kept.borg("delete", "::archive-2")  # so that there is something to compact
+    before = kept.segments()
+
+    kept.borg(*words)
+
+    after = kept.segments()
+    assert {} == {name: found for name, found in after.items() if name in before and before[name] != found}
+
+
+def test_checkpoint_is_whole_after_all_that_it_was_kept_from(kept: Kept) -> None:
+    checkpoint = kept.folder / "quarantine" / "one"
+    tree = kept.folder / "as it was"
+    subprocess.run(["cp", "-a", kept.tree, tree], check=True)
+    quarantine.make(kept.repository, checkpoint, evidence.last_commit(kept.repository))
+    assert quarantine.held_bytes(checkpoint.parent, kept.repository) < 5_000  # what is copied
+
+    for number in range(3):
+        kept.borg("delete", f"::archive-{number}")
+    kept.change(4)
+    compact(kept)
+
+    assert quarantine.held_bytes(checkpoint.parent, kept.repository) > 2_000_000
+    spare = checkpoint.with_name("spare")
+    kept.roll_back(checkpoint, spare)
+    assert ["archive-0", "archive-1", "archive-2"] == kept.borg("list", "--short").split()
+    kept.borg("check", "--verify-data")
+    target = kept.folder / "back"
+    target.mkdir()
+    kept.borg("extract", "::archive-2", cwd=target)
+    os.utime(target, ns=(0, tree.stat().st_mtime_ns))  # Borg leaves the folder that it extracts into as it is
+    assert [] == differences(tree, target)
+    kept.roll_back(spare, checkpoint.with_name("third"))
+    assert ["archive-4"] == kept.borg("list", "--short").split()
+    kept.borg("check", "--verify-data")
+
+
+def test_checkpoint_of_an_earlier_commit_is_what_was_then(kept: Kept) -> None:
+    moment = evidence.last_commit(kept.repository)
+    kept.borg("delete", "::archive-0", "archive-1", "archive-2")
+    checkpoint = kept.folder / "quarantine" / "then"
+
+    quarantine.make(kept.repository, checkpoint, moment)
+
+    kept.roll_back(checkpoint, checkpoint.with_name("spare"))
+    assert moment == upkeep.perform(order(kept)).segment
+    assert ["archive-0", "archive-1", "archive-2"] == kept.borg("list", "--short").split()
+    kept.borg("check", "--verify-data")
+
+
+def test_nonce_never_goes_back(kept: Kept) -> None:
+    checkpoint = kept.folder / "quarantine" / "one"
+    quarantine.make(kept.repository, checkpoint, evidence.last_commit(kept.repository))
+    kept.change(3)
+    reached = int((kept.repository / "nonce").read_text(), 16)
+    assert int((checkpoint / "nonce").read_text(), 16) < reached
+
+    kept.roll_back(checkpoint, checkpoint.with_name("spare"))
+
+    assert reached == int((kept.repository / "nonce").read_text(), 16)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("seconds", [0.4, 0.6, 0.8])
+def test_killed_compaction_loses_nothing(kept: Kept, seconds: float) -> None:
+    kept.borg("delete", "::archive-0")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "saveos.repositories.upkeep"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    process.stdin.write(msgspec.json.encode(order(kept, is_compacting=True)))
+    process.stdin.close()
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept.borg("break-lock")  # the lock is named as ours are: stock Borg does not know whether its holder lives
+
+    assert {"archive-1", "archive-2"} == set(kept.borg("list", "--short").split())
+    kept.borg("check", "--verify-data")
+    compact(kept)
+    kept.borg("check", "--verify-data")
+
+
+def compact(kept: Kept) -> None:
+    ending = upkeep.perform(order(kept, is_compacting=True))
+    assert ("", evidence.last_commit(kept.repository)) == (ending.code, ending.segment)
+
+
+def order(kept: Kept, *, is_compacting: bool = False) -> upkeep.Order:
+    return upkeep.Order(repository=str(kept.repository), home=str(kept.folder / "upkeep"), compact=is_compacting)

@@ -1,0 +1,93 @@
+"""What a host did beside what it was told: alarms where there is cause, and none where there is not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from saveos.repositories.evidence import Evidence
+from saveos.snapshots import suspicion
+from saveos.snapshots.suspicion import Known, Ordered, Why
+
+A, B = "a" * 64, "b" * 64
+KNOWN = Known(manifest_bytes=3000, snapshots_count=30, stored_bytes=10**12, job_bytes=(10**8,) * 10)
+BACKUP = Ordered()
+PRUNE = Ordered(is_prune=True, archive_ids=frozenset({A, B}))
+
+
+def seen(**facts: Any) -> Evidence:
+    return Evidence(base=5, at=datetime(2026, 1, 1, tzinfo=UTC), **facts)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "ordered"),
+    [
+        (seen(put_count=9000, put_bytes=10**10, manifest_bytes=3080), BACKUP),
+        (seen(put_count=9000, put_bytes=10**10, manifest_bytes=3000 + 5 * 140), BACKUP),  # five attempts were cut off
+        (seen(put_count=1), BACKUP),
+        (seen(put_count=1, deleted_count=100_000, archive_ids=(A, B), manifest_bytes=2840), PRUNE),
+        (seen(put_count=1, deleted_count=100_000, archive_ids=(A,), manifest_bytes=1400), PRUNE),
+    ],
+)
+def test_what_was_ordered_is_no_cause(evidence: Evidence, ordered: Ordered) -> None:
+    assert {} == suspicion.findings(evidence, ordered, KNOWN)
+
+
+@pytest.mark.parametrize("count", [1, 5, 30, 400])
+@pytest.mark.parametrize(("before", "after"), [("none", "lzma"), ("lzma", "none"), ("lz4", "zstd,19"), ("zlib", "lz4")])
+def test_another_compression_of_the_manifest_is_no_cause(count: int, before: str, after: str) -> None:
+    known = Known(manifest_bytes=SIZES[before](count), snapshots_count=count, is_same_compression=False)
+
+    assert {} == suspicion.findings(seen(manifest_bytes=SIZES[after](count + 1)), BACKUP, known)
+
+
+# bytes of a manifest of so many archives: measured with the compressors of Borg 1.4.5 and names as ours are
+SIZES = {
+    "none": lambda count: 190 + 131 * count,
+    "lz4": lambda count: 120 + 87 * count,
+    "zlib": lambda count: 110 + 70 * count,
+    "zstd,19": lambda count: 120 + 64 * count,
+    "lzma": lambda count: 160 + 60 * count,
+}
+
+
+@pytest.mark.parametrize(
+    ("evidence", "ordered", "expected"),
+    [
+        (seen(archive_ids=(A,), deleted_count=1), BACKUP, {Why.ARCHIVES_LOST: 1, Why.OBJECTS_DELETED: 1}),
+        (seen(archive_ids=(A, "c" * 64), deleted_count=9), PRUNE, {Why.ARCHIVES_LOST: 1}),
+        (seen(replaced_count=3), BACKUP, {Why.OBJECTS_REPLACED: 3}),
+        (seen(replaced_count=3), PRUNE, {Why.OBJECTS_REPLACED: 3}),
+        (seen(malformed_count=2, replayed_count=4), BACKUP, {Why.MALFORMED: 2, Why.REPLAYED: 4}),
+        (seen(manifest_bytes=2900), BACKUP, {Why.MANIFEST_SHRUNK: 100}),
+        (seen(manifest_bytes=1200), PRUNE, {Why.MANIFEST_SHRUNK: 1800}),  # 28 archives do not fit into that
+        (seen(manifest_bytes=30_000), BACKUP, {Why.ARCHIVES_ADDED: 79}),
+    ],
+)
+def test_what_was_not_ordered_is_found(evidence: Evidence, ordered: Ordered, expected: dict[Why, int]) -> None:
+    assert expected == suspicion.findings(evidence, ordered, KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("job_bytes", "is_found"),
+    [
+        ((2 * 10**12, *(10**8,) * 6), True),
+        ((2 * 10**12, *(10**8,) * 3), False),  # too little is known
+        ((2 * 10**12, 3 * 10**11, *(10**8,) * 6), False),  # it did nearly as much before
+        ((10**9, *(10**6,) * 6), False),  # too little to fill anything
+        ((4 * 10**11, *(10**8,) * 6), False),  # less than half of what is there
+    ],
+)
+def test_sudden_growth_is_found(job_bytes: tuple[int, ...], *, is_found: bool) -> None:
+    known = Known(manifest_bytes=3000, snapshots_count=30, stored_bytes=10**12, job_bytes=job_bytes)
+
+    assert is_found == (Why.GROWTH in suspicion.findings(seen(put_count=1), BACKUP, known))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"), [(0, 300, False), (300, 0, False), (300, 360, False), (300, 340, True)]
+)
+def test_manifest_that_grew_too_little_lost_an_archive(before: int, after: int, *, expected: bool) -> None:
+    assert expected == suspicion.lacks_an_entry(before, after)
