@@ -105,13 +105,14 @@ def read(path: Path, archive: str) -> GuardFacts | None:
 def install(archive: Any, archiver: Any, state: Path) -> None:
     """Let `borg create` count. For Borg 1.4.5."""
     watch = Watch(state / NAME)
-    archiver.Archiver.print_file_status = _print_file_status(archiver.Archiver.print_file_status, watch)
+    archiver.Archiver.print_file_status = telling(archiver.Archiver.print_file_status, watch)
     processor = archive.ChunksProcessor
-    processor.process_file_chunks = _process_file_chunks(processor.process_file_chunks, watch)
+    processor.process_file_chunks = reading(processor.process_file_chunks, watch)
     archive.Archive.save = _save(archive.Archive.save, watch)
 
 
-def _print_file_status(original: Callable[..., Any], watch: Watch) -> Callable[..., Any]:
+def telling(original: Callable[..., Any], watch: Watch) -> Callable[..., Any]:
+    """Return Borg's `print_file_status`, which tells of each file what it found, with the watch hearing it."""
     seen = watch.seen
 
     def print_file_status(self: Any, status: str, path: str) -> Any:
@@ -123,7 +124,8 @@ def _print_file_status(original: Callable[..., Any], watch: Watch) -> Callable[.
     return print_file_status
 
 
-def _process_file_chunks(original: Callable[..., Any], watch: Watch) -> Callable[..., Any]:
+def reading(original: Callable[..., Any], watch: Watch) -> Callable[..., Any]:
+    """Return Borg's `process_file_chunks`, which cuts a file into chunks, with the watch looking at some."""
     read = watch.bytes
 
     def process_file_chunks(self: Any, item: Any, cache: Any, stats: Any, show: Any, chunks: Any, *more: Any) -> Any:
