@@ -46,7 +46,7 @@ def place(state: Path, sources: list[str], *, is_wanted: bool) -> None:
         return
     paths = list(known)
     for folder in sources[:FOLDERS_LIMIT]:
-        if not Path(folder).is_dir() or Path(folder).is_symlink():
+        if not _is_folder(Path(folder)):
             continue
         for name in NAMES:
             path = os.path.join(folder, name)  # noqa: PTH118 - the path as it is told to Borg
@@ -60,7 +60,7 @@ def look(state: Path) -> tuple[int, int]:
 
     One whose folder is gone went with it, and does not count.
     """
-    known = [path for path in _known(state) if Path(path).parent.is_dir()]
+    known = [path for path in _known(state) if _is_folder(Path(path).parent)]
     whole = [path for path in known if _is_whole(Path(path))]
     _keep(state, tuple(whole))
     return len(known), len(known) - len(whole)
@@ -82,6 +82,13 @@ def _write(path: Path) -> bool:
             path.unlink()
         return False
     return True
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir() and not path.is_symlink()
+    except OSError:
+        return False
 
 
 def _is_whole(path: Path) -> bool:

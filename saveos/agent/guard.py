@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import zlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,7 @@ def _moves(home: Home, archive: str, sources: tuple[str, ...]) -> Moves | None:
         base = msgspec.json.decode(path.read_bytes(), type=Base)
     moves = None
     if base is not None and base.sources == sources and base.archive != archive:
-        with contextlib.suppress(OSError, EOFError, msgspec.MsgspecError):
+        with contextlib.suppress(OSError, EOFError, zlib.error):  # a listing that is gone, or damaged
             moves = compare(files(home.listings, base.archive), files(home.listings, archive))
     if base is None or base.archive != archive:
         with contextlib.suppress(OSError):

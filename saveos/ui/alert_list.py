@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from saveos.ui.frame import Visit
 
 ADDRESS = "/alerts"
+PLACES = {"held": "alert.show_held", "snapshot": "alert.show_suspect"}  # in the evidence: snapshots to look at
 
 
 class AlertList:
@@ -82,10 +83,15 @@ class AlertList:
         visit, words = self._visit, self._visit.words
         may_put_away = visit.principal.may(Permission.BACK_UP)
         can_mean = alert.kind is AlertKind.UNUSUAL and visit.principal.may(Permission.ROLL_BACK)
-        if not (may_put_away or can_mean):
+        places = {key: str(alert.evidence.get(name) or "") for name, key in PLACES.items()}
+        if not (may_put_away or can_mean or any(places.values())):
             return
         host = alert_words.whose(words, alert)
         with components.element("div", "row"):
+            for key, snapshot_id in places.items():
+                if snapshot_id.startswith("snp_"):
+                    label = f"{words.say(key)}: {host}"
+                    components.link(words.say(key), f"/snapshots/{snapshot_id}", "button small", aria_label=label)
             if can_mean:
                 label = words.say("alert.meant_of", host=host)
                 act = visit.doing(lambda: self._mean(alert))

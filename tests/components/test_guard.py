@@ -167,6 +167,18 @@ def test_counts_of_an_interrupted_attempt_are_added_to_those_of_the_next(host: L
     assert 50 == facts.unchanged_files + facts.changed_files + facts.new_files
 
 
+def test_a_damaged_listing_is_compared_with_nothing(host: LocalHost, tmp_path: Path) -> None:
+    make_tree(tmp_path / "tree", 5)
+    host.back_up(tmp_path / "tree")
+    listing = host.home.listings / "archive-0.gz"
+    listing.write_bytes(gzip.compress(b"a\0f 1 1 644 0\n" * 1000)[:-20] + b"damaged")
+
+    facts = host.guarded(tmp_path / "tree")
+
+    assert facts.vanished_files is None
+    assert host.guarded(tmp_path / "tree").vanished_files == 0
+
+
 def test_what_nobody_counted_is_not_told(host: LocalHost, tmp_path: Path) -> None:
     make_tree(tmp_path / "tree", 5)
 

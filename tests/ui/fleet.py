@@ -60,8 +60,8 @@ class Fleet:
         answer = self.hosts[name].call("POST", f"/api/v1/jobs/{job_id}/progress", body).expect(200)
         return bool(answer["cancel"])
 
-    def done(self, name: str, job_id: str, files: int, size: int, added: int) -> None:
-        """End a backup well."""
+    def done(self, name: str, job_id: str, files: int, size: int, added: int, **more: Any) -> None:
+        """End a backup well. `more`: of its archive."""
         archive = {
             "name": self.appliance.job(job_id)["order"]["backup"]["archive"],
             "archive_id": secrets.token_hex(32),
@@ -71,6 +71,7 @@ class Fleet:
             "added_bytes": added,
             "duration_seconds": 20 + size / 4e8,
             "sources": ["/etc", "/home", "/root", "/srv", "/var"],
+            **more,
         }
         self.report(name, job_id, outcome="done", archive=archive)
 
