@@ -41,33 +41,41 @@ MARKS = (
     *(b"SQLite", b"\x7fELF", b"MZ", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe", b"!<arch>", b"PACK", b"DIRC", b"LUKS"),
     *(b"Salted__", b"age-encryption", b"-----BEGIN", b"\0GITCRYPT", b"$ANSIBLE_VAULT", b"BORG_", b"QFI\xfb", b"KDMV"),
     *(b"vhdxfile", b"conectix", b"!BDN", b"MSCF", b"ISc(", b"\xed\xab\xee\xdb", b"wOFF", b"wOF2", b"\0\1\0\0", b"OTTO"),
+    *(b"II\x1a\0", b"II+\0", b"MM\0+", b"\xff\xfe\xff\x0e", b"\x06\x06\xed\xf5", b"\xc5\xd0\xd3\xc6", b"%!PS"),
+    *(b"FORM", b"ADIF", b"\x06\x0e\x2b\x34", b"#!"),
     *(b"mozLz4", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"{\\rtf", b"AC10", b"glTF", b"Obj\1", b"PAR1"),
     *(b"\x84\x5e", b"\x85\x01", b"\x85\x02", b"\x8c\x0d", b"\xc1\xc1", b"\x89HDF", b"\x93NUMPY", b"\x80\2", b"\x80\4"),
 )
-_BOXES = frozenset((b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"jP  "))  # at byte 4
+_BOXES = frozenset((b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"uuid", b"junk", b"styp", b"jP  "))
+_PACKET_BYTES = 188  # of an MPEG transport stream; each begins with a G
 
+# What is left out holds anything: disk images, and what databases call a log.
 _TEXT = (
     "txt md rst csv tsv json jsonl xml html htm xhtml css js mjs jsx tsx vue py rb pl php java kt c h cc cpp hpp cs go"
     " rs swift sh bash zsh ps1 bat cmd sql ini cfg conf cnf config toml yaml yml properties env service rules tex bib"
-    " srt vtt eml mbox ics vcf log diff patch po svg rtf gpx kml tf lua r m cmake mk gradle lock htaccess"
+    " srt vtt eml mbox ics vcf diff patch po svg rtf gpx kml tf lua r m cmake mk gradle htaccess"
 )
 _OFFICE = (
     "doc docx docm dot dotx xls xlsx xlsm xlsb xlt ppt pptx pptm pps odt ods odp odg ott pdf msg pst one vsd vsdx pub"
     " mdb accdb epub dwg dxf rvt skp psd ai indd eps"
 )
 _MEDIA = (
-    "jpg jpeg jpe png gif bmp tif tiff webp heic heif avif ico raw cr2 cr3 crw nef nrw arw srf sr2 dng orf rw2 raf pef"
+    "jpg jpeg jpe png gif bmp tif tiff webp heic heif avif ico cr2 cr3 crw nef nrw arw srf sr2 dng orf rw2 raf pef"
     " mp3 m4a flac ogg oga opus wav wma aac aiff mp4 m4v mov avi mkv webm wmv flv mpg mpeg mxf"
 )
-_PACKED = (
-    "zip 7z rar gz tgz bz2 tbz xz txz zst tar jar war ear apk whl deb rpm iso sqlite sqlite3 db db3 vmdk vhdx qcow2"
-)
+_PACKED = "zip 7z rar gz tgz bz2 tbz xz txz zst tar jar war ear apk whl deb rpm sqlite sqlite3 vhdx qcow2"
 PROMISES = frozenset(f"{_TEXT} {_OFFICE} {_MEDIA} {_PACKED}".split())
 
 
 def has_mark(head: bytes) -> bool:
     """Return whether content begins as some known format does."""
-    return head.startswith(MARKS) or head[4:8] in _BOXES
+    return (
+        head.startswith(MARKS)
+        or head[4:8] in _BOXES
+        or head[257:262] == b"ustar"
+        or (head[:1] == b"G" and head[_PACKET_BYTES : _PACKET_BYTES + 1] == b"G")
+        or b"%PDF-" in head
+    )
 
 
 def is_noise(piece: bytes) -> bool:
