@@ -44,6 +44,7 @@ from saveos.worker.indexing import Indexer
 from saveos.worker.installers import build_agent, protect_appliance
 from saveos.worker.queue import Worker
 from saveos.worker.upkeep import Upkeep
+from saveos.worker.upkeep import endings as upkeep_endings
 
 if TYPE_CHECKING:
     import socket
@@ -118,6 +119,17 @@ def hold(settings: Settings) -> Iterator[None]:
         yield
 
 
+def endings_of(settings: Settings) -> dict[Kind, Any]:
+    """Return what else happens, in the same transaction, when a job of a kind ends."""
+    endings: dict[Kind, Any] = {
+        Kind.BACKUP: backup.after_backup(settings),
+        Kind.PRUNE: pruning.after_prune(settings),
+        Kind.RESTORE: restore.record_end,
+        Kind.BUILD_AGENT: updates.after_build(settings),
+    }
+    return endings | upkeep_endings(settings)
+
+
 def build(stores: Stores, port: int, origins: Origins | None = None) -> Appliance:
     """Put the parts together; nothing runs yet. `origins` None: every setting may be changed in its file."""
     settings, database, authority = stores.settings, stores.database, stores.authority
@@ -132,20 +144,13 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
         authorise=Access(settings, database).authorise,
         on_written=lambda agent_id: checkpoints.judge(database, settings, agent_id),
     )
-    # What else happens, in the same transaction, when a job of a kind ends.
-    endings: dict[Kind, Any] = {
-        Kind.BACKUP: backup.after_backup(settings),
-        Kind.PRUNE: pruning.after_prune(settings),
-        Kind.RESTORE: restore.record_end,
-        Kind.BUILD_AGENT: updates.after_build(settings),
-    }
+    endings = endings_of(settings)
     handlers: dict[Kind, Any] = {
         Kind.BUILD_AGENT: build_agent(settings),
         Kind.PROTECT_APPLIANCE: protect_appliance(settings, database, authority, standing),
     }
     upkeep = Upkeep(settings, database, sessions)
     handlers |= upkeep.handlers()
-    endings |= upkeep.endings()
     worker = Worker(settings, database, handlers, endings)
     unlocks = Unlocks(settings, database)
     facts.keep_addresses(database, standing.addresses)

@@ -19,6 +19,7 @@ from saveos import (
     cli_catalogue,
     cli_download,
     cli_keys,
+    cli_protection,
     cli_restore,
     cli_snapshot,
     cli_unlock,
@@ -91,8 +92,13 @@ def _parser() -> argparse.ArgumentParser:
         serve.add_argument(f"--{name.replace('_', '-')}", help=text)
     serve.add_argument("--name", dest="names", action="append", help="a further name or address of this machine")
 
+    groups: dict[str, Any] = {}
+
     def group(name: str, text: str) -> Any:
-        return commands.add_parser(name, help=text).add_subparsers(dest="verb", required=True, metavar="VERB")
+        if name not in groups:
+            made = commands.add_parser(name, help=text)
+            groups[name] = made.add_subparsers(dest="verb", required=True, metavar="VERB")
+        return groups[name]
 
     def verb(parent: Any, name: str, text: str, run: Callable[[Stores, argparse.Namespace], Any]) -> Any:
         made = parent.add_parser(name, parents=[common], help=text, description=text, epilog=EXIT_CODES)
@@ -136,7 +142,8 @@ def _parser() -> argparse.ArgumentParser:
     cli_keys.add(commands, group, lambda parent, name, text, run: verb(parent, name, text, _by_default(run)))
     cli_catalogue.add(commands, verb)
     cli_restore.add(commands, verb, _by_default)
-    cli_snapshot.add(commands, group, lambda parent, name, text, run: verb(parent, name, text, _by_default(run)))
+    cli_snapshot.add(group, lambda parent, name, text, run: verb(parent, name, text, _by_default(run)))
+    cli_protection.add(group, lambda parent, name, text, run: verb(parent, name, text, _by_default(run)))
     return parser
 
 

@@ -30,7 +30,7 @@ MINUTE_HOURS = 1 / 60  # how long a password given here opens a session, which i
 KINDS = {HoldKind.PIN: "pin", HoldKind.LEGAL: "legal hold", HoldKind.ANOMALY: "hold after an anomaly"}
 
 
-def add(commands: Any, group: Callable[..., Any], verb: Callable[..., Any]) -> None:
+def add(group: Callable[..., Any], verb: Callable[..., Any]) -> None:
     """Add the commands; `group` adds a word before others, `verb` one of them."""
     snapshot = group("snapshot", "what keeps snapshots")
     pin = verb(snapshot, "pin", "keep a snapshot until it is unpinned", _pin)
@@ -49,7 +49,8 @@ def add(commands: Any, group: Callable[..., Any], verb: Callable[..., Any]) -> N
     step.add_argument("--confirm", action="store_true", help="agree with the other administrator who asked")
     step.add_argument("--withdraw", action="store_true", help="take back that it should end")
     verb(snapshot, "holds", "list a snapshot's holds", _holds).add_argument("snapshot", help="a snapshot's id")
-    told = verb(commands, "retention", "show what a host's retention would remove now", _retention)
+    kept = group("retention", "what is no longer kept")
+    told = verb(kept, "show", "show what a host's retention would remove now", _retention)
     told.add_argument("host", help="id or hostname")
 
 

@@ -63,11 +63,7 @@ class Collector:
             if row["tenant_id"] == self._tenant_id:
                 by_state.add_metric([row["kind"], row["state"]], row["count"])
         yield by_state
-        stored = GaugeMetricFamily("saveos_repository_stored_bytes", "Size on disk by agent.", labels=["agent"])
-        for repository in repositories.everything(connection):
-            if repository.tenant_id == self._tenant_id:
-                stored.add_metric([repository.agent_id], self._stored_bytes(repository))
-        yield stored
+        yield from self._repositories()
         yield from self._foreseen()
         disk = shutil.disk_usage(self._settings.folder)
         yield GaugeMetricFamily("saveos_disk_free_bytes", "Free space where the data is.", value=disk.free)
@@ -77,6 +73,20 @@ class Collector:
         build = GaugeMetricFamily("saveos_build_info", "The running version.", labels=["version"])
         build.add_metric([__version__], 1)
         yield build
+
+    def _repositories(self) -> Iterator[Metric]:
+        """Yield what each repository takes on disk, what its checkpoints hold beside that, and whether it is frozen."""
+        stored = GaugeMetricFamily("saveos_repository_stored_bytes", "Size on disk by agent.", labels=["agent"])
+        text = "What checkpoints hold on disk beside the repository, by agent."
+        held = GaugeMetricFamily("saveos_repository_quarantine_bytes", text, labels=["agent"])
+        text = "Whether the host changed its repository as no order told it to, by agent."
+        frozen = GaugeMetricFamily("saveos_repository_frozen", text, labels=["agent"])
+        for repository in repositories.everything(self._database.read):
+            if repository.tenant_id == self._tenant_id:
+                stored.add_metric([repository.agent_id], self._stored_bytes(repository))
+                held.add_metric([repository.agent_id], repository.quarantine_bytes)
+                frozen.add_metric([repository.agent_id], int(repository.frozen_at is not None))
+        yield from (stored, held, frozen)
 
     def _foreseen(self) -> Iterator[Metric]:
         """Yield what is known of the future, and heartbeats, which tell of all tenants together."""

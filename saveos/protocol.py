@@ -574,6 +574,7 @@ class OwnSnapshot(Wire, frozen=True, kw_only=True):
     files_count: int
     original_bytes: int
     added_bytes: int
+    standing: ShortText = "good"  # "lost": its archive is gone from the repository
 
 
 class ListingsWanted(Wire, frozen=True, kw_only=True):

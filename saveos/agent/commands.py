@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     Answer = tuple[int, Any, list[str]]
 
+LOST = "lost"  # a snapshot's standing
 OUTCOMES = {
     Outcome.DONE: ExitCode.DONE,
     Outcome.WARNED: ExitCode.WARNINGS,
@@ -148,6 +149,7 @@ def snapshots(home: Home, _options: argparse.Namespace) -> Answer:
     lines = [
         f"{entry.snapshot_id}  {entry.started_at.astimezone():%Y-%m-%d %H:%M:%S}  {entry.kind:<11}"
         f"  {entry.files_count:>9} files  {size(entry.original_bytes):>10}  added {size(entry.added_bytes):>10}"
+        f"{'  LOST: its archive is gone' if entry.standing == LOST else ''}"
         for entry in found
     ]
     lines = lines or ["No snapshots yet: saveos-agent backup --wait PATH…"]
@@ -260,8 +262,11 @@ def _send_listings(home: Home, config: Config) -> None:
 
 def _find(found: list[OwnSnapshot], name: str) -> OwnSnapshot:
     for snapshot in found:
-        if name in ("latest", snapshot.snapshot_id, snapshot.archive):
-            return snapshot
+        is_there = snapshot.standing != LOST
+        if name in (snapshot.snapshot_id, snapshot.archive) or (name == "latest" and is_there):
+            if is_there:
+                return snapshot
+            raise Failure("snapshot-missing", f"The archive of {name} is gone: an administrator can roll back to it.")
     raise Failure("snapshot-missing", f"This host has no snapshot {name}. List them: saveos-agent snapshots")
 
 

@@ -14,8 +14,9 @@ from saveos.api.jobs import JobView, view
 from saveos.api.problems import documented
 from saveos.identity.principals import Principal
 from saveos.parts import Parts
-from saveos.snapshots import checkpoints, pruning
+from saveos.snapshots import checkpoints, pruning, roll_back
 from saveos.snapshots.checkpoints import Protection
+from saveos.snapshots.roll_back import RollBack
 
 CheckpointIdPath = Annotated[str, Parameter(max_length=64, description="The id of a checkpoint")]
 
@@ -36,6 +37,18 @@ class Protections(Controller):
     def show(self, agent_id: AgentIdPath, principal: Principal, parts: Parts) -> Protection:
         """Show whether a repository is frozen, its checkpoints, and what they hold on disk."""
         return checkpoints.of_host(parts.database, principal, agent_id)
+
+    @get(
+        "/checkpoints/{checkpoint_id:str}",
+        summary="Foresee rolling back",
+        sync_to_thread=True,
+        responses=documented(),
+    )
+    def foresee(
+        self, agent_id: AgentIdPath, checkpoint_id: CheckpointIdPath, principal: Principal, parts: Parts
+    ) -> RollBack:
+        """Show which snapshots would go and which would come back, if the repository became what this checkpoint is."""
+        return roll_back.foresee(parts.database, principal, agent_id, checkpoint_id)
 
     @post(
         "/checkpoints/{checkpoint_id:str}/roll-back",

@@ -150,6 +150,7 @@ class HostStorage(msgspec.Struct, frozen=True, kw_only=True):
     agent_id: AgentId
     hostname: str
     stored_bytes: int | None  # on disk, as last measured; None: not yet
+    quarantine_bytes: int  # what its checkpoints hold beside that
     original_bytes: int  # of all its snapshots, as if each were kept whole
     added_bytes: int  # what they added to the repository
     added_in_range_bytes: int

@@ -128,6 +128,7 @@ def hosts(connection: sqlite3.Connection, tenant_id: TenantId, since: datetime) 
         connection,
         "SELECT a.id AS agent_id, a.hostname,"
         " CASE WHEN r.measured_at IS NULL THEN NULL ELSE r.stored_bytes END AS stored_bytes,"
+        " coalesce(r.quarantine_bytes, 0) AS quarantine_bytes,"
         " coalesce(s.original, 0) AS original_bytes, coalesce(s.added, 0) AS added_bytes,"
         " coalesce(s.recent, 0) AS added_in_range_bytes, coalesce(j.good, 0) AS good_in_range,"
         " coalesce(j.ended, 0) AS ended_in_range FROM agents a LEFT JOIN repositories r ON r.agent_id = a.id"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,6 @@ from saveos.repositories.upkeep import Ending, Order, Step
 
 if TYPE_CHECKING:
     import sqlite3
-    import threading
     from collections.abc import Callable
     from datetime import datetime
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from saveos.database.connection import Database
     from saveos.protocol import AgentId, TenantId
     from saveos.repositories.model import CheckpointWhy, Repository
+
+WATCH_SECONDS = 0.5
 
 
 def keep(
@@ -121,6 +123,8 @@ def run(
     assert process.stdout is not None  # noqa: S101
     assert process.stderr is not None  # noqa: S101
     ending: Ending | None = None
+    if is_cancelled is not None:
+        threading.Thread(target=_kill_when, args=(process, is_cancelled), name="upkeep-end", daemon=True).start()
     with process:
         process.stdin.write(msgspec.json.encode(order))
         process.stdin.close()
@@ -130,8 +134,6 @@ def run(
                 ending = said
             else:
                 on_step(said.done)
-            if is_cancelled is not None and is_cancelled.is_set():
-                process.kill()
         errors = process.stderr.read().decode(errors="replace")[-2000:]
     if is_cancelled is not None and is_cancelled.is_set():
         raise UpkeepFailed("Cancelled.")
@@ -146,3 +148,11 @@ def run(
     if ending.code:
         raise UpkeepFailed(ending.message)
     return ending
+
+
+def _kill_when(process: subprocess.Popen[bytes], is_cancelled: threading.Event) -> None:
+    """End the process once somebody wants that, however long it says nothing: Borg's log makes up for it."""
+    while process.poll() is None:
+        if is_cancelled.wait(WATCH_SECONDS):
+            process.kill()
+            return

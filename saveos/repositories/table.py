@@ -86,6 +86,14 @@ def thaw(connection: sqlite3.Connection, agent_id: str) -> bool:
     return cursor.rowcount > 0
 
 
+def frozen_agents(connection: sqlite3.Connection, tenant_id: str) -> set[str]:
+    """Return a tenant's agents whose repository is frozen."""
+    rows = many(
+        connection, "SELECT agent_id FROM repositories WHERE tenant_id = ? AND frozen_at IS NOT NULL", (tenant_id,)
+    )
+    return {row["agent_id"] for row in rows}
+
+
 def begin_upkeep(connection: sqlite3.Connection, agent_id: str, job_id: str) -> bool:
     """Keep hosts from writing while a job works on the repository; return False when another one does."""
     cursor = connection.execute(
@@ -116,12 +124,11 @@ def set_compacted(connection: sqlite3.Connection, agent_id: str, segment: int) -
     )
 
 
-def set_rolled_back(connection: sqlite3.Connection, agent_id: str, segment: int, manifest_bytes: int) -> None:
+def set_rolled_back(connection: sqlite3.Connection, agent_id: str, segment: int) -> None:
     """Note that the repository is another one now: its host learns of it by the generation."""
     connection.execute(
-        "UPDATE repositories SET generation = generation + 1, settled_segment = ?, manifest_bytes = ?,"
-        " manifest_compression = '' WHERE agent_id = ?",
-        (segment, manifest_bytes, agent_id),
+        "UPDATE repositories SET generation = generation + 1, settled_segment = ? WHERE agent_id = ?",
+        (segment, agent_id),
     )
 
 

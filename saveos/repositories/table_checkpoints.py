@@ -81,3 +81,18 @@ def quarantine_days(connection: sqlite3.Connection, tenant_id: str) -> int:
     """Return for how many days a tenant keeps checkpoints."""
     row = one(connection, "SELECT quarantine_days FROM tenants WHERE id = ?", (tenant_id,))
     return int(row["quarantine_days"]) if row else 0
+
+
+def set_quarantine_days(connection: sqlite3.Connection, tenant_id: str, days: int) -> None:
+    """Keep for how many days a tenant keeps the checkpoints that are made from now on."""
+    connection.execute("UPDATE tenants SET quarantine_days = ? WHERE id = ?", (days, tenant_id))
+
+
+def quarantine_bytes(connection: sqlite3.Connection, tenant_id: str) -> int:
+    """Return what a tenant's checkpoints hold that its repositories do not, as last measured."""
+    row = one(
+        connection,
+        "SELECT coalesce(sum(quarantine_bytes), 0) AS held FROM repositories WHERE tenant_id = ?",
+        (tenant_id,),
+    )
+    return int(row["held"]) if row else 0

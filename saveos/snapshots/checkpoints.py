@@ -23,7 +23,7 @@ from saveos.protocol import AgentId, JobId, Kind
 from saveos.repositories import maintenance, table_checkpoints
 from saveos.repositories import table as repositories
 from saveos.repositories.model import Checkpoint, CheckpointState, CheckpointWhy
-from saveos.snapshots import rebuilding, table_protection, witness
+from saveos.snapshots import rebuilding, table_protection, table_roll_back, witness
 
 if TYPE_CHECKING:
     import sqlite3
@@ -40,23 +40,39 @@ PRIORITY = 5
 
 
 class Protection(msgspec.Struct, frozen=True, kw_only=True):
-    """How a host's repository is protected from that host. `checkpoints`: newest first."""
+    """How a host's repository is protected from that host. `checkpoints`: newest first.
+
+    `findings`: what froze it, by `suspicion.Why`, with a number of archives, objects or bytes each; `before_id`: the
+    checkpoint of what was before that, once it is kept.
+    """
 
     agent_id: AgentId
-    frozen_at: datetime | None
-    frozen_why: str
-    quarantine_bytes: int
-    retained_at: datetime | None
-    compacted_at: datetime | None
-    is_in_upkeep: bool
-    checkpoints: tuple[Checkpoint, ...]
+    frozen_at: datetime | None = None
+    frozen_why: str = ""
+    quarantine_bytes: int = 0
+    retained_at: datetime | None = None
+    compacted_at: datetime | None = None
+    is_in_upkeep: bool = False
+    quarantine_days: int
+    findings: dict[str, int] = {}
+    before_id: str = ""
+    checkpoints: tuple[Checkpoint, ...] = ()
 
 
 def of_host(database: Database, principal: Principal, agent_id: str) -> Protection:
-    """Return how a host's repository is protected. Raises NotFound."""
+    """Return how a host's repository is protected; of none yet there is nothing to tell. Raises NotFound."""
     principal.require(Permission.READ)
-    _agent, repository = _known(database.read, principal, agent_id)
-    found = table_checkpoints.of_agent(database.read, repository.agent_id)
+    connection = database.read
+    agent = agents.get(connection, agent_id, principal.tenant_id)
+    if agent is None:
+        raise NotFound("There is no such agent.")
+    days = table_checkpoints.quarantine_days(connection, agent.tenant_id)
+    repository = repositories.of_agent(connection, agent.id)
+    if repository is None:
+        return Protection(agent_id=agent.id, quarantine_days=days)
+    found = table_checkpoints.of_agent(connection, repository.agent_id)
+    made = tuple(one for one in found if one.state is CheckpointState.MADE)
+    alert = alerts.open_of_kind(connection, repository.tenant_id, repository.agent_id, AlertKind.HOSTILE)
     return Protection(
         agent_id=repository.agent_id,
         frozen_at=repository.frozen_at,
@@ -65,7 +81,10 @@ def of_host(database: Database, principal: Principal, agent_id: str) -> Protecti
         retained_at=repository.retained_at,
         compacted_at=repository.compacted_at,
         is_in_upkeep=bool(repository.upkeep_job),
-        checkpoints=tuple(one for one in found if one.state is CheckpointState.MADE),
+        quarantine_days=days,
+        findings=alert.evidence.get("findings", {}) if alert else {},
+        before_id=next((one.id for one in made if alert and one.job_id == alert.id), ""),
+        checkpoints=made,
     )
 
 
@@ -159,17 +178,21 @@ def keep_before_alarm(database: Database, settings: Settings, agent_id: AgentId)
 def settle_roll_back(connection: sqlite3.Connection, job: Job, checkpoint: Checkpoint, segment: int) -> int:
     """Show what is there after a roll-back; return how many snapshots came back."""
     agent_id, moment = checkpoint.agent_id, clock.to_text(checkpoint.made_at)
-    newer = table_protection.newer_archives(connection, agent_id, moment)
+    away = table_roll_back.away_at(connection, agent_id, moment)
+    came = {one: at for one, at in table_roll_back.coming_back(connection, agent_id, moment).items() if one not in away}
+    table_protection.bring_back(connection, agent_id, before=moment, since=moment)
+    table_protection.set_good(connection, agent_id, moment)
+    newer = [*table_protection.newer_archives(connection, agent_id, moment), *away]
     held = table_protection.held_archives(connection, agent_id)  # put under a hold while it was rolled back
     gone = [archive_id for archive_id in newer if archive_id not in held]
     table_protection.remove(connection, agent_id, gone, CheckpointWhy.ROLL_BACK.value, job.id)
     table_protection.set_lost(connection, agent_id, [archive_id for archive_id in newer if archive_id in held])
-    count = table_protection.bring_back(connection, agent_id, before=moment, since=moment)
-    count += table_protection.set_good(connection, agent_id, moment)
+    table_roll_back.note(connection, job.id, came)
     table_protection.take_back_writes(connection, agent_id, moment)
     is_known = checkpoint.why is not CheckpointWhy.ROLL_BACK  # else what was written to it is forgotten
-    manifest_bytes = table_protection.last_manifest(connection, agent_id) if is_known else 0
-    repositories.set_rolled_back(connection, agent_id, segment, manifest_bytes)
+    repositories.set_rolled_back(connection, agent_id, segment)
+    size, compression = table_protection.last_manifest(connection, agent_id) if is_known else (0, "")
+    repositories.set_manifest(connection, agent_id, size, compression)
     repositories.thaw(connection, agent_id)
     raising.clear(connection, checkpoint.tenant_id, agent_id, AlertKind.HOSTILE, job.requested_by)
     rebuilding.ask_for_all(connection, agent_id)
@@ -181,18 +204,20 @@ def settle_roll_back(connection: sqlite3.Connection, job: Job, checkpoint: Check
         action="rolled-back",
         target=agent_id,
         checkpoint=checkpoint.id,
-        came_back=count,
+        came_back=len(came),
         went=len(gone),
     )
-    return count
+    return len(came)
 
 
 def cancel_writes(connection: sqlite3.Connection, agent_id: AgentId, on_end: Mapping[Kind, OnEnd]) -> None:
     """Cancel what would remove snapshots again that are about to come back, and a backup onto what is about to go."""
     for kind in (Kind.RETENTION, Kind.PRUNE, Kind.COMPACT, Kind.BACKUP):
         for job in jobs.waiting_of(connection, agent_id, kind):
-            if kind is not Kind.BACKUP or job.state is State.RUNNING:
-                jobs.request_cancel(connection, job.id)
+            if kind is Kind.BACKUP and job.state is not State.RUNNING:
+                continue
+            jobs.request_cancel(connection, job.id)
+            if job.state is State.QUEUED or job.runs_on is RunsOn.HOST:  # else its hands let the repository go first
                 lifecycle.lost(connection, jobs.get(connection, job.id) or job, "A roll-back was asked for.", on_end)
 
 

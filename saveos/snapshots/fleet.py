@@ -18,6 +18,7 @@ from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
 from saveos.jobs.model import Job, JobProgress, RunsOn, State
 from saveos.protocol import Kind
+from saveos.repositories import table as repositories
 from saveos.snapshots import overdue, table
 from saveos.snapshots.model import Snapshot
 
@@ -35,6 +36,7 @@ class Need(StrEnum):
     """Why a host needs a person, or not."""
 
     NOTHING = "nothing"
+    FROZEN = "frozen"  # it changed its repository as no order told it to
     STARTING = "starting"  # its first backup is on its way
     ALERT = "alert"  # something about it was found out that a person has to hear of
     FAILED = "failed"  # its last backup
@@ -43,7 +45,7 @@ class Need(StrEnum):
     REVOKED = "revoked"
 
 
-NEEDY = frozenset({Need.ALERT, Need.FAILED, Need.LATE, Need.NEVER})
+NEEDY = frozenset({Need.FROZEN, Need.ALERT, Need.FAILED, Need.LATE, Need.NEVER})
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,9 +82,18 @@ def hosts(database: Database, principal: Principal) -> list[Host]:
         for job in reversed(lifecycle.find(database, principal, {"state": state}, HOSTS_LIMIT)):
             if job.runs_on is RunsOn.HOST:
                 work[job.agent_id] = job
+    frozen = repositories.frozen_agents(connection, principal.tenant_id)
     found = [
         _with_alerts(
-            _host(connection, agent, newest.get(agent.id), work.get(agent.id), ended.get(agent.id), limits),
+            _host(
+                connection,
+                agent,
+                newest.get(agent.id),
+                work.get(agent.id),
+                ended.get(agent.id),
+                limits,
+                is_frozen=agent.id in frozen,
+            ),
             alarms.get(agent.id, frozenset()),
         )
         for agent in agents.find(connection, principal.tenant_id, limit=HOSTS_LIMIT)
@@ -119,12 +130,20 @@ _SORTS: dict[str, Callable[[Host], Any]] = {
 
 
 def need_of(
-    agent: Agent, newest: Snapshot | None, job: Job | None, failure: Job | None, late_at: datetime | None
+    agent: Agent,
+    newest: Snapshot | None,
+    job: Job | None,
+    failure: Job | None,
+    late_at: datetime | None,
+    *,
+    is_frozen: bool = False,
 ) -> Need:
     """Decide whether a host needs a person. `late_at`: when its next backup is overdue; None: never."""
     now = clock.now()
     if agent.state is AgentState.REVOKED:
         return Need.REVOKED
+    if is_frozen:
+        return Need.FROZEN
     if failure is not None:
         return Need.FAILED
     is_late = late_at is not None and late_at < now
@@ -148,6 +167,8 @@ def _host(
     job: Job | None,
     ended: Job | None,
     limits: Limits,
+    *,
+    is_frozen: bool,
 ) -> Host:
     failure = ended if ended is not None and ended.state is State.FAILED else None
     if failure and newest and failure.ended_at and newest.ended_at > failure.ended_at:
@@ -159,13 +180,20 @@ def _host(
         job=job,
         progress=jobs.progress(connection, job.id) if job and job.state is State.RUNNING else None,
         failure=failure,
-        need=need_of(agent, newest, job, failure, overdue.overdue_at(agent, limits, is_running=_is_backup(job))),
+        need=need_of(
+            agent,
+            newest,
+            job,
+            failure,
+            overdue.overdue_at(agent, limits, is_running=_is_backup(job)),
+            is_frozen=is_frozen,
+        ),
     )
 
 
 def _with_alerts(host: Host, kinds: frozenset[AlertKind]) -> Host:
     """Add what goes on; that it is overdue is known already, and said with its reason."""
-    is_grave = bool(kinds - {AlertKind.OVERDUE}) and host.need is not Need.REVOKED
+    is_grave = bool(kinds - {AlertKind.OVERDUE}) and host.need not in (Need.REVOKED, Need.FROZEN)
     return msgspec.structs.replace(host, alerts=kinds, need=Need.ALERT if is_grave else host.need)
 
 

@@ -46,6 +46,7 @@ def snapshots(database: Database, agent: AgentIdentity) -> list[OwnSnapshot]:
             files_count=snapshot.files_count,
             original_bytes=snapshot.original_bytes,
             added_bytes=snapshot.added_bytes,
+            standing=snapshot.standing.value,
         )
         for snapshot in table.of_agent(database.read, agent.agent_id, limit=10_000)
     ]

@@ -105,6 +105,9 @@ def order(connection: sqlite3.Connection, job: Job, decided: AbstractSet[Snapsho
     if repository is None:
         return 0
     repositories.set_retained(connection, repository.agent_id)
+    now = jobs.get(connection, job.id)
+    if now is not None and now.cancel_requested_at is not None:
+        return 0
     found = [snapshot for snapshot in going(connection, repository) if snapshot.id in decided][:ARCHIVES_LIMIT]
     if found:
         archives = tuple(NamedArchive(name=one.archive, archive_id=one.archive_id) for one in found)

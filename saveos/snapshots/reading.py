@@ -21,6 +21,7 @@ from saveos.errors import HostOffline, InvalidRequest, NotFound, OfflineAndSeale
 from saveos.identity.principals import Permission
 from saveos.protocol import READ_HEAD_LIMIT, ReadForm, ReadHead, ReadOrder, entry_bytes
 from saveos.snapshots import table
+from saveos.snapshots.lost import require_present
 from saveos.snapshots.model import Snapshot
 
 if TYPE_CHECKING:
@@ -242,4 +243,5 @@ def _known(database: Database, principal: Principal, snapshot_id: str) -> Host:
     agent = agents.get(database.read, snapshot.agent_id, principal.tenant_id) if snapshot else None
     if snapshot is None or agent is None:
         raise NotFound("There is no such snapshot.")
+    require_present(snapshot)
     return Host(hostname=agent.hostname, snapshot=snapshot)

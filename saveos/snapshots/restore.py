@@ -20,6 +20,7 @@ from saveos.jobs.model import Job, NewJob, RunsOn
 from saveos.protocol import JobId, Kind, OnConflict, RestoreFacts, RestoreOrder, entry_bytes
 from saveos.snapshots import lending, table, table_restores
 from saveos.snapshots.backup import require_clean
+from saveos.snapshots.lost import require_present
 
 if TYPE_CHECKING:
     import sqlite3
@@ -150,6 +151,7 @@ def queue(
     restore is done again from its beginning.
     """
     _require_sound(terms)
+    require_present(snapshot)
     agent, lender = _host(connection, snapshot, terms.onto_agent_id, is_open=is_open)
     is_whole = not terms.paths and not terms.selected
     order = RestoreOrder(

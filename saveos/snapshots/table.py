@@ -12,6 +12,7 @@ from saveos.snapshots.model import ListedSnapshot, Snapshot
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Mapping
     from datetime import datetime
 
     from saveos.protocol import TenantId
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=Snapshot)
 
 
-def _to_snapshot(row: sqlite3.Row) -> Snapshot:
+def to_snapshot(row: Mapping[str, Any] | sqlite3.Row) -> Snapshot:
+    """Return what a row of the table says."""
     return _convert(row, Snapshot)
 
 
-def _convert(row: sqlite3.Row, kind: type[S]) -> S:
+def _convert(row: Mapping[str, Any] | sqlite3.Row, kind: type[S]) -> S:
     values = dict(row)
     values["sources"] = msgspec.json.decode(values.pop("sources_json"))
     return msgspec.convert(values, kind)
@@ -47,13 +49,13 @@ def insert(connection: sqlite3.Connection, snapshot: Snapshot) -> Snapshot:
 def get(connection: sqlite3.Connection, snapshot_id: str, tenant_id: TenantId) -> Snapshot | None:
     """Return a tenant's snapshot."""
     row = one(connection, "SELECT * FROM snapshots WHERE id = ? AND tenant_id = ?", (snapshot_id, tenant_id))
-    return _to_snapshot(row) if row else None
+    return to_snapshot(row) if row else None
 
 
 def by_archive(connection: sqlite3.Connection, agent_id: str, archive: str) -> Snapshot | None:
     """Return an agent's snapshot of an archive's name."""
     row = one(connection, "SELECT * FROM snapshots WHERE agent_id = ? AND archive = ?", (agent_id, archive))
-    return _to_snapshot(row) if row else None
+    return to_snapshot(row) if row else None
 
 
 def of_agent(connection: sqlite3.Connection, agent_id: str, *, before: str = "", limit: int = 500) -> list[Snapshot]:
@@ -63,13 +65,13 @@ def of_agent(connection: sqlite3.Connection, agent_id: str, *, before: str = "",
         "SELECT * FROM snapshots WHERE agent_id = ?1 AND (?2 = '' OR id < ?2) ORDER BY id DESC LIMIT ?3",
         (agent_id, before, limit),
     )
-    return [_to_snapshot(row) for row in rows]
+    return [to_snapshot(row) for row in rows]
 
 
 def all_of_agent(connection: sqlite3.Connection, agent_id: str) -> list[Snapshot]:
     """Return all of an agent's snapshots, newest first by when they began."""
     rows = many(connection, "SELECT * FROM snapshots WHERE agent_id = ? ORDER BY started_at DESC, id DESC", (agent_id,))
-    return [_to_snapshot(row) for row in rows]
+    return [to_snapshot(row) for row in rows]
 
 
 def outcomes_by_hour(connection: sqlite3.Connection, tenant_id: TenantId, since: datetime) -> list[sqlite3.Row]:
@@ -89,14 +91,14 @@ def newest(connection: sqlite3.Connection, agent_id: str) -> Snapshot | None:
 
 
 def newest_of_agents(connection: sqlite3.Connection, tenant_id: TenantId) -> dict[str, Snapshot]:
-    """Return the newest snapshot of each of a tenant's agents, by agent id."""
+    """Return the newest snapshot of each of a tenant's agents that can be restored, by agent id."""
     rows = many(
         connection,
         "SELECT s.* FROM agents a JOIN snapshots s ON s.id = (SELECT n.id FROM snapshots n WHERE n.agent_id = a.id"
-        " ORDER BY n.started_at DESC, n.id DESC LIMIT 1) WHERE a.tenant_id = ?",
+        " AND n.standing <> 'lost' ORDER BY n.started_at DESC, n.id DESC LIMIT 1) WHERE a.tenant_id = ?",
         (tenant_id,),
     )
-    return {row["agent_id"]: _to_snapshot(row) for row in rows}
+    return {row["agent_id"]: to_snapshot(row) for row in rows}
 
 
 _NAMED = "SELECT n.id FROM agents n WHERE n.tenant_id = :tenant_id AND instr(lower(n.hostname), lower(:search)) > 0"
@@ -155,4 +157,6 @@ def _conditions(tenant_id: TenantId, choice: SnapshotChoice) -> tuple[str, dict[
     conditions = [tenant, *(wanted[name][0] for name in values)]
     if choice.has_warnings is not None:
         conditions.append("s.warnings_count > 0" if choice.has_warnings else "s.warnings_count = 0")
+    if choice.is_lost is not None:
+        conditions.append("s.standing = 'lost'" if choice.is_lost else "s.standing <> 'lost'")
     return " AND ".join(conditions), {**values, "tenant_id": tenant_id}

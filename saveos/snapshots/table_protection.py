@@ -35,15 +35,20 @@ def add_write(connection: sqlite3.Connection, agent_id: AgentId, name: str, evid
     return cursor.rowcount == 1
 
 
-def last_manifest(connection: sqlite3.Connection, agent_id: AgentId) -> int:
-    """Return the size of the manifest that was written last, 0 when none is known."""
+def last_manifest(connection: sqlite3.Connection, agent_id: AgentId) -> tuple[int, str]:
+    """Return the size of the manifest that was written last and how it is compressed; 0 when none is known.
+
+    What no backup wrote is compressed as Borg does it by itself: lz4.
+    """
     row = one(
         connection,
-        "SELECT json_extract(facts_json, '$.manifest_bytes') AS size FROM writes WHERE agent_id = ?"
-        " AND json_extract(facts_json, '$.manifest_bytes') > 0 ORDER BY id DESC LIMIT 1",
+        "SELECT json_extract(w.facts_json, '$.manifest_bytes') AS size,"
+        " coalesce(json_extract(j.order_json, '$.backup.compression'), 'lz4') AS compression"
+        " FROM writes w LEFT JOIN jobs j ON j.id = w.job_id WHERE w.agent_id = ?"
+        " AND json_extract(w.facts_json, '$.manifest_bytes') > 0 ORDER BY w.id DESC LIMIT 1",
         (agent_id,),
     )
-    return int(row["size"]) if row else 0
+    return (int(row["size"]), row["compression"]) if row else (0, "")
 
 
 def bytes_of_jobs(connection: sqlite3.Connection, agent_id: AgentId, limit: int) -> list[int]:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("saveos.witness")
 KNOWN_JOBS = 20
 WRITES_KEPT = 500
-BORGS_OWN_COMPRESSION = "lz4"  # of what it writes without being told
 BY_ORDER = "retention"
 
 
@@ -79,21 +78,16 @@ def settle(connection: sqlite3.Connection, settings: Settings, job: Job) -> None
     repository = repositories.of_agent(connection, job.agent_id) if job.agent_id else None
     if repository is None:
         return
-    agent_id, compression = repository.agent_id, _compression(job)
+    agent_id = repository.agent_id
     folder = repositories.repository_path(settings, job.tenant_id, agent_id)
-    size, last = table_protection.last_manifest(connection, agent_id), kept.last_commit(folder)
+    size, compression = table_protection.last_manifest(connection, agent_id)
     is_same = compression == repository.manifest_compression
     if job.kind is Kind.BACKUP and is_same and suspicion.lacks_an_entry(repository.manifest_bytes, size):
         numbers = {Why.MANIFEST_SHRUNK.value: repository.manifest_bytes - size}
         sound_the_alarm(connection, repository, repository.settled_segment, clock.now(), numbers)
-    repositories.set_settled(connection, agent_id, last)
+    repositories.set_settled(connection, agent_id, kept.last_commit(folder))
     if size:
         repositories.set_manifest(connection, agent_id, size, compression)
-
-
-def _compression(job: Job) -> str:
-    """Return how the manifest is compressed that a job writes."""
-    return str(job.order["backup"]["compression"]) if job.kind is Kind.BACKUP else BORGS_OWN_COMPRESSION
 
 
 def _judge(connection: sqlite3.Connection, agent: Agent, repository: Repository, evidence: Evidence) -> None:
@@ -101,7 +95,7 @@ def _judge(connection: sqlite3.Connection, agent: Agent, repository: Repository,
     ordered = _ordered(job, table_protection.held_archives(connection, agent.id))
     known = Known(
         manifest_bytes=repository.manifest_bytes,
-        is_same_compression=job is not None and _compression(job) == repository.manifest_compression,
+        is_same_compression=table_protection.last_manifest(connection, agent.id)[1] == repository.manifest_compression,
         snapshots_count=table_protection.snapshots_count(connection, agent.id),
         stored_bytes=repository.stored_bytes,
         job_bytes=tuple(table_protection.bytes_of_jobs(connection, agent.id, KNOWN_JOBS)),

@@ -81,7 +81,8 @@ class AlertList:
 
     def _draw_acts(self, alert: Alert) -> None:
         visit, words = self._visit, self._visit.words
-        may_put_away = visit.principal.may(Permission.BACK_UP)
+        # What froze a repository ends on the host's page: by going back, or by saying that it was meant.
+        may_put_away = visit.principal.may(Permission.BACK_UP) and alert.kind is not AlertKind.HOSTILE
         can_mean = alert.kind is AlertKind.UNUSUAL and visit.principal.may(Permission.ROLL_BACK)
         places = {key: str(alert.evidence.get(name) or "") for name, key in PLACES.items()}
         if not (may_put_away or can_mean or any(places.values())):

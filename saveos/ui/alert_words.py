@@ -8,7 +8,7 @@ from saveos import clock
 from saveos.alerts.model import AlertKind
 from saveos.protocol import MachineClass
 from saveos.snapshots.anomaly import Sign
-from saveos.snapshots.suspicion import Why
+from saveos.ui import upkeep_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,15 +51,6 @@ SHARED = {
     Sign.NEW_DATA: "alert.sign_new_data",
     Sign.VANISHED: "alert.sign_vanished",
 }
-FOUND = {
-    Why.ARCHIVES_LOST: "alert.finding_archives_lost",
-    Why.OBJECTS_DELETED: "alert.finding_objects_deleted",
-    Why.OBJECTS_REPLACED: "alert.finding_objects_replaced",
-    Why.ARCHIVES_ADDED: "alert.finding_archives_added",
-    Why.MALFORMED: "alert.finding_malformed",
-    Why.REPLAYED: "alert.finding_replayed",
-}
-SIZED = {Why.GROWTH: "alert.finding_growth"}
 SMALL_SHARE = 0.1  # below it a percentage has decimals
 
 
@@ -127,15 +118,7 @@ def _overdue(words: Words, told: Mapping[str, Any]) -> list[str]:
 
 
 def _hostile(words: Words, told: Mapping[str, Any]) -> list[str]:
-    lines = []
-    for name, number in told.get("findings", {}).items():
-        if name in FOUND:
-            lines.append(words.count(FOUND[name], int(number)))
-        elif name in SIZED:
-            lines.append(words.say(SIZED[name], size=words.size(float(number))))
-        elif name == Why.MANIFEST_SHRUNK:
-            lines.append(words.say("alert.finding_manifest_shrunk"))
-    return lines
+    return upkeep_words.findings(words, told.get("findings", {}))
 
 
 def _plain(words: Words, told: Mapping[str, Any]) -> list[str]:

@@ -21,6 +21,10 @@ RUNNING = {
     Kind.UPDATE: "update.running",
     Kind.BUILD_AGENT: "job.building",
     Kind.PROTECT_APPLIANCE: "job.protecting",
+    Kind.RETENTION: "upkeep.retaining",
+    Kind.PRUNE: "upkeep.pruning",
+    Kind.COMPACT: "upkeep.compacting",
+    Kind.ROLL_BACK: "upkeep.rolling_back",
 }
 NAMES = {
     Kind.BACKUP: "job.backup",
@@ -28,7 +32,13 @@ NAMES = {
     Kind.UPDATE: "update.name",
     Kind.BUILD_AGENT: "job.build",
     Kind.PROTECT_APPLIANCE: "job.protect",
+    Kind.RETENTION: "upkeep.retention",
+    Kind.PRUNE: "upkeep.prune",
+    Kind.COMPACT: "upkeep.compact",
+    Kind.ROLL_BACK: "upkeep.roll_back",
 }
+# Their progress counts hundredths, thousandths or archives: no files.
+PORTIONED = frozenset({Kind.BUILD_AGENT, Kind.PROTECT_APPLIANCE, Kind.COMPACT, Kind.PRUNE})
 PHASES = {
     "starting": "job.starting",
     "waiting for its turn": "job.waiting_turn",
@@ -36,6 +46,7 @@ PHASES = {
     "downloading": "update.downloading",
     "trying": "update.trying",
     "restarting": "update.restarting",
+    "indexing": "upkeep.indexing",
 }
 STATES = {
     State.QUEUED: "job.queued",
@@ -113,7 +124,7 @@ def how_far(words: Words, job: Job, progress: JobProgress | None) -> str:
     """Return files, bytes, speed and what remains, as far as they are known."""
     if progress is None:
         return ""
-    if job.kind in (Kind.BUILD_AGENT, Kind.PROTECT_APPLIANCE):  # counts per cent, not files
+    if job.kind in PORTIONED:
         far = words.percent(progress.fraction) if progress.fraction is not None else ""
         return words.listing([far, words.remaining(progress.eta_seconds) if progress.eta_seconds is not None else ""])
     return words.listing(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PLATFORMS = {Platform.LINUX: "Linux", Platform.WINDOWS: "Windows", Platform.MACOS: "macOS"}
 NEEDS = {
     Need.NOTHING: "need.nothing",
+    Need.FROZEN: "protection.need",
     Need.STARTING: "need.starting",
     Need.ALERT: "need.alert",
     Need.FAILED: "need.failed",
@@ -28,6 +29,7 @@ NEEDS = {
 }
 MOODS = {
     Need.NOTHING: "good",
+    Need.FROZEN: "bad",
     Need.STARTING: "calm",
     Need.ALERT: "bad",
     Need.FAILED: "bad",
@@ -75,21 +77,24 @@ def row(words: Words, host: Host, *, may_back_up: bool, has_update: bool = False
 def state(words: Words, host: Host, *, may_cancel: bool) -> Cell:
     """Return the verdict on a host; a job hides it, unless there is something to worry about."""
     is_shown = host.job is None or host.need in NEEDY
-    why = host.failure if host.need is Need.FAILED else None
     return Cell(
         text=words.say(NEEDS[host.need]) if is_shown else "",
         mood=MOODS[host.need] if is_shown else "",
-        sub=words.problem(why.error_code, why.message) if why else alerted(words, host),
+        sub=why(words, host) if is_shown else "",
         work=work(words, host.job, host.progress, host.agent.hostname, is_online=host.is_online, may_cancel=may_cancel)
         if host.job
         else None,
     )
 
 
-def alerted(words: Words, host: Host) -> str:
-    """Name the alerts of a host that go on."""
-    kinds = sorted(host.alerts) if host.need is Need.ALERT else []
-    return words.listing([words.say(alert_words.TITLES[kind]) for kind in kinds])
+def why(words: Words, host: Host) -> str:
+    """Say more of why a host needs a person."""
+    if host.need is Need.FROZEN:
+        return words.say("protection.need_more")
+    if host.need is Need.ALERT:
+        return words.listing([words.say(alert_words.TITLES[kind]) for kind in sorted(host.alerts)])
+    failure = host.failure if host.need is Need.FAILED else None
+    return words.problem(failure.error_code, failure.message) if failure else ""
 
 
 def work(

@@ -44,7 +44,7 @@ def row(words: Words, snapshot: ListedSnapshot, *, may_restore: bool, may_pin: b
         label = words.say("hold.unpin" if is_pinned else "hold.pin_it")
         star = "★" if is_pinned else "☆"  # a word would not leave the table its width
         acts.append(Act(id=UNPIN if is_pinned else PIN, label=star, aria=f"{label} {when}", classes="quiet"))
-    if may_restore:
+    if may_restore and snapshot.standing is not Standing.LOST:
         acts.append(Act(id=RESTORE, label=restore, aria=f"{restore} {when}"))
     return Row(
         id=snapshot.id,

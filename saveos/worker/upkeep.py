@@ -15,6 +15,7 @@ from saveos.repositories import table as repositories
 from saveos.repositories.model import CheckpointWhy
 from saveos.repositories.upkeep import Order
 from saveos.snapshots import catalogue_files, checkpoints, pruning, rebuilding, table_protection, witness
+from saveos.snapshots.outcomes import Ended, told
 
 if TYPE_CHECKING:
     import sqlite3
@@ -35,6 +36,21 @@ log = logging.getLogger("saveos.upkeep")
 LEAVE_SECONDS = 60.0
 
 
+def endings(settings: Settings) -> dict[Kind, Callable[[sqlite3.Connection, Job, State, JobReport], None]]:
+    """Return what else the end of a job means, however it comes: hosts may write again."""
+
+    def after(connection: sqlite3.Connection, job: Job, _state: State, _report: JobReport) -> None:
+        repository = repositories.of_agent(connection, job.agent_id) if job.agent_id else None
+        if repository is None or repository.upkeep_job != job.id:
+            return
+        if job.kind is Kind.COMPACT:  # wherever it was cut off, nobody else has written since it began
+            folder = repositories.repository_path(settings, repository.tenant_id, repository.agent_id)
+            repositories.set_settled(connection, repository.agent_id, evidence.last_commit(folder))
+        repositories.end_upkeep(connection, repository.agent_id, job.id)
+
+    return {Kind.COMPACT: after, Kind.ROLL_BACK: after}
+
+
 class Upkeep:
     """The handlers of the appliance's own jobs on repositories."""
 
@@ -46,10 +62,6 @@ class Upkeep:
         """Return what to do per kind."""
         return {Kind.RETENTION: self.retain, Kind.COMPACT: self.compact, Kind.ROLL_BACK: self.roll_back}
 
-    def endings(self) -> dict[Kind, Callable[[sqlite3.Connection, Job, State, JobReport], None]]:
-        """Return what else the end of a job means, however it comes: hosts may write again."""
-        return {Kind.COMPACT: self._after, Kind.ROLL_BACK: self._after}
-
     def retain(self, running: Running) -> str:
         """Decide, keep a checkpoint, and order the host to delete."""
         repository = self._repository(running.job)
@@ -60,13 +72,13 @@ class Upkeep:
             moment = evidence.last_commit(self._folder(repository))
             maintenance.keep(self._database, self._settings, repository, CheckpointWhy.RETENTION, moment=moment)
         count = self._database.write(lambda connection: pruning.order(connection, running.job, decided))
-        return f"The host is to delete {count} archives." if count else "Nothing is to be removed."
+        return told(Ended.ORDERED, count=count) if count else told(Ended.NOTHING)
 
     def compact(self, running: Running) -> str:
         """Give the room of deleted archives back; a checkpoint of what was before them is kept."""
         repository = self._begin(running.job)
         if repository.frozen_at is not None:
-            return "Not done: the repository is frozen."
+            return told(Ended.FROZEN)
         moment = int(running.job.order["moment"])
         self._keep_before(repository, moment)
         folder = self._folder(repository)
@@ -85,7 +97,7 @@ class Upkeep:
         )
         rebuilding.forget(self._database, self._settings, repository.tenant_id, repository.agent_id, removed)
         held = maintenance.measure(self._database, self._settings, repository.tenant_id, repository.agent_id)
-        return f"{ending.freed_bytes} bytes are free in the repository; checkpoints hold {held} bytes."
+        return told(Ended.COMPACTED, freed_bytes=ending.freed_bytes, held_bytes=held)
 
     def roll_back(self, running: Running) -> str:
         """Let a repository be what a checkpoint was."""
@@ -103,7 +115,7 @@ class Upkeep:
         )
         spare_place = self._place(repository, spare.id)
         if not spare_place.exists():  # else it was cut off after this
-            running.say("The repository of then is put together; its index is made anew if needed.", phase="indexing")
+            running.say("The repository of then is put together; its index is made anew if needed", phase="indexing")
             following = quarantine.prepare(folder, place)
             maintenance.run(self._settings, Order(repository=str(following), home=str(self._settings.borg_home)))
         quarantine.swap(folder, spare_place)
@@ -114,7 +126,7 @@ class Upkeep:
         )
         catalogue_files.remove(self._settings, repository.tenant_id, repository.agent_id)
         maintenance.measure(self._database, self._settings, repository.tenant_id, repository.agent_id)
-        return f"The repository is what it was; {count} snapshots came back."
+        return told(Ended.ROLLED_BACK, count=count)
 
     def tidy(self) -> None:
         """Let checkpoints go whose time is over, and keep those that alarms still lack."""
@@ -164,15 +176,6 @@ class Upkeep:
             waiting = jobs.waiting_of(self._database.read, repository.agent_id, kind)
             if any(job.state is State.RUNNING for job in waiting):
                 raise RepositoryLocked("The host writes to its repository now; this is tried again.")
-
-    def _after(self, connection: sqlite3.Connection, job: Job, _state: State, _report: JobReport) -> None:
-        if job.agent_id is None:
-            return
-        repository = repositories.of_agent(connection, job.agent_id)
-        if repository is not None and repository.upkeep_job == job.id:
-            if job.kind is Kind.COMPACT:  # wherever it was cut off, nobody else has written since it began
-                repositories.set_settled(connection, job.agent_id, evidence.last_commit(self._folder(repository)))
-            repositories.end_upkeep(connection, job.agent_id, job.id)
 
     def _repository(self, job: Job) -> Repository:
         repository = repositories.of_agent(self._database.read, AgentId(job.agent_id or ""))

@@ -100,7 +100,12 @@ def kill_agent(patient: Patient) -> None:
 
 @pytest.mark.parametrize(
     "strike",
-    [restart, pytest.param(kill_borg, marks=matrix), pytest.param(kill_server, marks=matrix), kill_agent],
+    [
+        restart,
+        pytest.param(kill_borg, marks=matrix),
+        pytest.param(kill_server, marks=matrix),
+        pytest.param(kill_agent, marks=matrix),
+    ],
     ids=lambda strike: strike.__name__,
 )
 def test_deletion_is_struck(patient: Patient, strike: Callable[[Patient], None]) -> None:
@@ -115,8 +120,9 @@ def test_deletion_is_struck(patient: Patient, strike: Callable[[Patient], None])
     patient.assert_protected()
 
 
-@pytest.mark.parametrize("seconds", [pytest.param(0.0, marks=matrix), 0.4, pytest.param(0.8, marks=matrix)])
-@pytest.mark.parametrize("who", ["appliance", pytest.param("upkeep", marks=matrix)])
+@matrix
+@pytest.mark.parametrize("seconds", [0.0, 0.4, 0.8])
+@pytest.mark.parametrize("who", ["appliance", "upkeep"])
 def test_compaction_is_struck(patient: Patient, who: str, seconds: float) -> None:
     grown(patient)
     retain(patient)

@@ -155,7 +155,7 @@ def test_command_line_pins_tells_and_asks_two_persons_for_their_passwords(court:
 
     assert "pin" == run("snapshot", "pin", snapshot, "--reason", "before the move")["kind"]
     assert [False] == [
-        item["is_going"] for item in run("retention", court.agent)["items"] if item["snapshot_id"] == snapshot
+        item["is_going"] for item in run("retention", "show", court.agent)["items"] if item["snapshot_id"] == snapshot
     ]
     assert run("snapshot", "unpin", snapshot)["released_at"]
     hold = run("snapshot", "hold", snapshot, "--reason", "Case 4711", "--until", "2099-01-31")

@@ -463,6 +463,50 @@ const journeys = {
     await needy.waitFor({ state: "detached" });
   },
 
+  // A host that changed its repository oddly: what was found, and two clicks and its name to undo it; by the keyboard.
+  async protection({ page }) {
+    const as = options.label;
+    await page.goto(`${address}/`);
+    await page.locator(`tr.host:has-text('${options.host}')`).getByText("Changed its repository oddly").waitFor();
+    await judge(page, `overview ${as}`);
+    await page.goto(`${address}/agents/${options.agent}`);
+    await page.waitForSelector(".frozen-zone:not(.hidden) li:has-text('2 snapshots were deleted')");
+    await page.waitForSelector("table.checkpoints tr:has-text('What was before')");
+    await judge(page, `frozen ${as}`);
+    await shot(page, `frozen-${as}`);
+    await page.locator("table.checkpoints").scrollIntoViewIfNeeded();
+    await shot(page, `checkpoints-${as}`);
+    await page.focus("button:has-text('It was meant')");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector(".dialog:visible:has-text('Was all of this meant?')");
+    await judge(page, `let go on ${as}`);
+    await page.keyboard.press("Escape");
+    await page.waitForSelector(".dialog:visible", { state: "detached" });
+    await page.focus("button:has-text('Roll back to before it')");
+    await page.keyboard.press("Enter");
+    const dialog = page.locator(".dialog:visible");
+    await dialog.getByText("2 snapshots come back").waitFor();
+    await judge(page, `roll back ${as}`);
+    await shot(page, `roll-back-${as}`);
+    const go = dialog.locator("button.primary");
+    expect(await go.isDisabled(), "the name is missing");
+    await dialog.locator("input").focus();
+    await page.keyboard.type(`${options.host.slice(0, -1)}?`);
+    expect(await go.isDisabled(), "it is another name");
+    if (!options.typed) {
+      return;
+    }
+    await page.keyboard.press("Backspace");
+    await page.keyboard.type(options.host.slice(-1));
+    await dialog.locator("button.primary:not([disabled])").waitFor();
+    await page.keyboard.press("Tab"); // over "Cancel"
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector(".q-notification:has-text('is being rolled back')");
+    await page.waitForSelector("table.jobs tr:has-text('Roll-back')");
+    tell("asked");
+  },
+
   // A viewer has no buttons, and an administrator's page says no.
   async viewer({ page }) {
     await page.goto(`${address}/agents`);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import subprocess
 import zipfile
 from datetime import timedelta
@@ -289,6 +290,42 @@ def test_slow_line_answers_each_click_and_does_nothing_twice(dashboard: Dashboar
     first = {"first page", "/monitoring"}
     assert {} == {what: took[what] for what in first if took[what] > FIRST_SECONDS}
     assert {} == {what: seconds for what, seconds in took.items() if what not in first and seconds > SLOW_SECONDS}
+
+
+def test_frozen_host_is_rolled_back_by_two_clicks_and_its_name(dashboard: Dashboard) -> None:
+    fleet, call, name = dashboard.fleet, dashboard.appliance.call, "odd-01"
+    fleet.protect(name, 900, 3_000_000_000, snapshots=4)
+    fleet.age(name, hours=5)
+    host = fleet.hosts[name]
+    newest = dashboard.appliance.snapshots(host.id)[0]
+    evidence = {"before": 3, "since": newest["ended_at"], "findings": {"archives-lost": 2, "objects-deleted": 31}}
+    with database(dashboard.appliance) as connection:
+        tenant, now = newest["tenant_id"], clock.to_text(clock.now())
+        connection.execute(
+            "INSERT INTO alerts (id, tenant_id, agent_id, kind, opened_at, evidence_json)"
+            " VALUES ('alt_odd', ?, ?, 'hostile-changes', ?, ?)",
+            (tenant, host.id, now, json.dumps(evidence)),
+        )
+        connection.execute(
+            "INSERT INTO checkpoints (id, tenant_id, agent_id, moment, made_at, why, job_id, expires_at, state)"
+            " VALUES ('chk_odd', ?, ?, 3, ?, 'hostile-changes', 'alt_odd', ?, 'made')",
+            (tenant, host.id, newest["ended_at"], clock.to_text(clock.now() + timedelta(days=14))),
+        )
+        connection.execute("UPDATE repositories SET frozen_at = ? WHERE agent_id = ?", (now, host.id))
+        connection.execute(
+            "UPDATE snapshots SET standing = 'lost' WHERE agent_id = ? AND id <> ? AND kind = 'incremental'",
+            (host.id, newest["id"]),
+        )
+    given = {"host": name, "agent": host.id}
+    dashboard.journey("protection", label="light", **given).end()
+    dashboard.journey("protection", label="phone-dark", width=360, height=740, scheme="dark", **given).end()
+    journey = dashboard.journey("protection", label="dark", scheme="dark", typed=True, **given)
+    journey.until("asked")
+    asked = call("GET", f"/api/v1/jobs?agent_id={host.id}&kind=roll-back").expect(200)["items"]
+    assert [{"checkpoint": "chk_odd"}] == [job["order"] for job in asked]
+    call("POST", f"/api/v1/jobs/{asked[0]['id']}/cancel")  # there is no repository behind this host
+    journey.end()
+    call("DELETE", f"/api/v1/agents/{host.id}").expect(200)
 
 
 def test_viewer_is_offered_nothing_and_a_new_role_ends_the_page(dashboard: Dashboard) -> None:

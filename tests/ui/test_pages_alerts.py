@@ -151,7 +151,7 @@ def test_limits_are_set_among_the_settings(parts: Parts) -> None:
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_every_kind_of_alert_is_told_whatever_its_evidence_is(parts: Parts, kind: AlertKind, language: str) -> None:
     told = {
-        "findings": {"archives-lost": 3, "growth": 5_000_000_000, "no-order": 7, "manifest-shrunk": 1, "other": 2}
+        "findings": {"archives-lost": 3, "growth": 5_000_000_000, "manifest-shrunk": 1, "other": 2}
         if kind is AlertKind.HOSTILE
         else [{"sign": "vanished", "value": 0.712, "usual": 0.0042, "count": 9}, {"sign": "unheard-of"}],
         "free_bytes": 12_000_000,

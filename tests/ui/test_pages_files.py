@@ -105,6 +105,25 @@ def test_browse_into_a_folder_shows_every_name_as_what_it_is(parts, snapshots):
     visit(parts, journey)
 
 
+def test_files_of_a_lost_snapshot_are_named_and_not_to_be_had(parts, snapshots):
+    with sqlite3.connect(parts.settings.database) as connection:
+        connection.execute("UPDATE snapshots SET standing = 'lost' WHERE id = ?", (snapshots[0],))
+
+    async def journey(user: User) -> None:
+        hands = Hands(user)
+        await user.open(f"/snapshots/{snapshots[0]}/files?path=srv/docs")
+        await hands.until(lambda: "plan.odt" in names_of(hands))
+        await hands.read("The archive of this snapshot is gone from the repository")
+        assert ["versions"] == [act.id for act in cells(hands, "srv/docs/plan.odt")["acts"].acts]
+
+        await user.open(f"/snapshots/{snapshots[1]}/files?path=srv/docs")
+        await hands.until(lambda: "new.odt" in names_of(hands))
+        assert ["download", "versions"] == [act.id for act in cells(hands, "srv/docs/plan.odt")["acts"].acts]
+        assert not any("is gone from the repository" in text for text in hands.texts)
+
+    visit(parts, journey)
+
+
 def test_browse_at_an_address_compares_with_the_snapshot_before(parts, snapshots):
     async def journey(user: User) -> None:
         await user.open(f"/snapshots/{snapshots[1]}/files?path=srv/docs&compare=1")

@@ -10,7 +10,7 @@ from nicegui import Client, ui
 from saveos.agents import enrolment
 from saveos.agents.model import AgentCertificate
 from saveos.alerts import raising
-from saveos.alerts.model import Alert
+from saveos.alerts.model import Alert, AlertKind
 from saveos.errors import NotFound
 from saveos.identity.principals import Permission
 from saveos.installers import updates
@@ -19,7 +19,8 @@ from saveos.jobs.model import JobChoice, JobPage
 from saveos.policies import defaults
 from saveos.repositories import keys
 from saveos.repositories.model import HostKey
-from saveos.snapshots import backup, guarding, hold_release, holds, listing
+from saveos.snapshots import backup, checkpoints, guarding, hold_release, holds, listing
+from saveos.snapshots.checkpoints import Protection
 from saveos.snapshots.fleet import Host, Need
 from saveos.snapshots.model import ListedSnapshot, SnapshotChoice
 from saveos.snapshots.table_anomalies import GuardRun
@@ -34,6 +35,7 @@ from saveos.ui.history import History
 from saveos.ui.pages import restore
 from saveos.ui.pages.agent_danger import Danger
 from saveos.ui.pages.agent_key import Key
+from saveos.ui.pages.agent_protection import ProtectionPart
 
 if TYPE_CHECKING:
     from saveos.database.connection import Database
@@ -56,6 +58,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     key: HostKey
     alerts: list[Alert]
     runs: list[GuardRun]
+    protection: Protection
 
 
 def register(board: Board) -> None:
@@ -102,6 +105,7 @@ class AgentPage(frame.Page):
             key=keys.held(database, principal, self._id),
             alerts=raising.find(database, principal, agent_id=self._id, is_open=True),
             runs=guarding.of_agent(database, principal, self._id, RUNS),
+            protection=checkpoints.of_host(database, principal, self._id),
         )
 
     def draw(self) -> None:
@@ -111,13 +115,16 @@ class AgentPage(frame.Page):
         self._restore = restore.Dialog(self.visit)
         self._again = Again(self.visit, self._show_made)
         components.link(f"← {say('agent.back')}", "/agents", "back")
+        self._protection = ProtectionPart(self.visit, self._id, name, self.refresh)
         self._draw_lead(name)
+        self._protection.draw_frozen()
         self._alerts = AlertList(self.visit, self.refresh, with_host=False)
         self._all_alerts = components.link(say("alert.all"), f"/alerts?agent={self._id}", "more")
         self._history = History(self.visit)
         self._draw_snapshots(name)
         self._draw_jobs(name)
         self._changes = Changes(self.visit)
+        self._protection.draw()
         components.text("h2", say("agent.facts"))
         self._facts = Facts(self.visit)
         machine_kind.Kind(self.visit, self._now.host.agent)
@@ -176,7 +183,7 @@ class AgentPage(frame.Page):
         self._due.show(words.say("agent.next", when=words.exact(agent.next_backup_at)) if agent.next_backup_at else "")
         self._state.show(words.say(host_cells.NEEDS[host.need]))
         components.dress(self._state, f"state {host_cells.MOODS[host.need]}")
-        self._why.show(words.problem(host.failure.error_code, host.failure.message) if host.failure else "")
+        self._why.show(host_cells.why(words, host) if host.need is not Need.FROZEN else "")  # told right below
         self._work.show(host.job, host.progress, is_online=host.is_online)
         is_live = host.need is not Need.REVOKED
         can_start = is_live and host.job is None and principal.may(Permission.BACK_UP)
@@ -184,10 +191,12 @@ class AgentPage(frame.Page):
         can_update = look.has_update and host.job is None and principal.may(Permission.PROVISION)
         components.dress(self._update, "button" if can_update else "button hidden")
         self._show_lists(look, may_restore=is_live and principal.may(Permission.RESTORE))
-        self._alerts.show(look.alerts)
+        # What froze the repository stands above, with the ways back.
+        self._alerts.show([alert for alert in look.alerts if alert.kind is not AlertKind.HOSTILE])
         self._changes.show(look.runs)
         self._history.show(look.snapshots)
         self._facts.show(self._described(look), {"agents.policy": f"/policies/{agent.policy_id}"})
+        self._protection.show(look.protection, is_live=is_live)
         self._key.show(look.key, is_live=is_live)
         self._danger.show(is_live=is_live)
 

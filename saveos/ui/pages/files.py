@@ -9,6 +9,7 @@ from nicegui import Client, ui
 from saveos.identity.principals import Permission
 from saveos.snapshots import backup, catalogue, listing
 from saveos.snapshots.catalogue_model import CatalogueState
+from saveos.snapshots.model import Standing
 from saveos.ui import basket, components, entry_cells, frame, names, search_box
 from saveos.ui import looking as catalogues
 from saveos.ui.downloading import Downloads
@@ -106,6 +107,8 @@ class FilesPage(frame.Page):
         self._opening.offer([self._snapshot.agent_id], is_sealed=is_sealed, is_missing=is_missing)
         if not said and not page.entries and page.next_after is None:
             said = self.visit.say("browser.empty")
+        if not said and self._snapshot.standing is Standing.LOST:
+            said = self.visit.say("protection.lost_more")
         self._state.show(said)
         components.dress(self._state, "notice" if said else "notice hidden")
 
@@ -144,7 +147,8 @@ class FilesPage(frame.Page):
                         button.props["aria-current"] = "page"
 
     def _show_rows(self) -> None:
-        words, may = self.visit.words, self.visit.principal.may(Permission.RESTORE)
+        words, is_lost = self.visit.words, self._snapshot.standing is Standing.LOST
+        may = self.visit.principal.may(Permission.RESTORE) and not is_lost
         rows = []
         for entry in self._entries.values():
             within = self._basket.holds(self._id, entry.path)

@@ -13,7 +13,7 @@ from saveos.jobs.model import ENDED, Job, JobProgress, State
 from saveos.protocol import RestoreFacts
 from saveos.snapshots import again, restore
 from saveos.snapshots.fleet import Host
-from saveos.ui import components, frame, job_cells
+from saveos.ui import components, frame, job_cells, upkeep_words
 from saveos.ui.again import Again
 from saveos.ui.components_work import NAMES, STATES, Work
 from saveos.ui.log import Log
@@ -108,7 +108,7 @@ class JobPage(frame.Page):
         is_over = job.state in ENDED
         self._state.show(words.say(STATES[job.state]) if is_over else "")
         components.dress(self._state, f"state {job_cells.MOODS[job.state]}" if is_over else "state hidden")
-        self._why.show(words.problem(job.error_code, job.message) if is_over and job.message else "")
+        self._why.show(upkeep_words.message(words, job) if is_over and job.message else "")
         is_busy = look.host is not None and look.host.job is not None and look.host.job.id != job.id
         self._work.show(
             None if is_over else job,

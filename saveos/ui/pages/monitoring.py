@@ -161,7 +161,9 @@ class MonitoringPage(frame.Page):
     def _show(self, look: Look) -> None:
         words, sums = self.visit.words, look.sums
         grain, now = GRAINS[self._span], clock.now()
-        self._disk.show(disk_words(words, sums.outlook))
+        held = sum(host.quarantine_bytes for host in sums.hosts)
+        held_words = words.say("protection.of_it", size=words.size(held)) if held else ""
+        self._disk.show(words.listing([disk_words(words, sums.outlook), held_words]))
         self._forecast.show(forecast_words(words, sums.outlook))
         self._storage.show(sums.outlook)
         self._backups.show(sums.bars, grain.bar.total_seconds())

@@ -169,7 +169,12 @@ def _row(words: Words, host: HostStorage) -> Row:
         id=host.agent_id,
         cells={
             "host": Cell(text=host.hostname, href=f"/agents/{host.agent_id}"),
-            "stored": Cell(text=words.size(host.stored_bytes) if host.stored_bytes is not None else NOTHING),
+            "stored": Cell(
+                text=words.size(host.stored_bytes) if host.stored_bytes is not None else NOTHING,
+                sub=words.say("protection.beside", size=words.size(host.quarantine_bytes))
+                if host.quarantine_bytes
+                else "",
+            ),
             "ratio": Cell(
                 text=words.say("monitoring.ratio", ratio=_number(words, host.ratio)) if host.ratio else NOTHING
             ),

@@ -18,6 +18,7 @@ from saveos.ui.grid import Cell, Column, Grid, Row
 from saveos.ui.machine_kind import LimitFields
 from saveos.ui.pages import settings_facts
 from saveos.ui.pages.settings_names import FileNames
+from saveos.ui.pages.settings_quarantine import Quarantine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +62,7 @@ class SettingsPage(frame.Page):
         super().__init__(visit)
         self._may = visit.principal.may(Permission.SETTINGS)
         self._typed = ""
+        self._quarantine: Quarantine | None = None
 
     def draw(self) -> None:
         """Draw the parts; what may change comes with `refresh`."""
@@ -77,6 +79,7 @@ class SettingsPage(frame.Page):
                 kit_reminder.draw(self.visit)
             self._file_names = FileNames(self.visit)
             self._limits = LimitFields(self.visit)
+            self._quarantine = Quarantine(self.visit, self._quarantine.typed if self._quarantine else None)
             self._draw_language()
             if self._may:
                 self._draw_storage()
@@ -94,6 +97,8 @@ class SettingsPage(frame.Page):
                 settings_facts.draw_certificate(self.visit, look.names)
         await self._file_names.refresh()
         await self._limits.refresh()
+        if self._quarantine is not None:
+            await self._quarantine.refresh()
         if self._may:
             self._disks.show([self._disk_row(disk) for disk in look.disks])
 

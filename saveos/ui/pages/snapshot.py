@@ -8,6 +8,7 @@ from nicegui import Client, ui
 
 from saveos.identity.principals import Permission
 from saveos.snapshots import guarding, listing
+from saveos.snapshots.model import Standing
 from saveos.ui import components, frame, guard_numbers, snapshot_cells
 from saveos.ui.facts import Facts
 from saveos.ui.pages import restore
@@ -57,9 +58,11 @@ class SnapshotPage(frame.Page):
                 components.link(say("snapshots.to_job"), f"/jobs/{snapshot.job_id}", "button")
                 components.link(say("changes.open"), f"/snapshots/{snapshot.id}/changes", "button")
                 components.link(say("files.open"), f"/snapshots/{snapshot.id}/files", "button")
-                if self.visit.principal.may(Permission.RESTORE):
+                if self.visit.principal.may(Permission.RESTORE) and snapshot.standing is not Standing.LOST:
                     opener = lambda: self._restore.open(snapshot, snapshot.hostname)  # noqa: E731 - bound to this page
                     components.button(say("snapshot.restore"), opener, "primary")
+        if snapshot.standing is Standing.LOST:
+            components.text("p", say("protection.lost_more"), "notice bad", role="note")
         changed = snapshot_cells.changed(words, snapshot)
         Facts(self.visit).show(
             {

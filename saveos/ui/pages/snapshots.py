@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from saveos.ui.frame import Board, Visit
 
 HELD = "held"
+LOST = "lost"
 STATES = {
     "": (None, "snapshots.every_state"),
     "good": (False, "snapshots.good"),
     "warned": (True, "snapshots.warned"),
     HELD: (None, "hold.held"),
+    LOST: (None, "protection.lost"),
 }
 
 
@@ -106,6 +108,7 @@ class SnapshotsPage(frame.Page):
             until=until + timedelta(days=1) if until else None,
             has_warnings=STATES[self._asked["state"]][0],
             is_held=self._asked["state"] == HELD,
+            is_lost={"": None, HELD: None, LOST: True}.get(self._asked["state"], False),
         )
 
     def _day(self, text: str) -> datetime | None:

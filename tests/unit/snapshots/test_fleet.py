@@ -11,7 +11,7 @@ import pytest
 from saveos import clock
 from saveos.agents.model import Agent
 from saveos.jobs.model import Job
-from saveos.snapshots.fleet import Need, need_of
+from saveos.snapshots.fleet import NEEDY, Need, need_of
 from saveos.snapshots.model import Snapshot
 
 if TYPE_CHECKING:
@@ -52,6 +52,12 @@ def job() -> Job:
 
 def test_need_of_a_host_with_a_timely_snapshot_is_nothing() -> None:
     assert need_of(agent(), snapshot(), None, None, NOW + timedelta(hours=1)) is Need.NOTHING
+
+
+def test_need_of_a_frozen_host_is_a_person_whatever_else_it_lacks() -> None:
+    assert need_of(agent(), snapshot(), job(), job(), NOW - timedelta(seconds=1), is_frozen=True) is Need.FROZEN
+    assert need_of(agent(state="revoked"), snapshot(), None, None, None, is_frozen=True) is Need.REVOKED
+    assert Need.FROZEN in NEEDY
 
 
 def test_need_of_a_host_without_a_schedule_is_nothing() -> None:
