@@ -29,9 +29,10 @@ from saveos.installers import own_host, updates
 from saveos.jobs import lifecycle
 from saveos.measurements.sample import Sampler
 from saveos.parts import Parts
-from saveos.protocol import NOT_IN_BACKUPS, Kind
-from saveos.repositories import holder
+from saveos.protocol import NOT_IN_BACKUPS, AgentId, Kind
+from saveos.repositories import holder, quotas
 from saveos.repositories.access import Access
+from saveos.repositories.limits import Limits
 from saveos.repositories.sessions import Sessions
 from saveos.repositories.unlocks import Unlocks
 from saveos.server import Contexts, Server, listen
@@ -142,7 +143,8 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
         settings=settings,
         authority=authority,
         authorise=Access(settings, database).authorise,
-        on_written=lambda agent_id: checkpoints.judge(database, settings, agent_id),
+        on_written=lambda agent_id: _note_written(database, settings, agent_id),
+        limits=Limits(settings, database),
     )
     endings = endings_of(settings)
     handlers: dict[Kind, Any] = {
@@ -262,6 +264,11 @@ async def _background(appliance: Appliance) -> AsyncIterator[None]:
 def _sampler(appliance: Appliance) -> Sampler:
     database, settings = appliance.stores.database, appliance.stores.settings
     return Sampler(database, settings, appliance.parts.pulse, lambda: len(appliance.sessions.listing()))
+
+
+def _note_written(database: Database, settings: Settings, agent_id: AgentId) -> None:
+    checkpoints.judge(database, settings, agent_id)
+    quotas.note_written(database, settings, agent_id)
 
 
 def _renew_and_reload(appliance: Appliance) -> None:

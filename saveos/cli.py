@@ -20,6 +20,7 @@ from saveos import (
     cli_download,
     cli_keys,
     cli_protection,
+    cli_quota,
     cli_restore,
     cli_snapshot,
     cli_unlock,
@@ -144,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_restore.add(commands, verb, _by_default)
     cli_snapshot.add(group, lambda parent, name, text, run: verb(parent, name, text, _by_default(run)))
     cli_protection.add(group, lambda parent, name, text, run: verb(parent, name, text, _by_default(run)))
+    cli_quota.add(verb, group("quota", "limits of storage"), _by_default)
     return parser
 
 

@@ -15,6 +15,7 @@ from saveos.jobs import table as jobs
 from saveos.measurements import outlook, reading
 from saveos.measurements.model import Name
 from saveos.repositories import table as repositories
+from saveos.tenants import facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +69,9 @@ class Collector:
         disk = shutil.disk_usage(self._settings.folder)
         yield GaugeMetricFamily("saveos_disk_free_bytes", "Free space where the data is.", value=disk.free)
         yield GaugeMetricFamily("saveos_disk_total_bytes", "Size of the disk where the data is.", value=disk.total)
+        text = "1 while backups wait for room on the disk."
+        is_full = facts.disk_full_at(self._database) is not None
+        yield GaugeMetricFamily("saveos_disk_full", text, value=int(is_full))
         yield GaugeMetricFamily("saveos_agents_waiting", "Agents that wait for work.", value=self._counts.waiting)
         yield GaugeMetricFamily("saveos_tunnel_sessions", "Open sessions of Borg.", value=self._counts.sessions)
         build = GaugeMetricFamily("saveos_build_info", "The running version.", labels=["version"])

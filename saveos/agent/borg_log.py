@@ -37,6 +37,7 @@ CODES = {
 
 # What Borg says badly.
 EXPLAINED = {
+    "Repository.StorageQuotaExceeded": "A limit of the appliance is reached. What is there can be restored.",
     "Repository.InsufficientFreeSpaceError": "The appliance's disk is full. Make room there; the host tries again.",
 }
 

@@ -31,6 +31,7 @@ from saveos.api.problems import HANDLERS
 from saveos.api.protection import Protections
 from saveos.api.provisionings import Provisionings
 from saveos.api.questions import Answers, Questions
+from saveos.api.quotas import Quotas
 from saveos.api.reading import Downloads, HostStreams
 from saveos.api.recovery import Recoveries, rescue_executable
 from saveos.api.recovery_kit import recovery_kit
@@ -52,6 +53,7 @@ def build(parts: Parts) -> Litestar:
             PeopleOnAgents,
             AgentsThemselves,
             Protections,
+            Quotas,
             Alerts,
             Guard,
             Updates,

@@ -393,6 +393,15 @@ def m014_unusual_and_overdue(db: UtilsDatabase) -> None:
     _execute(db, UNUSUAL)
 
 
+@migrations()
+def m015_quotas(db: UtilsDatabase) -> None:
+    """Limits of what hosts and tenants may store, in bytes, 0 for none; and what stopped a job, in numbers."""
+    for table in ("agents", "tenants"):
+        for name in ("quota_soft_bytes", "quota_hard_bytes"):
+            _execute(db, f"ALTER TABLE {table} ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0")
+    _execute(db, "ALTER TABLE jobs ADD COLUMN error_facts_json TEXT NOT NULL DEFAULT ''")
+
+
 def _execute(db: UtilsDatabase, statements: str) -> None:
     for statement in statements.split(";"):
         if statement.strip():

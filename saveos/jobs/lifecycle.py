@@ -38,11 +38,12 @@ if TYPE_CHECKING:
     OnEnd = Callable[[sqlite3.Connection, Job, State, JobReport], None]
 
 BACK_OFF = (timedelta(seconds=5), timedelta(seconds=30))  # of three attempts
+WAIT = timedelta(seconds=30)  # at least, for room on the disk
 PERMANENT = frozenset(
     {
         *("no-sources", "path-not-found", "passphrase-wrong", "key-not-lent", "snapshot-missing", "build-failed"),
         *("update-damaged", "update-downgrade", "update-impossible", "update-rolled-back", "update-superseded"),
-        *("update-refused", "update-trial-failed", "upkeep-failed", "target-refused"),
+        *("update-refused", "update-trial-failed", "upkeep-failed", "target-refused", "quota-exceeded"),
     }
 )
 
@@ -163,6 +164,9 @@ def finish(
     state = State(report.outcome.value)
     if job.cancel_requested_at is not None and state is State.FAILED:
         state = State.CANCELLED
+    if state is State.FAILED and _may_wait(connection, job, report.error_code):
+        table.put_back(connection, job.id, clock.now() + WAIT, report.message)
+        return
     if state is State.FAILED and _may_try_again(job, report.error_code):
         _queue_again(connection, job, report.message)
         return
@@ -217,6 +221,11 @@ def _end(
 def _said(outcome: Outcome, message: str, code: str = "cancelled") -> JobReport:
     """Return the report of a job whose hands say nothing themselves."""
     return JobReport(outcome=outcome, error_code=code, message=message)
+
+
+def _may_wait(connection: sqlite3.Connection, job: Job, error_code: str) -> bool:
+    """Return whether it is the appliance's disk that is in the way: by its own account, whatever a host says."""
+    return error_code == "disk-full" and job.owner != OWNER_COMMAND and table.is_disk_full(connection)
 
 
 def _may_try_again(job: Job, error_code: str) -> bool:

@@ -62,6 +62,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     warnings_count: int
     hostname: str | None = None
+    error_facts_json: str = ""
+    held_by: str = ""  # a code: why it is not handed out at present
+
+    @property
+    def error_facts(self) -> dict[str, Any]:
+        """What a sentence about its failure needs, in any language; mostly nothing."""
+        facts: dict[str, Any] = msgspec.json.decode(self.error_facts_json) if self.error_facts_json else {}
+        return facts
 
     @property
     def order(self) -> dict[str, Any]:

@@ -22,11 +22,14 @@ LOG_LINES_LIMIT = 20_000  # kept per job: a hostile host cannot fill the disk wi
 JOB = (
     "SELECT j.id, j.tenant_id, j.agent_id, j.policy_id, j.kind, j.runs_on, j.state, j.order_json, j.attempts,"
     " j.attempts_limit, j.not_before, j.lease_until, j.owner, j.requested_by, j.requested_at, j.started_at,"
-    " j.ended_at, j.cancel_requested_at, j.error_code, j.message, j.warnings_count, a.hostname"
+    " j.ended_at, j.cancel_requested_at, j.error_code, j.message, j.warnings_count, a.hostname,"
+    " j.error_facts_json, CASE WHEN j.state = 'queued' AND j.kind = 'backup' AND EXISTS"
+    " (SELECT 1 FROM facts WHERE name = 'disk-full') THEN 'disk-full' ELSE '' END AS held_by"
     " FROM jobs j LEFT JOIN agents a ON a.id = j.agent_id"
 )
-# What writes waits while the appliance itself works on the repository.
+# What writes waits while the appliance itself works on the repository; backups, while its disk is full.
 _MAY = (
+    "NOT (kind = 'backup' AND EXISTS (SELECT 1 FROM facts WHERE name = 'disk-full')) AND "
     "NOT (kind IN ('backup', 'prune') AND EXISTS"
     " (SELECT 1 FROM repositories r WHERE r.agent_id = jobs.agent_id AND r.upkeep_job <> ''))"
 )
@@ -193,6 +196,25 @@ def requeue(connection: sqlite3.Connection, job_id: JobId, not_before: datetime,
     connection.execute(
         "UPDATE jobs SET state = 'queued', lease_until = NULL, owner = '', not_before = ?, message = ? WHERE id = ?",
         (clock.to_text(not_before), message, job_id),
+    )
+
+
+def put_back(connection: sqlite3.Connection, job_id: JobId, not_before: datetime, message: str) -> None:
+    """Let it be claimed again, as if it had not been tried: it was not its fault."""
+    requeue(connection, job_id, not_before, message)
+    connection.execute("UPDATE jobs SET attempts = max(0, attempts - 1) WHERE id = ?", (job_id,))
+
+
+def is_disk_full(connection: sqlite3.Connection) -> bool:
+    """Return whether backups wait for room on the appliance's disk."""
+    return one(connection, "SELECT 1 FROM facts WHERE name = 'disk-full'") is not None
+
+
+def explain(connection: sqlite3.Connection, job_id: JobId, message: str, facts: dict[str, Any]) -> None:
+    """Say why a job failed, in English and in numbers: other languages make their own sentence of these."""
+    connection.execute(
+        "UPDATE jobs SET message = ?, error_facts_json = ? WHERE id = ?",
+        (message, msgspec.json.encode(facts).decode(), job_id),
     )
 
 

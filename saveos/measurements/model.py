@@ -156,6 +156,7 @@ class HostStorage(msgspec.Struct, frozen=True, kw_only=True):
     added_in_range_bytes: int
     good_in_range: int  # backups that ended well
     ended_in_range: int  # backups that ended well or failed
+    quota_bytes: int = 0  # what it may store, or from when on somebody is told; 0: no limit
 
     @property
     def ratio(self) -> float | None:

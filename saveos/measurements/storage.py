@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from saveos import clock
+from saveos.repositories import quotas
 from saveos.repositories import table as repositories
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ LEEWAY = timedelta(seconds=2)  # of a file system's clock
 
 
 def measure(database: Database, settings: Settings) -> int:
-    """Measure the repositories that have changed since they were measured last; return how many.
+    """Measure the repositories that have changed since they were measured last; return how many; judge limits.
 
     Borg makes and removes its lock, index and hints in the repository's folder itself, so one look at that folder's
     time tells whether anybody has been there.
@@ -37,6 +38,7 @@ def measure(database: Database, settings: Settings) -> int:
             found = []
     if found:
         _keep(database, found)
+    database.write(quotas.judge_all)
     return count
 
 

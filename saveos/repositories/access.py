@@ -61,7 +61,7 @@ class Access:
             message = "The appliance works on this repository itself for a while."
             raise RepositoryLocked(message, retry_seconds=UPKEEP_SECONDS)
         ordered = _ordered(self._database.read, agent, job_id)
-        if not ordered and repository.state is not RepositoryState.NEW:
+        if ordered is None and repository.state is not RepositoryState.NEW:
             message = "Nothing is to be written now: no running job of this host asks for it."
             raise NotAllowed(message)
         return Grant(
@@ -69,7 +69,8 @@ class Access:
             path=path,
             may_create=repository.state is RepositoryState.NEW and owner == agent.agent_id,
             evidence=self._settings.evidence / owner,
-            job_id=ordered,
+            job_id=ordered.id if ordered else "",
+            is_pruning=ordered is not None and ordered.kind is Kind.PRUNE,
             settled_segment=repository.settled_segment,
             archive_ids=table.archive_ids(self._database.read, owner),
         )
@@ -83,11 +84,11 @@ def lender_of(job: Job | None, borrower: AgentId) -> AgentId | None:
     return AgentId(lender["agent_id"]) if lender else None
 
 
-def _ordered(connection: sqlite3.Connection, agent: AgentIdentity, job_id: str | None) -> str:
-    """Return the id of the job that a session is for, if this host has such a one running; else an empty text."""
+def _ordered(connection: sqlite3.Connection, agent: AgentIdentity, job_id: str | None) -> Job | None:
+    """Return the job that a session is for, if this host has such a one running."""
     job = jobs.get(connection, JobId(job_id), agent.tenant_id) if job_id else None
     is_own = job is not None and job.agent_id == agent.agent_id and job.kind in WRITING
-    return job.id if job is not None and is_own and job.state is State.RUNNING else ""
+    return job if job is not None and is_own and job.state is State.RUNNING else None
 
 
 def _lent(connection: sqlite3.Connection, agent: AgentIdentity, mode: TunnelMode, job_id: str | None) -> AgentId | None:

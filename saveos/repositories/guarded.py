@@ -6,6 +6,7 @@ bytes of authentication and 8 bytes of nonce; nonces are reserved in the reposit
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from borg.helpers import Manifest
@@ -25,16 +26,34 @@ class Guarded(Repository):  # type: ignore[misc]
 
     index: Any
     io: Any
+    storage_quota_use: int
 
-    def __init__(self, path: str, counter: Counter, **how: Any) -> None:
-        """Take what Borg takes, and where to count."""
-        super().__init__(path, **how)
+    def __init__(self, path: str, counter: Counter, room_bytes: int | None, **how: Any) -> None:
+        """Take what Borg takes, where to count, and how much may be added; None: no limit.
+
+        The limit is not written down: 0 keeps Borg from looking for one in the repository's configuration.
+        """
+        super().__init__(path, storage_quota=0, **how)
+        self._room_bytes = room_bytes
+        self._first_use: int | None = None
         self._counter = counter
         self._first_nonce: int | None = None
         self._last_nonce = 0
 
+    @property
+    def added_bytes(self) -> int:
+        """How much more there is than when the first object came; what is taken back counts no more."""
+        return 0 if self._first_use is None else max(0, self.storage_quota_use - self._first_use)
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether there is something that is not committed."""
+        return bool(self._active_txn)
+
     def put(self, id: bytes, data: bytes, wait: bool = True) -> Any:  # noqa: A002, FBT001, FBT002 - Borg's signature
-        """Write an object."""
+        """Write an object. Raises StorageQuotaExceeded once it is one too many; it is to be taken back then."""
+        if self._first_use is None:
+            self._begin()
         self._counter.add(put_count=1, put_bytes=len(data))
         if id == Manifest.MANIFEST_ID:
             self._counter.note_manifest(len(data))
@@ -61,6 +80,21 @@ class Guarded(Repository):  # type: ignore[misc]
         """Take back what is not committed."""
         self._counter.forget()
         super().rollback()
+
+    def give_back(self) -> None:
+        """Take back what is not committed, and its room on the disk at once: Borg leaves that to the next one."""
+        self._counter.forget()
+        with contextlib.suppress(OSError):
+            self.io.close_segment()  # on a full disk its last bytes find no room either
+        self._rollback(cleanup=self.io.get_segments_transaction_id() is not None)
+
+    def _begin(self) -> None:
+        """Count from here, and no further than there is room: Borg's own count, which grows until a compaction."""
+        if not self._active_txn:
+            self.prepare_txn(self.get_transaction_id())
+        self._first_use = self.storage_quota_use
+        if self._room_bytes is not None:
+            self.storage_quota = max(1, self._first_use + self._room_bytes)
 
     def _delete(self, id: bytes, segment: int, offset: int) -> None:  # noqa: A002 - Borg's signature
         """Supersede an object: called for each delete, and for each put over one that is there."""

@@ -40,11 +40,19 @@ class Grant(Wire, frozen=True, kw_only=True):
     agent_id: AgentId
     path: Path
     may_create: bool = False
-    storage_quota_bytes: int = 0  # 0: none
+    room_bytes: int | None = None  # how much it may add; None: as much as it likes
+    stored_bytes: int = 0  # what was there when it began
+    is_pruning: bool = False  # it deletes what it was told to: no limit stops that
     evidence: Path | None = None  # the folder for what the session does to snapshots
     job_id: str = ""  # the running job of this host that stands behind the session
     settled_segment: int = -1  # what lies up to here belongs to snapshots
     archive_ids: tuple[str, ...] = ()  # of the good snapshots, hex
+
+
+class Growth(Wire, frozen=True, kw_only=True):
+    """Child to main, every second: how much of what a session wrote is there, committed or not."""
+
+    added_bytes: int
 
 
 class Verdict(Wire, frozen=True, kw_only=True):

@@ -126,9 +126,17 @@ class Service:
         if repository is None:
             return
         try:
+            if isinstance(repository, Guarded) and repository.is_changing:
+                repository.give_back()
             self._roll_back(repository)
         finally:
             repository.close()
+
+    @property
+    def added_bytes(self) -> int:
+        """How much of what the session wrote is there. From any thread."""
+        repository = self._repository
+        return repository.added_bytes if isinstance(repository, Guarded) else 0
 
     def _handle(self, message: Any) -> bytes:
         if isinstance(message, tuple):
@@ -160,18 +168,18 @@ class Service:
         except OSError as error:
             self._failure = self._disk_failure(error)
             raise self._failure from error
+        except Repository.StorageQuotaExceeded as error:
+            log.warning("The session's room is used up; its transaction is dropped.")
+            self._failure = error
+            self._repository.give_back()
+            raise
 
     def _disk_failure(self, error: OSError) -> Exception:
         """Give back what the transaction took, at once: on a full disk even a lock cannot be written."""
         if error.errno not in FULL:
             return error
         log.error("The disk is full; the session's transaction is dropped.")
-        repository = self._repository
-        with contextlib.suppress(OSError):
-            repository.io.close_segment()  # its last bytes find no room either
-        has_commit = repository.io.get_segments_transaction_id() is not None
-        repository._rollback(cleanup=has_commit)  # noqa: SLF001 - what Borg itself does when it writes locally
-        self._counter.forget()
+        self._repository.give_back()
         free = shutil.disk_usage(self._grant.path).free
         return Repository.InsufficientFreeSpaceError("more", format_file_size(free))  # type: ignore[no-any-return]
 
@@ -202,8 +210,8 @@ class Service:
         if repository is None:
             # None lets Borg take the exclusive lock when reading has to replay a commit that a crash cut off.
             repository = Guarded(
-                str(path), self._counter, create=is_new, exclusive=bool(exclusive) if self._is_writing else None,
-                lock_wait=seconds, append_only=not is_new, storage_quota=self._grant.storage_quota_bytes or None,
+                str(path), self._counter, self._grant.room_bytes, create=is_new, append_only=not is_new,
+                exclusive=bool(exclusive) if self._is_writing else None, lock_wait=seconds,
             )  # fmt: skip
             repository.__enter__()
         self._repository = repository

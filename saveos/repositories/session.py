@@ -16,7 +16,7 @@ import msgspec
 from saveos import clock
 from saveos.errors import SaveOSError
 from saveos.protocol import AgentId, TunnelMode, TunnelRefusal
-from saveos.repositories.handover import Grant, Opening, Verdict, to_line
+from saveos.repositories.handover import Grant, Growth, Opening, Verdict, to_line
 
 if TYPE_CHECKING:
     from saveos.repositories.zygote import Zygote
@@ -48,6 +48,9 @@ class Session:
         self.has_place = False
         self.is_open = False
         self.next_check_at = 0.0
+        self.grant: Grant | None = None
+        self.added_bytes = 0  # of what it wrote, as its child said last
+        self.is_stopped = False  # by a limit
         self._started_at = clock.now()
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -95,9 +98,10 @@ class Session:
     async def wait_until_gone(self) -> None:
         """Return when the child has ended; the lock is free then."""
         assert self._reader is not None  # noqa: S101 - connect comes first
-        with contextlib.suppress(OSError):
-            while await self._reader.read(LINE_BYTES):
-                pass
+        with contextlib.suppress(OSError, ValueError):
+            while line := await self._reader.readline():
+                with contextlib.suppress(msgspec.DecodeError):
+                    self.added_bytes = msgspec.json.decode(line, type=Growth).added_bytes
         self._gone.set()
 
     async def end(self, reason: TunnelRefusal) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import shutil
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,13 +12,13 @@ import msgspec
 from saveos.errors import SaveOSError
 from saveos.protocol import PING_SECONDS, SILENCE_SECONDS, AgentId, TunnelMode, TunnelRefusal
 from saveos.repositories.handover import Grant, Opening, Options
+from saveos.repositories.limits import Limits, Writing
 from saveos.repositories.session import Session, SessionFacts
 from saveos.repositories.zygote import Zygote
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from saveos.certificates.authority import Authority
     from saveos.config import Settings
@@ -36,6 +35,7 @@ SESSIONS_LIMIT = 1000
 UNKNOWN_LIMIT = 64  # connections that have not said yet who they are
 REVALIDATE_SECONDS = 2.0
 RELAXED_SECONDS = 60.0
+LIMITS_SECONDS = 1.0
 SUPERSEDED = TunnelRefusal(
     code="superseded", message="A newer session of this host writes to the repository.", retry_seconds=30
 )
@@ -55,15 +55,17 @@ class Sessions:
         authority: Authority,
         authorise: Authorise,
         on_written: OnWritten = lambda _agent_id: None,
+        limits: Limits | None = None,
         ping_seconds: float = PING_SECONDS,
         silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         """Keep what is needed; nothing runs yet. `authorise` returns a grant or raises SaveOSError.
 
         `on_written` is called in a thread whenever the last session that wrote to a repository has gone, and before
-        the next one begins.
+        the next one begins. `limits` None: nothing but the disk's reserve.
         """
         self._settings, self._on_written = settings, on_written
+        self._limits = limits or Limits(settings, None)
         self._authorise = authorise
         self._zygote = Zygote(
             Options(
@@ -79,7 +81,7 @@ class Sessions:
         self._numbers = itertools.count(1)
         self._sessions: dict[int, Session] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._watch: asyncio.Task[None] | None = None
+        self._watches: list[asyncio.Task[None]] = []
         self._is_stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -88,13 +90,13 @@ class Sessions:
         self._loop = asyncio.get_running_loop()
         self._settings.borg_home.mkdir(parents=True, exist_ok=True, mode=0o700)
         await self._zygote.start()
-        self._watch = asyncio.create_task(self._revalidate())
+        self._watches = [asyncio.create_task(work()) for work in (self._revalidate, self._keep_limits)]
 
     async def stop(self) -> None:
         """End every session, each with its lock released, then the tunnel's process."""
         self._is_stopping = True
-        if self._watch:
-            self._watch.cancel()
+        for watch in self._watches:
+            watch.cancel()
         await asyncio.gather(*(session.end(STOPPING) for session in list(self._sessions.values())))
         for task in list(self._tasks):
             task.cancel()
@@ -172,7 +174,8 @@ class Sessions:
             await asyncio.to_thread(self._on_written, grant.agent_id)
             await self._places.acquire()
             session.has_place = True
-            _require_space(grant.path, self._settings.reserve_bytes)
+            grant = await asyncio.to_thread(self._limits.admit, grant, self._writing())
+        session.grant = grant
         session.is_open = True
         return grant
 
@@ -189,6 +192,39 @@ class Sessions:
 
     async def _end(self, sessions: list[Session], reason: TunnelRefusal) -> None:
         await asyncio.gather(*(session.end(reason) for session in sessions))
+
+    def _writing(self) -> list[Writing]:
+        """Return the open sessions that write."""
+        return [
+            Writing(
+                agent_id=session.grant.agent_id,
+                stored_bytes=session.grant.stored_bytes,
+                added_bytes=session.added_bytes,
+                is_pruning=session.grant.is_pruning,
+                job_id=session.grant.job_id,
+            )
+            for session in self._sessions.values()
+            if session.is_open and session.is_writing and session.grant is not None
+        ]
+
+    async def _keep_limits(self) -> None:
+        """Look again and again at what sessions write, and at the disk; those that are beyond a limit have to go."""
+        while True:
+            await asyncio.sleep(LIMITS_SECONDS)
+            try:
+                over = await asyncio.to_thread(self._limits.over, self._writing())
+            except Exception:
+                log.exception("The limits could not be looked at.")
+                continue
+            for session in list(self._sessions.values()):
+                refusal = over.get(session.agent_id) if session.agent_id else None
+                if refusal is None or session.is_stopped or not (session.is_open and session.is_writing):
+                    continue
+                session.is_stopped = True
+                log.warning("A session of %s is ended: %s", session.agent_id, refusal.code)
+                task = asyncio.create_task(session.end(refusal))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
     async def _revalidate(self) -> None:
         """Ask again and again whether the agents of open sessions are still welcome.
@@ -218,19 +254,3 @@ class Sessions:
                     task.add_done_callback(self._tasks.discard)
                 except Exception:
                     log.exception("A session could not be checked again.")
-
-
-def _require_space(path: Path, reserve_bytes: int) -> None:
-    """Refuse to write when the disk is nearly full: what is free then is for finishing and for people."""
-    existing = next(folder for folder in (path, *path.parents) if folder.exists())
-    free = shutil.disk_usage(existing).free
-    if free < reserve_bytes:
-        message = "The appliance's disk is full: no backup can be taken until space is made."
-        raise DiskFull(message, free_bytes=free, retry_seconds=300)
-
-
-class DiskFull(SaveOSError):
-    """Less is free than the reserve."""
-
-    code = "disk-full"
-    status = 507

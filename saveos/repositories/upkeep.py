@@ -25,11 +25,15 @@ THRESHOLD = 0.1  # of a segment that is of no use any more: then it is written a
 
 
 class Order(Wire, frozen=True, kw_only=True):
-    """Compact a repository, or only open it, which makes a missing index anew. `home`: for what Borg keeps itself."""
+    """Compact a repository, or only open it, which makes a missing index anew. `home`: for what Borg keeps itself.
+
+    `clean`: give the room back that a transaction took which was never committed.
+    """
 
     repository: str
     home: str
     compact: bool = False
+    clean: bool = False
 
 
 class Step(Wire, frozen=True, kw_only=True, tag="step"):
@@ -78,6 +82,9 @@ def perform(order: Order) -> Ending:
         with Repository(order.repository, exclusive=True, lock_wait=LOCK_SECONDS) as repository:
             if order.compact:
                 _compact(repository)
+            if order.clean:
+                repository.prepare_txn(repository.get_transaction_id())  # clears away what is behind it
+                repository.rollback()
             segment = repository.get_transaction_id()
     except (LockTimeout, LockFailed) as error:
         return Ending(code="repository-locked", message=error.get_message())

@@ -17,7 +17,7 @@ import msgspec
 
 from saveos.protocol import Frame, TunnelHello, TunnelRefusal
 from saveos.repositories import serving
-from saveos.repositories.handover import Opening, Options, Verdict, to_line, to_verdict
+from saveos.repositories.handover import Growth, Opening, Options, Verdict, to_line, to_verdict
 from saveos.repositories.wire import PeerGone, Wire
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Visit:
             self._is_serving = True
             try:
                 wire.send(Frame.READY)
-                threading.Thread(target=self._watch, args=(wire,), daemon=True).start()
+                threading.Thread(target=self._watch, args=(wire, service), daemon=True).start()
                 service.serve()
                 code = 0
             finally:
@@ -154,12 +154,17 @@ class Visit:
         wire.close(FAREWELL_SECONDS)
         log.info("Session of %s ended (%s); %.2f s of processor time.", grant.agent_id, code, sum(os.times()[:2]))
 
-    def _watch(self, wire: Wire) -> None:
-        """Side thread: pings while Borg works, and ends the session when the main process says so or is gone."""
+    def _watch(self, wire: Wire, service: serving.Service) -> None:
+        """Side thread: pings while Borg works, tells how much is written, and ends the session when it is to end.
+
+        That is when the main process says so, or is gone.
+        """
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         while not poll.poll(min(BEAT_MILLISECONDS, self._options.ping_seconds * 500)):
             wire.beat()
+            with contextlib.suppress(OSError):  # it is busy: the next line tells as much
+                self._control.send(to_line(Growth(added_bytes=service.added_bytes)), socket.MSG_DONTWAIT)
         with contextlib.suppress(OSError, msgspec.DecodeError):
             verdict = self._hear()
             self._reason = (verdict and verdict.refusal) or self._reason

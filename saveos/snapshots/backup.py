@@ -14,7 +14,7 @@ from saveos.agents import table as agents
 from saveos.agents.model import Agent, AgentState
 from saveos.audit.record import record
 from saveos.database.identifiers import new_id
-from saveos.errors import Conflict, InvalidRequest, NotFound
+from saveos.errors import Conflict, InvalidRequest, NotFound, QuotaExceeded
 from saveos.identity.principals import Permission, Principal
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
@@ -22,7 +22,7 @@ from saveos.jobs.model import GOOD, Job, NewJob, RunsOn, State
 from saveos.policies import due
 from saveos.policies import table as policies
 from saveos.protocol import AgentId, BackupOrder, JobId, JobReport, Kind, SnapshotId
-from saveos.repositories import keys
+from saveos.repositories import keys, quotas
 from saveos.snapshots import guarding, overdue, table, table_listings, witness
 from saveos.snapshots.model import Snapshot, SnapshotKind
 from saveos.snapshots.table_listings import Want
@@ -178,6 +178,8 @@ def after_backup(settings: Settings) -> Callable[[sqlite3.Connection, Job, State
             witness.judge_in(connection, settings, job.agent_id)
         if record_end(connection, job, state, report):
             witness.settle(connection, settings, job)
+        if state is State.FAILED and report.error_code == QuotaExceeded.code:
+            quotas.explain(connection, settings, job)
 
     return end
 

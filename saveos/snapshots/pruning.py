@@ -20,6 +20,7 @@ from saveos.policies import due, window
 from saveos.policies import table as policies
 from saveos.protocol import AgentId, JobId, Kind, NamedArchive, PruneOrder
 from saveos.repositories import table as repositories
+from saveos.repositories import table_quotas
 from saveos.snapshots import holds, retention, table, table_protection, witness
 from saveos.snapshots.suspicion import Why
 
@@ -100,7 +101,11 @@ def going(connection: sqlite3.Connection, repository: Repository) -> list[Snapsh
 
 
 def order(connection: sqlite3.Connection, job: Job, decided: AbstractSet[SnapshotId]) -> int:
-    """Order the host to delete what was decided and still holds; return how many snapshots that are."""
+    """Order the host to delete what was decided and still holds; return how many snapshots that are.
+
+    Of a host that a limit stopped, whoever asks lets go of what its unfinished backups left, too: that may be all the
+    room there is. By itself it stays, for a backup that goes on from there once the limit is raised.
+    """
     repository = repositories.of_agent(connection, AgentId(job.agent_id or ""))
     if repository is None:
         return 0
@@ -109,7 +114,8 @@ def order(connection: sqlite3.Connection, job: Job, decided: AbstractSet[Snapsho
     if now is not None and now.cancel_requested_at is not None:
         return 0
     found = [snapshot for snapshot in going(connection, repository) if snapshot.id in decided][:ARCHIVES_LIMIT]
-    if found:
+    is_stopped = job.requested_by != SYSTEM and table_quotas.stopped_by(connection, repository.agent_id)
+    if found or is_stopped:
         archives = tuple(NamedArchive(name=one.archive, archive_id=one.archive_id) for one in found)
         order = {"prune": msgspec.to_builtins(PruneOrder(archives=archives))}
         _request(connection, repository, Kind.PRUNE, RunsOn.HOST, order, SYSTEM)
@@ -158,8 +164,9 @@ def _compare(
 def _let_compact(connection: sqlite3.Connection, repository: Repository, job: Job) -> None:
     """Queue the compaction, once something was removed as ordered and nothing else was."""
     removed, base = table_protection.removed_by(connection, repository.agent_id, job.id)
+    has_left = base >= 0 and not job.order["prune"]["archives"]  # it was to delete leftovers, and did
     now = repositories.of_agent(connection, repository.agent_id)
-    if removed and now is not None and now.frozen_at is None:
+    if (removed or has_left) and now is not None and now.frozen_at is None:
         order = {"moment": base, "prune_job": job.id}
         _request(connection, repository, Kind.COMPACT, RunsOn.APPLIANCE, order, SYSTEM)
 

@@ -1,4 +1,4 @@
-"""What the serving process tells the command line beside it: where it is reached."""
+"""What the serving process tells others, the command line beside it too: where it is reached, and a full disk."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from saveos import clock
 from saveos.tenants import table
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Sequence
+    from datetime import datetime
 
     from saveos.database.connection import Database
 
 ADDRESSES = "addresses"
+DISK_FULL = "disk-full"  # jobs ask for it too: what would fill the disk is not handed out
 
 
 def keep_addresses(database: Database, addresses: Sequence[str]) -> None:
@@ -26,3 +30,14 @@ def addresses(database: Database) -> tuple[str, ...]:
     """Return the addresses of the process that served last; empty when none ever did."""
     text = table.fact(database.read, ADDRESSES)
     return msgspec.json.decode(text, type=tuple[str, ...]) if text else ()
+
+
+def set_disk_full(connection: sqlite3.Connection, since: datetime | None) -> None:
+    """Note since when the disk is full; None: it is not."""
+    table.set_fact(connection, DISK_FULL, clock.to_text(since) if since else None)
+
+
+def disk_full_at(database: Database) -> datetime | None:
+    """Return since when the disk is full; None when there is room."""
+    text = table.fact(database.read, DISK_FULL)
+    return clock.from_text(text) if text else None

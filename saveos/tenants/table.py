@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from saveos import clock
 from saveos.database.connection import many, one
+from saveos.protocol import TenantId
 
 if TYPE_CHECKING:
     import sqlite3
@@ -62,6 +63,11 @@ def tenant(connection: sqlite3.Connection, tenant_id: str) -> sqlite3.Row | None
 def first_tenant(connection: sqlite3.Connection) -> sqlite3.Row | None:
     """Return the oldest tenant: the default one."""
     return one(connection, "SELECT * FROM tenants ORDER BY created_at, id LIMIT 1")
+
+
+def tenant_ids(connection: sqlite3.Connection) -> list[TenantId]:
+    """Return all tenants, the oldest first."""
+    return [TenantId(row["id"]) for row in many(connection, "SELECT id FROM tenants ORDER BY created_at, id")]
 
 
 def users_count(connection: sqlite3.Connection) -> int:

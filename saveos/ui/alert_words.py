@@ -51,6 +51,7 @@ SHARED = {
     Sign.NEW_DATA: "alert.sign_new_data",
     Sign.VANISHED: "alert.sign_vanished",
 }
+FACTS = {"limit_bytes": "alert.fact_limit", "used_bytes": "alert.fact_used", "free_bytes": "alert.fact_free"}
 SMALL_SHARE = 0.1  # below it a percentage has decimals
 
 
@@ -125,7 +126,10 @@ def _plain(words: Words, told: Mapping[str, Any]) -> list[str]:
     """Name values as they are called: sizes, moments and texts; what has parts is left to the interface of programs."""
     lines = []
     for name, value in told.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float, str)) or value == "":
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)) or value == "" or name == "scope":
+            continue
+        if name in FACTS:
+            lines.append(words.say(FACTS[name], size=words.size(float(value))))
             continue
         if name.endswith("_bytes"):
             value = words.size(float(value))  # noqa: PLW2901 - the same value, said in words

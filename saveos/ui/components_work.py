@@ -48,6 +48,7 @@ PHASES = {
     "restarting": "update.restarting",
     "indexing": "upkeep.indexing",
 }
+HELD = {"disk-full": "space.waits"}
 STATES = {
     State.QUEUED: "job.queued",
     State.RUNNING: "job.running",
@@ -111,10 +112,11 @@ def what(
         phase = PHASES.get(progress.phase) if progress else None
         return words.say(phase or RUNNING[job.kind])
     name = words.say(NAMES[job.kind])
+    if job.held_by:
+        return words.say(HELD[job.held_by], name=name)
     if job.attempts and job.not_before > clock.now():
-        return words.say(
-            "job.again", name=name, when=words.ago(job.not_before), why=words.problem(job.error_code, job.message)
-        )
+        why = words.problem(job.error_code, job.message, job.error_facts)
+        return words.say("job.again", name=name, when=words.ago(job.not_before), why=why)
     if job.runs_on is RunsOn.HOST and not is_online:
         return words.say("job.waits_for_host", name=name)
     return words.say("job.waits_for_other" if is_busy else "job.soon", name=name)

@@ -94,7 +94,7 @@ def why(words: Words, host: Host) -> str:
     if host.need is Need.ALERT:
         return words.listing([words.say(alert_words.TITLES[kind]) for kind in sorted(host.alerts)])
     failure = host.failure if host.need is Need.FAILED else None
-    return words.problem(failure.error_code, failure.message) if failure else ""
+    return words.problem(failure.error_code, failure.message, failure.error_facts) if failure else ""
 
 
 def work(

@@ -56,7 +56,7 @@ def state(words: Words, principal: Principal, job: Job, progress: JobProgress | 
     return Cell(
         text=words.say(STATES[job.state]),
         mood=MOODS[job.state],
-        sub=words.problem(job.error_code, job.message) if is_told else "",
+        sub=words.problem(job.error_code, job.message, job.error_facts) if is_told else "",
     )
 
 

@@ -75,7 +75,7 @@ class OwnHost:
         self._work.show(job if is_running else None, own.progress)
         why = ""
         if job is not None and job.state in ENDED and job.state not in GOOD and is_empty:
-            why = f"{self._visit.words.problem(job.error_code, job.message)} {say('own.failed')}"
+            why = f"{self._visit.words.problem(job.error_code, job.message, job.error_facts)} {say('own.failed')}"
         self._failed.show(why)
         self._command.show(own.command)
         components.dress(self._begin, "button large" if may_begin else "hidden")

@@ -38,7 +38,7 @@ def message(words: Words, job: Job) -> str:
     """Return what a job says at its end."""
     known = outcomes.understood(job.message) if job.runs_on is RunsOn.APPLIANCE else None
     if known is None:
-        return words.problem(job.error_code, job.message)
+        return words.problem(job.error_code, job.message, job.error_facts)
     ended, numbers = known
     if ended in COUNTED_ENDS:
         return words.count(COUNTED_ENDS[ended], numbers["count"])

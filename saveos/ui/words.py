@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from saveos import clock
 from saveos.locale import catalogue, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 THOUSAND = 1000
 NO_BREAK = "\N{NO-BREAK SPACE}"
+LIMITS = {"host": "quota.reached_host", "tenant": "quota.reached_all"}
 MINUTE, HOUR, DAY = 60, 3600, 86400
 JUST_NOW_SECONDS = 45
 SHORT_DECIMALS_BELOW = 10
@@ -54,8 +55,13 @@ class Words:
         """Return a sentence."""
         return sentence(self.language, key, **values)
 
-    def problem(self, code: str, message: str) -> str:
-        """Return what went wrong in the reader's language: the English words know the case, the others its kind."""
+    def problem(self, code: str, message: str, facts: Mapping[str, Any] | None = None) -> str:
+        """Return what went wrong in the reader's language: the English words know the case, the others its kind.
+
+        With `facts`, a job's numbers, there are sentences of the very case in each language.
+        """
+        if facts and code == "quota-exceeded" and (key := LIMITS.get(facts.get("scope", ""))):
+            return self.say(key, used=self.size(facts["used_bytes"]), limit=self.size(facts["limit_bytes"]))
         if self.language == "en" and message:
             return message
         return catalogue(self.language).get(f"problem.{code}", message)

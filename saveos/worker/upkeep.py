@@ -6,14 +6,15 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from saveos.errors import Conflict, NotFound, RepositoryLocked, SaveOSError
+from saveos.errors import Conflict, NotFound, RepositoryLocked, SaveOSError, UpkeepFailed
 from saveos.jobs import table as jobs
 from saveos.jobs.model import State
 from saveos.protocol import AgentId, Kind
-from saveos.repositories import evidence, maintenance, quarantine, table_checkpoints
+from saveos.repositories import evidence, maintenance, quarantine, quotas, sizing, space, table_checkpoints
 from saveos.repositories import table as repositories
 from saveos.repositories.model import CheckpointWhy
-from saveos.repositories.upkeep import Order
+from saveos.repositories.space import FULL, DiskFull
+from saveos.repositories.upkeep import Ending, Order
 from saveos.snapshots import catalogue_files, checkpoints, pruning, rebuilding, table_protection, witness
 from saveos.snapshots.outcomes import Ended, told
 
@@ -72,7 +73,9 @@ class Upkeep:
             moment = evidence.last_commit(self._folder(repository))
             maintenance.keep(self._database, self._settings, repository, CheckpointWhy.RETENTION, moment=moment)
         count = self._database.write(lambda connection: pruning.order(connection, running.job, decided))
-        return told(Ended.ORDERED, count=count) if count else told(Ended.NOTHING)
+        if not jobs.waiting_of(self._database.read, repository.agent_id, Kind.PRUNE):
+            return told(Ended.NOTHING)
+        return told(Ended.ORDERED, count=count)
 
     def compact(self, running: Running) -> str:
         """Give the room of deleted archives back; a checkpoint of what was before them is kept."""
@@ -81,14 +84,7 @@ class Upkeep:
             return told(Ended.FROZEN)
         moment = int(running.job.order["moment"])
         self._keep_before(repository, moment)
-        folder = self._folder(repository)
-        order = Order(repository=str(folder), home=str(self._settings.borg_home), compact=True)
-        ending = maintenance.run(
-            self._settings,
-            order,
-            lambda done: running.say("", phase="compacting", done=done, total=1000),
-            running.is_cancelled,
-        )
+        ending = self._compact(running, self._folder(repository))
         self._database.write(
             lambda connection: repositories.set_compacted(connection, repository.agent_id, ending.segment)
         )
@@ -97,6 +93,7 @@ class Upkeep:
         )
         rebuilding.forget(self._database, self._settings, repository.tenant_id, repository.agent_id, removed)
         held = maintenance.measure(self._database, self._settings, repository.tenant_id, repository.agent_id)
+        quotas.note_written(self._database, self._settings, repository.agent_id)
         return told(Ended.COMPACTED, freed_bytes=ending.freed_bytes, held_bytes=held)
 
     def roll_back(self, running: Running) -> str:
@@ -126,10 +123,41 @@ class Upkeep:
         )
         catalogue_files.remove(self._settings, repository.tenant_id, repository.agent_id)
         maintenance.measure(self._database, self._settings, repository.tenant_id, repository.agent_id)
+        quotas.note_written(self._database, self._settings, repository.agent_id)
         return told(Ended.ROLLED_BACK, count=count)
 
+    def _compact(self, running: Running, folder: Path) -> Ending:
+        """Compact, unless the disk's reserve is used up over it: what a checkpoint holds is written once more."""
+
+        def note(done: int) -> None:
+            running.say("", phase="compacting", done=done, total=1000)
+            if space.is_lost(self._settings):
+                running.is_cancelled.set()
+
+        space.require_half(self._settings)
+        order = Order(repository=str(folder), home=str(self._settings.borg_home), compact=True)
+        try:
+            return maintenance.run(self._settings, order, note, running.is_cancelled)
+        except UpkeepFailed as error:
+            if not space.is_lost(self._settings):
+                raise
+            running.is_cancelled.clear()  # nobody has cancelled it: it waits for room
+            raise DiskFull(FULL) from error
+
     def tidy(self) -> None:
-        """Let checkpoints go whose time is over, and keep those that alarms still lack."""
+        """Give the room back that sessions took which were cut off; let checkpoints go whose time is over.
+
+        And keep those that alarms still lack.
+        """
+        for repository in repositories.everything(self._database.read):
+            folder = self._folder(repository)
+            is_ours = not repository.upkeep_job and sizing.has_unfinished(folder)
+            if is_ours and not self._sessions.is_held(repository.agent_id, is_reading_too=False):
+                try:
+                    order = Order(repository=str(folder), home=str(self._settings.borg_home), clean=True)
+                    maintenance.run(self._settings, order)
+                except SaveOSError:
+                    log.exception("What a session of %s left could not be cleared away.", repository.agent_id)
         for checkpoint in table_checkpoints.expired(self._database.read):
             try:
                 maintenance.let_go(self._database, self._settings, checkpoint)

@@ -182,11 +182,11 @@ def test_error_of_the_server_tells_no_path_of_the_appliance(host: Host) -> None:
 
 
 def test_quota_exceeded_reaches_borg_as_its_own_error(gateway: Gateway, host: Host) -> None:
-    gateway.door.grants["storage_quota_bytes"] = 1000
+    gateway.door.grants["room_bytes"] = 1000
     try:
         done = host.borg("create", "::too-much", ".", rc=20, cwd=host.folder)
     finally:
-        gateway.door.grants["storage_quota_bytes"] = 0
+        gateway.door.grants["room_bytes"] = None
 
     assert "Repository.StorageQuotaExceeded" in messages(done.stderr)
     assert "too-much" not in host.names()

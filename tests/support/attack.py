@@ -118,6 +118,21 @@ def send_garbage(repository: Any, _manifest: Any, _key: Any) -> None:
         repository.put(os.urandom(32), os.urandom(500))
 
 
+def fill(repository: Any, _manifest: Any, _key: Any) -> None:
+    """Send and send, whatever is answered, and take it back in between; never commit."""
+    from borg.repository import Repository
+
+    refused = 0
+    for number in range(300):
+        if number in (120, 240):
+            repository.rollback()
+        try:
+            repository.put(os.urandom(32), b"\x05" + os.urandom(100_000))
+        except Repository.StorageQuotaExceeded:
+            refused += 1
+    os._exit(0 if refused > 150 else 1)
+
+
 def replay(repository: Any, _manifest: Any, _key: Any) -> None:
     """Send what was sent before under other names."""
     for key in _objects(repository)[:5]:
@@ -138,6 +153,7 @@ ATTACKS = {
         overwrite,
         add_future_archives,
         send_garbage,
+        fill,
         replay,
     )
 }

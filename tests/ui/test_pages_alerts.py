@@ -174,4 +174,4 @@ def test_every_kind_of_alert_is_told_whatever_its_evidence_is(parts: Parts, kind
     if kind is AlertKind.UNUSUAL and language == "en":
         assert "71% of the files are gone; 0.4% is usual." == lines[0]
     if kind is AlertKind.DISK_FULL and language == "en":
-        assert "free: 12\N{NO-BREAK SPACE}MB" in lines
+        assert "12\N{NO-BREAK SPACE}MB are free." in lines

@@ -17,8 +17,9 @@ from saveos.installers import updates
 from saveos.jobs import lifecycle
 from saveos.jobs.model import JobChoice, JobPage
 from saveos.policies import defaults
-from saveos.repositories import keys
+from saveos.repositories import keys, quotas
 from saveos.repositories.model import HostKey
+from saveos.repositories.quotas import HostQuota
 from saveos.snapshots import backup, checkpoints, guarding, hold_release, holds, listing
 from saveos.snapshots.checkpoints import Protection
 from saveos.snapshots.fleet import Host, Need
@@ -36,6 +37,7 @@ from saveos.ui.pages import restore
 from saveos.ui.pages.agent_danger import Danger
 from saveos.ui.pages.agent_key import Key
 from saveos.ui.pages.agent_protection import ProtectionPart
+from saveos.ui.pages.agent_quota import HostStorage
 
 if TYPE_CHECKING:
     from saveos.database.connection import Database
@@ -59,6 +61,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     alerts: list[Alert]
     runs: list[GuardRun]
     protection: Protection
+    quota: HostQuota
 
 
 def register(board: Board) -> None:
@@ -106,6 +109,7 @@ class AgentPage(frame.Page):
             alerts=raising.find(database, principal, agent_id=self._id, is_open=True),
             runs=guarding.of_agent(database, principal, self._id, RUNS),
             protection=checkpoints.of_host(database, principal, self._id),
+            quota=quotas.of_host(database, principal, self._id),
         )
 
     def draw(self) -> None:
@@ -128,6 +132,7 @@ class AgentPage(frame.Page):
         components.text("h2", say("agent.facts"))
         self._facts = Facts(self.visit)
         machine_kind.Kind(self.visit, self._now.host.agent)
+        self._storage = HostStorage(self.visit, self._id, name, self.refresh)
         self._key = Key(self.visit, self._id, self.refresh)
         self._danger = Danger(self.visit, self._id, name)
 
@@ -197,6 +202,7 @@ class AgentPage(frame.Page):
         self._history.show(look.snapshots)
         self._facts.show(self._described(look), {"agents.policy": f"/policies/{agent.policy_id}"})
         self._protection.show(look.protection, is_live=is_live)
+        self._storage.show(look.quota)
         self._key.show(look.key, is_live=is_live)
         self._danger.show(is_live=is_live)
 

@@ -85,7 +85,7 @@ class BuildLine:
         if self._problem is not None:
             wrong = self._visit.words.problem(self._problem.code, self._problem.message)
         elif job is not None and not is_building and not is_ready:
-            wrong = self._visit.words.problem(job.error_code, job.message)
+            wrong = self._visit.words.problem(job.error_code, job.message, job.error_facts)
         components.dress(self._failed, "notice bad" if wrong else "notice bad hidden")
         self._failed.show(wrong)
         mark(self._line, is_done=is_ready)

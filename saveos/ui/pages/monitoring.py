@@ -13,9 +13,12 @@ from saveos import clock
 from saveos.measurements import outlook, reading
 from saveos.measurements.model import GRAINS, OPEN, SAMPLE_SECONDS, Bar, HostStorage, Name, Range, Series
 from saveos.measurements.outlook import Outlook
+from saveos.repositories import quotas
+from saveos.repositories.quota_model import TenantUse
 from saveos.ui import components, frame
 from saveos.ui.charts import Plot
 from saveos.ui.pages import monitoring_parts as parts
+from saveos.ui.quota import UseBar
 from saveos.ui.storage_chart import StorageChart, disk_words, forecast_words
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
     bars: list[Bar]
     hosts: list[HostStorage]
     outlook: Outlook
+    tenant: TenantUse
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +77,7 @@ class Shared:
                 bars=reading.bars(database, principal, span, visit.words.zone),
                 hosts=reading.hosts(database, principal, span),
                 outlook=outlook.storage_outlook(database, principal, visit.parts.settings, span),
+                tenant=quotas.of_tenant(database, principal).tenant,
             )
             self._known[key] = (now, sums)
         return self._known[key][1]
@@ -121,6 +126,8 @@ class MonitoringPage(frame.Page):
             self._disk = components.text("p", "", "strong num")
             self._forecast = components.text("p", "", "muted", aria_live="polite")
             self._storage = StorageChart(self.visit)
+            components.text("h3", say("quota.all"))
+            self._use = UseBar(self.visit, say("quota.all"))
         self._backups = parts.Backups(self.visit)
         self._charts: dict[Chart, tuple[Name, ...]] = {}
         with components.element("section", "part"):
@@ -166,6 +173,7 @@ class MonitoringPage(frame.Page):
         self._disk.show(words.listing([disk_words(words, sums.outlook), held_words]))
         self._forecast.show(forecast_words(words, sums.outlook))
         self._storage.show(sums.outlook)
+        self._use.show(sums.tenant)
         self._backups.show(sums.bars, grain.bar.total_seconds())
         self._hosts.show(sums.hosts)
         for chart, names in self._charts.items():

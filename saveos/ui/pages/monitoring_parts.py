@@ -161,6 +161,13 @@ class Hosts:
         self.show(self._hosts)
 
 
+def _sub(words: Words, host: HostStorage) -> str:
+    """Say how much may be stored, and what checkpoints hold beside it."""
+    limit = words.say("quota.of", limit=words.size(host.quota_bytes)) if host.quota_bytes else ""
+    held = words.say("protection.beside", size=words.size(host.quarantine_bytes)) if host.quarantine_bytes else ""
+    return words.listing([limit, held])
+
+
 def _row(words: Words, host: HostStorage) -> Row:
     share, ended = host.success_share, host.ended_in_range
     is_bad = share is not None and host.good_in_range < ended
@@ -171,9 +178,8 @@ def _row(words: Words, host: HostStorage) -> Row:
             "host": Cell(text=host.hostname, href=f"/agents/{host.agent_id}"),
             "stored": Cell(
                 text=words.size(host.stored_bytes) if host.stored_bytes is not None else NOTHING,
-                sub=words.say("protection.beside", size=words.size(host.quarantine_bytes))
-                if host.quarantine_bytes
-                else "",
+                sub=_sub(words, host),
+                sub_mood="bad" if host.quota_bytes and (host.stored_bytes or 0) >= host.quota_bytes else "",
             ),
             "ratio": Cell(
                 text=words.say("monitoring.ratio", ratio=_number(words, host.ratio)) if host.ratio else NOTHING

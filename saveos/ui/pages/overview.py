@@ -25,6 +25,7 @@ from saveos.ui.alert_list import AlertList
 from saveos.ui.grid import Column, Grid
 from saveos.ui.hold_reminder import HoldReminder
 from saveos.ui.kit_reminder import KitReminder
+from saveos.ui.limit_notices import LimitNotices, LimitsNow
 from saveos.ui.own_host import Own, OwnHost
 from saveos.ui.storage_chart import StorageChart, disk_words, forecast_words
 from saveos.ui.strip import Strip
@@ -54,6 +55,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     is_kit_open: bool  # nobody has confirmed yet that the recovery kit is at hand
     alerts: list[Alert]  # that go on, the newest first
     asked_holds: list[Hold]  # legal holds whose end waits for this reader's agreement
+    limits: LimitsNow
     pending: list[Provisioning]  # rights to enrol that nobody has used yet
 
 
@@ -79,6 +81,7 @@ class Overview(frame.Page):
                 self._sentence = components.text("h1", "", "verdict")
                 self._numbers = components.text("p", "", "muted num")
             self._add = components.link(say("overview.add"), "/downloads", "hidden")
+        self._limits = LimitNotices(self.visit)
         self._empty = components.element("section", "hidden")
         with self._empty:
             self._draw_empty()
@@ -117,6 +120,7 @@ class Overview(frame.Page):
             is_kit_open=self._kit.look(database, principal),
             alerts=raising.find(database, principal, is_open=True, limit=ALERTS_LIMIT),
             asked_holds=self._holds.look(database, principal),
+            limits=self._limits.look(database, principal),
             pending=pending,
         )
 
@@ -124,8 +128,7 @@ class Overview(frame.Page):
         is_empty = not look.hosts
         may_provision = self.visit.principal.may(Permission.PROVISION)
         self._sentence.show(verdict(self.visit.words, look.hosts, look.proven_at))
-        is_grave = any(alert.agent_id is None for alert in look.alerts)
-        components.dress(self._sentence, f"verdict {'bad' if is_grave else _mood(look.hosts)}")
+        components.dress(self._sentence, f"verdict {_mood(look.hosts)}")
         self._numbers.show("" if is_empty else _numbers(self.visit, look.hosts))
         components.dress(self._add, "button primary" if may_provision and not is_empty else "hidden")
         components.dress(self._empty, "empty" if is_empty else "hidden")
@@ -136,6 +139,7 @@ class Overview(frame.Page):
         needy = [host for host in look.hosts if host.need in NEEDY]
         self._needy.show(needy)
         self._working.show([host for host in look.hosts if host.job is not None and host.need not in NEEDY])
+        self._limits.show(look.limits)
         self._show_pending(look.pending)
         self._show_day(look)
         if look.outlook is not None:
@@ -215,8 +219,12 @@ class AlertSection:
             self._more = components.link("", alert_list.ADDRESS, "more")
 
     def show(self, alerts: list[Alert]) -> None:
-        """Show the gravest first: that a backup is missing is said of each such host below, too."""
-        ordered = sorted(alerts, key=lambda alert: alert.kind is AlertKind.OVERDUE)
+        """Show the gravest first: that a backup is missing is said of each such host below, too.
+
+        Those of no host are told by the notices about limits.
+        """
+        of_hosts = [alert for alert in alerts if alert.agent_id is not None]
+        ordered = sorted(of_hosts, key=lambda alert: alert.kind is AlertKind.OVERDUE)
         rest = len(ordered) - ALERTS_SHOWN
         components.dress(self._box, "part" if ordered else "hidden")
         self._list.show(ordered[:ALERTS_SHOWN])

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from saveos import sizes
 from saveos.agents import enrolment
 from saveos.errors import NotFound
 from saveos.protocol import AgentId
 from saveos.snapshots.catalogue_model import ItemKind, Scope, SearchQuery
-from saveos.ui import components, sizes
+from saveos.ui import components
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -19,6 +19,7 @@ from saveos.ui.machine_kind import LimitFields
 from saveos.ui.pages import settings_facts
 from saveos.ui.pages.settings_names import FileNames
 from saveos.ui.pages.settings_quarantine import Quarantine
+from saveos.ui.pages.settings_quota import AllStorage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +82,7 @@ class SettingsPage(frame.Page):
             self._limits = LimitFields(self.visit)
             self._quarantine = Quarantine(self.visit, self._quarantine.typed if self._quarantine else None)
             self._draw_language()
+            self._all_storage = AllStorage(self.visit)
             if self._may:
                 self._draw_storage()
             settings_facts.draw_limits(self.visit)
@@ -99,6 +101,7 @@ class SettingsPage(frame.Page):
         await self._limits.refresh()
         if self._quarantine is not None:
             await self._quarantine.refresh()
+        await self._all_storage.refresh()
         if self._may:
             self._disks.show([self._disk_row(disk) for disk in look.disks])
 

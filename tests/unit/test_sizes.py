@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from saveos.ui import sizes
+from saveos import sizes
 
 
 @pytest.mark.parametrize(
