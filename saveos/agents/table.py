@@ -80,7 +80,7 @@ def record_heartbeat(
     """
     connection.execute(
         "UPDATE agents SET seen_at = ?, agent_version = ?, system = ?, time_zone = ?, address = ?,"
-        " clock_skew_seconds = ?, build = ?, machine = iif(machine = '', ?, machine) WHERE id = ?",
+        " clock_skew_seconds = ?, build = ?, machine = CASE machine WHEN '' THEN ? ELSE machine END WHERE id = ?",
         (
             clock.to_text(clock.now()),
             heartbeat.agent_version,
@@ -149,7 +149,8 @@ def set_due(connection: sqlite3.Connection, agent_id: AgentId, moment: datetime 
     """Keep since when a backup is due, unless an earlier one is due still; None: it has been made."""
     text = clock.to_text(moment) if moment else None
     connection.execute(
-        "UPDATE agents SET due_at = iif(?1 IS NULL, NULL, coalesce(due_at, ?1)) WHERE id = ?2", (text, agent_id)
+        "UPDATE agents SET due_at = CASE WHEN ?1 IS NULL THEN NULL ELSE coalesce(due_at, ?1) END WHERE id = ?2",
+        (text, agent_id),
     )
 
 
