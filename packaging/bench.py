@@ -1,6 +1,6 @@
 """SaveOS beside plain Borg, Borg over SSH and restic, on the same trees, in one run: medians and ratios.
 
-usage: packaging/run bench [--scale 1.0] [--rounds 3] [--folder FOLDER] [--dashboard | --catalogue | --read]
+usage: packaging/run bench [--scale 1.0] [--rounds 3] [--folder FOLDER] [--dashboard | --catalogue | --read | --guard]
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 import bench_catalogue  # noqa: E402 - beside this file
 import bench_dashboard  # noqa: E402
+import bench_guard  # noqa: E402
 import bench_read  # noqa: E402
 
 from tests.support.appliance import Appliance, environment, wait_until  # noqa: E402 - a checkout, no package
@@ -64,6 +65,7 @@ def main() -> int:
     parser.add_argument("--catalogue", action="store_true", help="measure the catalogue alone")
     bench_catalogue.add_arguments(parser)
     parser.add_argument("--read", action="store_true", help="measure how soon one file of many comes, alone")
+    parser.add_argument("--guard", action="store_true", help="measure the watch over changes, alone")
     parser.add_argument("--files", type=int, default=200_000, help="how many, for --read")
     options = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="saveos-bench-", dir=options.folder or _workplace(options.scale)))
@@ -74,6 +76,9 @@ def main() -> int:
             return 0
         if options.read:
             bench_read.measure(scratch, options.files, options.rounds)
+            return 0
+        if options.guard:
+            bench_guard.measure(scratch / "guard", int(SMALL_FILES * options.scale), options.rounds)
             return 0
         bench_dashboard.measure(scratch / "dashboard")
         if options.dashboard:

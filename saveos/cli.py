@@ -15,6 +15,7 @@ import msgspec
 from saveos import (
     __version__,
     app,
+    cli_alerts,
     cli_catalogue,
     cli_download,
     cli_keys,
@@ -140,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     revoke = verb(agent, "revoke", "take an agent's identity back", _revoke)
     revoke.add_argument("agent", help="id or hostname")
     _add_features(commands, group, verb, remote)
+    cli_alerts.add(group, agent, lambda parent, name, text, run: verb(parent, name, text, _by_default(run)))
     return parser
 
 
@@ -195,8 +197,8 @@ def _default_principal(stores: Stores) -> Principal:
 
 
 def _by_default(
-    run: Callable[[Stores, Principal, argparse.Namespace], dict[str, Any]],
-) -> Callable[[Stores, argparse.Namespace], dict[str, Any]]:
+    run: Callable[[Stores, Principal, argparse.Namespace], Any],
+) -> Callable[[Stores, argparse.Namespace], Any]:
     """Let a command act as whoever has a shell on the appliance."""
     return lambda stores, parsed: run(stores, _default_principal(stores), parsed)
 

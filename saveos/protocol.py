@@ -147,6 +147,14 @@ class Platform(StrEnum):
     MACOS = "macos"
 
 
+class MachineClass(StrEnum):
+    """How a machine lives: how long it may be away."""
+
+    SERVER = "server"
+    WORKSTATION = "workstation"
+    LAPTOP = "laptop"
+
+
 class Kind(StrEnum):
     """What a job does."""
 
@@ -273,6 +281,7 @@ class BackupOrder(Wire, frozen=True, kw_only=True):
     checkpoint_seconds: Count = 300
     expected_files_count: Count = 0  # of the last snapshot: the base of the percentage
     expected_bytes: Count = 0
+    canaries: bool = False  # keep decoy files in the sources, which nobody has a reason to change
 
 
 class OnConflict(StrEnum):
@@ -554,6 +563,7 @@ class Heartbeat(Wire, frozen=True, kw_only=True):
     wait_seconds: Annotated[float, Meta(ge=0, le=60)] = 0.0
     build: Build = ""  # which executable this is; "" when it runs from source
     kinds: Annotated[tuple[ShortText, ...], Meta(max_length=50)] = ()  # of jobs that it knows beside the first three
+    machine: ShortText = ""  # what it seems to be: a MachineClass, or "" when that cannot be told
 
 
 class HeartbeatAnswer(Wire, frozen=True, kw_only=True):
@@ -663,6 +673,41 @@ class ProgressAnswer(Wire, frozen=True, kw_only=True):
     questions: tuple[Question, ...] = ()
 
 
+class SampledFacts(Wire, frozen=True, kw_only=True):
+    """What samples of files say. `promised`: names that promise a format; `broken`: of these, content that is noise.
+
+    `random`: content that is noise and no known format, whatever its name. `entropy`: bits per byte, on average.
+    """
+
+    count: Count = 0
+    random: Count = 0
+    promised: Count = 0
+    broken: Count = 0
+    entropy: Annotated[float, Meta(ge=0, le=8)] = 0.0
+
+
+class GuardFacts(Wire, frozen=True, kw_only=True):
+    """How the files of a host changed since its last backup, in numbers alone: no name leaves the host.
+
+    `vanished_files`, `appeared_files`: None when there is nothing to compare with. `renamed_files`: that have another
+    or a further extension than before; `one_extension_files`: the most of them that got one and the same.
+    """
+
+    unchanged_files: Count = 0
+    changed_files: Count = 0
+    new_files: Count = 0
+    changed_bytes: Count = 0
+    new_bytes: Count = 0
+    changed: SampledFacts = SampledFacts()
+    new: SampledFacts = SampledFacts()
+    vanished_files: Count | None = None
+    appeared_files: Count | None = None
+    renamed_files: Count = 0
+    one_extension_files: Count = 0
+    canaries: Count = 0
+    canaries_lost: Count = 0
+
+
 class ArchiveFacts(Wire, frozen=True, kw_only=True):
     """What Borg said of a finished archive."""
 
@@ -676,6 +721,7 @@ class ArchiveFacts(Wire, frozen=True, kw_only=True):
     changed_files_count: Count | None = None
     duration_seconds: Annotated[float, Meta(ge=0)] = 0.0
     sources: Annotated[tuple[HostPath, ...], Meta(max_length=1000)] = ()
+    guard: GuardFacts | None = None  # None: an agent too old to say, or nothing was noted
 
 
 class Fate(StrEnum):

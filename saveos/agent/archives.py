@@ -6,7 +6,9 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any
 
-from saveos.agent import sizing, sources
+import msgspec
+
+from saveos.agent import canaries, guard, sizing, sources
 from saveos.agent.borg import LOCK_WAIT_SECONDS
 from saveos.agent.borg_log import printable
 from saveos.agent.failures import Failure
@@ -25,6 +27,7 @@ def back_up(work: Work, order: BackupOrder) -> JobReport:
     if work.assignment.attempt > 1 and (found := _existing(work, order)) is not None:
         return JobReport(outcome=Outcome.DONE, archive=found, message="An earlier attempt had finished it.")
     paths, excludes = _choose(work, order)
+    canaries.place(work.home.state, paths, is_wanted=order.canaries)
     total = _Total(work, order, paths)
     # What Borg skips by itself is also told by `engine_excludes`, which is to be changed with this.
     arguments = ["create", *COMMON, "--progress", "--json", "--exclude-caches", "--files-cache", "ctime,size,inode"]
@@ -38,7 +41,7 @@ def back_up(work: Work, order: BackupOrder) -> JobReport:
         return JobReport(outcome=Outcome.DONE, archive=found, message="It was finished when the line was cut.")
     if not outcome.is_good:
         return failed(work, outcome)
-    facts = _facts(json.loads(outcome.output)["archive"], paths)
+    facts = _guarded(work, _facts(json.loads(outcome.output)["archive"], paths))
     work.note(phase="done", files_count=facts.files_count, original_bytes=facts.original_bytes)
     return JobReport(
         outcome=Outcome.WARNED if outcome.return_code else Outcome.DONE,
@@ -57,7 +60,7 @@ def _existing(work: Work, order: BackupOrder) -> ArchiveFacts | None:
         return None
     if not outcome.is_good:
         raise Failure(outcome.code, outcome.message)
-    return _facts(json.loads(outcome.output)["archives"][0], list(order.sources))
+    return _guarded(work, _facts(json.loads(outcome.output)["archives"][0], list(order.sources)))
 
 
 def _choose(work: Work, order: BackupOrder) -> tuple[list[str], list[str]]:
@@ -85,6 +88,10 @@ def _facts(archive: dict[str, Any], paths: list[str]) -> ArchiveFacts:
         duration_seconds=max(0.0, float(archive.get("duration", 0))),
         sources=tuple(printable(path) for path in paths),
     )
+
+
+def _guarded(work: Work, facts: ArchiveFacts) -> ArchiveFacts:
+    return msgspec.structs.replace(facts, guard=guard.facts_of(work.home, facts.name, facts.sources))
 
 
 def failed(work: Work, outcome: borg_log.Outcome) -> JobReport:

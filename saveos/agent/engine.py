@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from saveos.agent import engine_listing
+from saveos.agent import engine_guard, engine_listing
 from saveos.agent import noted as noted_files
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def main(argv: Sequence[str]) -> int:
         count_changes(archiver.Archiver, archive.Statistics)
         if listings := os.environ.get(engine_listing.VARIABLE):
             engine_listing.install(archive, archiver, Path(listings))
+            engine_guard.install(archive, archiver, Path(listings).parent)
         if (noted := os.environ.get(noted_files.VARIABLE)) and argv[:1] == ["create"]:
             from saveos.agent import engine_noting  # noqa: PLC0415 - only for a backup
 

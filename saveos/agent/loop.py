@@ -11,7 +11,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
-from saveos.agent import drills, enrol, lifeline, locks, pruning, succession, system
+from saveos.agent import drills, enrol, lifeline, locks, pruning, succession, system, wake
 from saveos.agent.answers import Answers
 from saveos.agent.client import Client
 from saveos.agent.failures import Failure, Refused
@@ -183,4 +183,6 @@ class Daemon:
             log.warning("%s Trying again in about %.0f s.", failure, self._back_off)
             seconds = self._back_off
             self._back_off = min(self._back_off * 2, LONGEST_BACK_OFF_SECONDS)
-        self._stopping.wait(seconds * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+        if wake.wait(self._stopping, seconds * random.uniform(0.5, 1.5)):  # noqa: S311 - no secret
+            log.info("This machine has slept. Trying again now.")
+            self._back_off = FIRST_BACK_OFF_SECONDS

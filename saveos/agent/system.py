@@ -13,6 +13,7 @@ from pathlib import Path
 
 from saveos import __version__
 from saveos.agent.executable import own_build
+from saveos.agent.machine import machine as machine_class
 from saveos.protocol import Heartbeat, JobId, Kind, Platform
 
 KINDS = (Kind.DRILL.value, Kind.PRUNE.value, Kind.VERIFY.value)  # what an older agent would not understand
@@ -61,4 +62,5 @@ def heartbeat(running_job: JobId | None, wait_seconds: float) -> Heartbeat:
         wait_seconds=wait_seconds,
         build=own_build(),
         kinds=KINDS,
+        machine=machine_class(),
     )

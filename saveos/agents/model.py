@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
-from saveos.protocol import AgentId, Answer, Kind, Platform, PolicyId, ProvisioningId, Question, QuestionId, TenantId
+from saveos.protocol import (
+    AgentId,
+    Answer,
+    Kind,
+    MachineClass,
+    Platform,
+    PolicyId,
+    ProvisioningId,
+    Question,
+    QuestionId,
+    TenantId,
+)
 
 SILENT_AFTER = timedelta(seconds=90)  # an agent's longest wait for an answer is 60 s
 AGING_AFTER, STALE_AFTER = timedelta(days=14), timedelta(days=30)  # of a proof that backups can be restored
@@ -37,6 +50,22 @@ class Proof(StrEnum):
     STALE = "stale"
 
 
+Hours = Annotated[int, Meta(ge=1, le=24 * 366)]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """For how many hours after it was due a backup may be missing, for each class of machine."""
+
+    server: Hours = 24
+    workstation: Hours = 3 * 24
+    laptop: Hours = 14 * 24
+
+    def of(self, machine_class: MachineClass) -> int:
+        """Return the hours of a class."""
+        hours: int = getattr(self, machine_class.value)
+        return hours
+
+
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
     """Our program enrolled on one host."""
 
@@ -61,6 +90,9 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     key_mode: KeyMode = KeyMode.SEALED
     proven_at: datetime | None = None  # when a restore drill last gave back what was backed up
     kinds: str = ""  # of jobs that it knows beside backup, restore and update, with spaces between
+    machine: str = ""  # a MachineClass that it first said of itself, or something that this appliance does not know
+    machine_class: str = ""  # as a person says; "": as it says itself
+    due_at: datetime | None = None  # when a backup was due first that has not been made yet; our outages do not count
 
     def knows(self, kind: Kind) -> bool:
         """Return whether it can do such a job; an older agent would not even understand the word."""
@@ -74,6 +106,14 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
         if age >= AGING_AFTER:
             return Proof.AGING
         return Proof.PROVEN if self.proven_at is not None else Proof.YOUNG
+
+    @property
+    def lives_as(self) -> MachineClass:
+        """What counts: what a person says, else what it says itself, else a server, which is missed the soonest."""
+        for said in (self.machine_class, self.machine):
+            if said in MachineClass.__members__.values():
+                return MachineClass(said)
+        return MachineClass.SERVER
 
     def is_online_at(self, now: datetime) -> bool:
         """Return whether it was heard of lately."""

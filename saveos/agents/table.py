@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from saveos import clock
-from saveos.agents.model import SILENT_AFTER, Agent, AgentState, Provisioning, Statistics
+from saveos.agents.model import SILENT_AFTER, Agent, AgentState, Limits, Provisioning, Statistics
 from saveos.database.connection import many, one
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ def find(
 def insert(connection: sqlite3.Connection, values: dict[str, Any]) -> None:
     """Add an enrolled agent."""
     connection.execute(
-        "INSERT INTO agents (id, tenant_id, hostname, platform, state, policy_id, agent_version, address, enrolled_at)"
-        " VALUES (:id, :tenant_id, :hostname, :platform, 'enrolled', :policy_id, :agent_version, :address,"
-        " :enrolled_at)",
+        "INSERT INTO agents (id, tenant_id, hostname, platform, state, policy_id, agent_version, address, enrolled_at,"
+        " due_at) VALUES (:id, :tenant_id, :hostname, :platform, 'enrolled', :policy_id, :agent_version, :address,"
+        " :enrolled_at, :enrolled_at)",
         values,
     )
 
@@ -74,10 +74,14 @@ def set_state(connection: sqlite3.Connection, agent_id: AgentId, state: AgentSta
 def record_heartbeat(
     connection: sqlite3.Connection, agent: AgentIdentity, heartbeat: Heartbeat, address: str, skew_seconds: float
 ) -> None:
-    """Note that an agent lives and what it says of itself."""
+    """Note that an agent lives and what it says of itself; what kind of machine it is, it says once for all.
+
+    Else a host in a stranger's hands would call itself a laptop, and be missed later.
+    """
     connection.execute(
         "UPDATE agents SET seen_at = ?, agent_version = ?, system = ?, time_zone = ?, address = ?,"
-        " clock_skew_seconds = ?, build = ?, kinds = ? WHERE id = ?",
+        " clock_skew_seconds = ?, build = ?, kinds = ?,"
+        " machine = CASE machine WHEN '' THEN ? ELSE machine END WHERE id = ?",
         (
             clock.to_text(clock.now()),
             heartbeat.agent_version,
@@ -87,9 +91,27 @@ def record_heartbeat(
             skew_seconds,
             heartbeat.build,
             " ".join(heartbeat.kinds),
+            heartbeat.machine,
             agent.agent_id,
         ),
     )
+
+
+def set_machine_class(connection: sqlite3.Connection, agent_id: str, machine_class: str) -> None:
+    """Keep what a person says that a host is; "" forgets it."""
+    connection.execute("UPDATE agents SET machine_class = ? WHERE id = ?", (machine_class, agent_id))
+
+
+def limits(connection: sqlite3.Connection, tenant_id: TenantId) -> Limits:
+    """Return for how long the machines of a tenant may be away."""
+    row = one(connection, "SELECT overdue_json FROM tenants WHERE id = ?", (tenant_id,))
+    return msgspec.json.decode(row["overdue_json"] if row else "{}", type=Limits)
+
+
+def set_limits(connection: sqlite3.Connection, tenant_id: TenantId, limits: Limits) -> None:
+    """Keep for how long the machines of a tenant may be away."""
+    text = msgspec.json.encode(limits).decode()
+    connection.execute("UPDATE tenants SET overdue_json = ? WHERE id = ?", (text, tenant_id))
 
 
 def touch(connection: sqlite3.Connection, agent_id: AgentId) -> None:
@@ -123,6 +145,20 @@ def set_next_backup(connection: sqlite3.Connection, agent_id: AgentId, moment: d
     connection.execute(
         "UPDATE agents SET next_backup_at = ? WHERE id = ?", (clock.to_text(moment) if moment else None, agent_id)
     )
+
+
+def set_due(connection: sqlite3.Connection, agent_id: AgentId, moment: datetime | None) -> None:
+    """Keep since when a backup is due, unless an earlier one is due still; None: it has been made."""
+    text = clock.to_text(moment) if moment else None
+    connection.execute(
+        "UPDATE agents SET due_at = CASE WHEN ?1 IS NULL THEN NULL ELSE coalesce(due_at, ?1) END WHERE id = ?2",
+        (text, agent_id),
+    )
+
+
+def due_ones(connection: sqlite3.Connection) -> list[Agent]:
+    """Return the agents of all tenants of which a backup is due that has not been made."""
+    return [_to_agent(row) for row in many(connection, f"{_AGENT} WHERE a.due_at IS NOT NULL AND a.state <> 'revoked'")]
 
 
 def set_policy(connection: sqlite3.Connection, agent_id: AgentId, policy_id: str, moment: datetime | None) -> None:

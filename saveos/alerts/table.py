@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from saveos import clock
-from saveos.alerts.model import Alert
+from saveos.alerts.model import Alert, AlertKind
 from saveos.database.connection import many, one
 from saveos.database.identifiers import new_id
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping
 
-    from saveos.alerts.model import AlertKind
     from saveos.protocol import AgentId, TenantId
 
 _ALERT = "SELECT l.*, a.hostname FROM alerts l LEFT JOIN agents a ON a.id = l.agent_id"
@@ -76,6 +75,32 @@ def open_of_kind(
         (tenant_id, agent_id, kind.value),
     )
     return _to_alert(row) if row else None
+
+
+def newest_of_kind(
+    connection: sqlite3.Connection, tenant_id: TenantId, agent_id: AgentId | None, kind: AlertKind
+) -> Alert | None:
+    """Return the alert of a kind that was opened last, whether it goes on or not."""
+    row = one(
+        connection,
+        f"{_ALERT} WHERE l.tenant_id = ? AND l.agent_id IS ? AND l.kind = ? "
+        " ORDER BY l.opened_at DESC, l.id DESC LIMIT 1",
+        (tenant_id, agent_id, kind.value),
+    )
+    return _to_alert(row) if row else None
+
+
+def open_kinds(connection: sqlite3.Connection, tenant_id: TenantId) -> dict[str, frozenset[AlertKind]]:
+    """Return the kinds of the alerts of a tenant that go on, by agent; those of the appliance under ""."""
+    rows = many(
+        connection,
+        "SELECT coalesce(agent_id, '') AS whose, kind FROM alerts WHERE tenant_id = ? AND cleared_at IS NULL",
+        (tenant_id,),
+    )
+    found: dict[str, frozenset[AlertKind]] = {}
+    for row in rows:
+        found[row["whose"]] = found.get(row["whose"], frozenset()) | {AlertKind(row["kind"])}
+    return found
 
 
 def find(

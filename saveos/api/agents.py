@@ -30,6 +30,7 @@ from saveos.protocol import (
     HeartbeatAnswer,
     JobId,
     LentKeyRequest,
+    MachineClass,
     OwnJob,
     OwnJobRequest,
     OwnSnapshot,
@@ -52,6 +53,7 @@ class AgentView(Agent, frozen=True, kw_only=True):
     """An agent as it is shown."""
 
     is_online: bool
+    counts_as: MachineClass  # what kind of machine: as a person says, else as it says itself, else a server
     has_update: bool  # there is another executable for it: POST /api/v1/agents/{agent_id}/update
 
 
@@ -73,6 +75,7 @@ def view(agent: Agent, offered: Mapping[Platform, Offer]) -> AgentView:
     return AgentView(
         **msgspec.structs.asdict(agent),
         is_online=agent.is_online_at(clock.now()),
+        counts_as=agent.lives_as,
         has_update=has_update(agent, offered),
     )
 

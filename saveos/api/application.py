@@ -14,6 +14,7 @@ from litestar.static_files import create_static_files_router
 
 from saveos import __version__
 from saveos.api.agents import AgentsThemselves, PeopleOnAgents
+from saveos.api.alerts import Alerts, Guard
 from saveos.api.catalogue import Catalogue
 from saveos.api.documents import Lists
 from saveos.api.downloads import agent_executable, agents_archive, agents_list
@@ -54,6 +55,8 @@ def build(parts: Parts) -> Litestar:
             AgentsThemselves,
             Protections,
             Quotas,
+            Alerts,
+            Guard,
             Updates,
             Jobs,
             Measurements,

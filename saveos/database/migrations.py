@@ -274,6 +274,20 @@ ALTER TABLE tenants ADD COLUMN quarantine_days INTEGER NOT NULL DEFAULT 14;
 ALTER TABLE policies ADD COLUMN maintenance TEXT NOT NULL DEFAULT '03:00-07:00';
 """
 
+UNUSUAL = """
+CREATE TABLE guard_runs (
+    snapshot_id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL REFERENCES tenants(id),
+    agent_id TEXT NOT NULL REFERENCES agents(id), at TEXT NOT NULL, state TEXT NOT NULL, run_json TEXT NOT NULL,
+    findings_json TEXT NOT NULL DEFAULT '[]'
+) STRICT;
+CREATE INDEX guard_runs_of_agent ON guard_runs(agent_id, at);
+ALTER TABLE policies ADD COLUMN guard_canaries INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE agents ADD COLUMN machine TEXT NOT NULL DEFAULT '';
+ALTER TABLE agents ADD COLUMN machine_class TEXT NOT NULL DEFAULT '';
+ALTER TABLE agents ADD COLUMN due_at TEXT;
+ALTER TABLE tenants ADD COLUMN overdue_json TEXT NOT NULL DEFAULT '{}';
+"""
+
 
 HOLDS = """
 CREATE TABLE holds_anew (
@@ -418,6 +432,12 @@ def m012_holds(db: UtilsDatabase) -> None:
 def m013_proofs(db: UtilsDatabase) -> None:
     """How far repositories are checked, what is damaged in them, and restore drills as their hosts signed them."""
     _execute(db, PROOFS)
+
+
+@migrations()
+def m014_unusual_and_overdue(db: UtilsDatabase) -> None:
+    """Keep how files changed from backup to backup; what kind of machine a host is, and how long each may be away."""
+    _execute(db, UNUSUAL)
 
 
 @migrations()

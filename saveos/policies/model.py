@@ -54,6 +54,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     retention: Retention = Retention()
     compression: Compression = "lz4"
     maintenance: Maintenance = "03:00-07:00"
+    guard_canaries: bool = False  # lay decoy files in the sources, and warn when one is touched
 
 
 class Policy(Terms, frozen=True, kw_only=True):

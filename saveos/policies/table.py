@@ -20,7 +20,8 @@ def _to_policy(row: sqlite3.Row) -> Policy:
     values = dict(row)
     for name in ("sources", "excludes", "retention"):
         values[name] = msgspec.json.decode(values.pop(f"{name}_json"))
-    values["is_default"] = bool(values["is_default"])
+    for name in ("is_default", "guard_canaries"):
+        values[name] = bool(values[name])
     return msgspec.convert(values, Policy)
 
 
@@ -28,7 +29,8 @@ def insert(connection: sqlite3.Connection, policy: Policy) -> None:
     """Add a policy."""
     connection.execute(
         "INSERT INTO policies (id, tenant_id, name, sources_json, excludes_json, schedule, time_zone, retention_json,"
-        " compression, maintenance, is_default, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " compression, maintenance, is_default, created_at, guard_canaries)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             policy.id,
             policy.tenant_id,
@@ -42,6 +44,7 @@ def insert(connection: sqlite3.Connection, policy: Policy) -> None:
             policy.maintenance,
             int(policy.is_default),
             clock.to_text(clock.now()),
+            int(policy.guard_canaries),
         ),
     )
 
@@ -50,7 +53,7 @@ def update(connection: sqlite3.Connection, policy: Policy) -> None:
     """Write a policy's terms."""
     connection.execute(
         "UPDATE policies SET name = ?, sources_json = ?, excludes_json = ?, schedule = ?, time_zone = ?,"
-        " retention_json = ?, compression = ?, maintenance = ? WHERE id = ?",
+        " retention_json = ?, compression = ?, maintenance = ?, guard_canaries = ? WHERE id = ?",
         (
             policy.name,
             msgspec.json.encode(policy.sources).decode(),
@@ -60,6 +63,7 @@ def update(connection: sqlite3.Connection, policy: Policy) -> None:
             msgspec.json.encode(policy.retention).decode(),
             policy.compression,
             policy.maintenance,
+            int(policy.guard_canaries),
             policy.id,
         ),
     )

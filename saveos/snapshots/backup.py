@@ -23,7 +23,7 @@ from saveos.policies import due
 from saveos.policies import table as policies
 from saveos.protocol import AgentId, BackupOrder, JobId, JobReport, Kind, SnapshotId
 from saveos.repositories import keys, quotas
-from saveos.snapshots import table, table_listings, witness
+from saveos.snapshots import guarding, overdue, table, table_listings, witness
 from saveos.snapshots.model import Snapshot, SnapshotKind
 from saveos.snapshots.table_listings import Want
 
@@ -161,6 +161,8 @@ def queue_due(connection: sqlite3.Connection) -> int:
         if policy is None:
             continue
         zone = policy.time_zone or agent.time_zone
+        if agent.next_backup_at is not None:
+            agents.set_due(connection, agent.id, now)
         if agent.next_backup_at is not None and waiting_of(connection, agent) is None:
             key = due.due_key(policy.id, agent.id, policy.schedule, zone, agent.next_backup_at)
             count += _queue_once(connection, agent, key)
@@ -193,7 +195,7 @@ def record_end(connection: sqlite3.Connection, job: Job, state: State, report: J
     if job.started_at is not None:  # a host that claims to have begun long ago could drive out what was kept of then
         began_at = max(began_at, job.started_at)
     is_first = table.newest(connection, job.agent_id) is None
-    table.insert(
+    snapshot = table.insert(
         connection,
         Snapshot(
             id=SnapshotId(new_id("snp")),
@@ -216,6 +218,8 @@ def record_end(connection: sqlite3.Connection, job: Job, state: State, report: J
             warnings_count=report.warnings_count,
         ),
     )
+    guarding.judge(connection, job, snapshot, facts.guard)
+    overdue.made(connection, job)
     table_listings.want(connection, job.agent_id, Want.NEWEST)
     return True
 
@@ -258,6 +262,7 @@ def _order(connection: sqlite3.Connection, agent: Agent, job_id: JobId, sources:
         compression=policy.compression if policy else "lz4",
         expected_files_count=last.files_count if last and not sources else 0,
         expected_bytes=last.original_bytes if last and not sources else 0,
+        canaries=policy.guard_canaries if policy else False,
     )
 
 

@@ -10,16 +10,16 @@ import msgspec
 
 from saveos import clock
 from saveos.agents import table as agents
-from saveos.agents.model import Agent, AgentState, Proof
+from saveos.agents.model import Agent, AgentState, Limits, Proof
+from saveos.alerts import table as alerts
+from saveos.alerts.model import AlertKind
 from saveos.identity.principals import Permission, Principal
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
 from saveos.jobs.model import Job, JobProgress, RunsOn, State
-from saveos.policies import due
-from saveos.policies import table as policies
 from saveos.protocol import Kind
 from saveos.repositories import table as repositories
-from saveos.snapshots import table
+from saveos.snapshots import overdue, table
 from saveos.snapshots.model import Snapshot
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from saveos.database.connection import Database
 
 HOSTS_LIMIT = 10_000
-GRACE = timedelta(hours=24)  # a backup that is later than this after its due time needs a person
 START = timedelta(minutes=15)  # a new host gets this long to begin its first backup
 
 
@@ -39,6 +38,7 @@ class Need(StrEnum):
     NOTHING = "nothing"
     FROZEN = "frozen"  # it changed its repository as no order told it to
     STARTING = "starting"  # its first backup is on its way
+    ALERT = "alert"  # something about it was found out that a person has to hear of
     FAILED = "failed"  # its last backup
     LATE = "late"  # it should have been backed up long ago
     NEVER = "never"  # enrolled, and nothing came
@@ -46,7 +46,7 @@ class Need(StrEnum):
     REVOKED = "revoked"
 
 
-NEEDY = frozenset({Need.FROZEN, Need.FAILED, Need.LATE, Need.NEVER, Need.UNPROVEN})
+NEEDY = frozenset({Need.FROZEN, Need.ALERT, Need.FAILED, Need.LATE, Need.NEVER, Need.UNPROVEN})
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +59,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     progress: JobProgress | None
     failure: Job | None
     need: Need
+    alerts: frozenset[AlertKind] = frozenset()  # that go on
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +75,8 @@ def hosts(database: Database, principal: Principal) -> list[Host]:
     principal.require(Permission.READ)
     connection = database.read
     newest = table.newest_of_agents(connection, principal.tenant_id)
+    limits = agents.limits(connection, principal.tenant_id)
+    alarms = alerts.open_kinds(connection, principal.tenant_id)
     ended = jobs.last_ended_backups(connection, principal.tenant_id)
     work: dict[str | None, Job] = {}
     for state in (State.QUEUED, State.RUNNING):  # what runs hides what waits
@@ -82,13 +85,17 @@ def hosts(database: Database, principal: Principal) -> list[Host]:
                 work[job.agent_id] = job
     frozen = repositories.frozen_agents(connection, principal.tenant_id)
     found = [
-        _host(
-            connection,
-            agent,
-            newest.get(agent.id),
-            work.get(agent.id),
-            ended.get(agent.id),
-            is_frozen=agent.id in frozen,
+        _with_alerts(
+            _host(
+                connection,
+                agent,
+                newest.get(agent.id),
+                work.get(agent.id),
+                ended.get(agent.id),
+                limits,
+                is_frozen=agent.id in frozen,
+            ),
+            alarms.get(agent.id, frozenset()),
         )
         for agent in agents.find(connection, principal.tenant_id, limit=HOSTS_LIMIT)
     ]
@@ -141,10 +148,11 @@ def need_of(
         return Need.FROZEN
     if failure is not None:
         return Need.FAILED
+    is_late = late_at is not None and late_at < now
     if newest is None:
-        is_on_its_way = job is not None or now - agent.enrolled_at < START
+        is_on_its_way = (job is not None and not is_late) or now - agent.enrolled_at < START
         return Need.STARTING if is_on_its_way else Need.NEVER
-    if late_at is not None and late_at < now:
+    if is_late:
         return Need.LATE
     is_unproven = agent.knows(Kind.DRILL) and agent.proof_at(now) is Proof.STALE
     return Need.UNPROVEN if is_unproven else Need.NOTHING
@@ -161,6 +169,7 @@ def _host(
     newest: Snapshot | None,
     job: Job | None,
     ended: Job | None,
+    limits: Limits,
     *,
     is_frozen: bool,
 ) -> Host:
@@ -174,15 +183,22 @@ def _host(
         job=job,
         progress=jobs.progress(connection, job.id) if job and job.state is State.RUNNING else None,
         failure=failure,
-        need=need_of(agent, newest, job, failure, _late_at(connection, agent, newest), is_frozen=is_frozen),
+        need=need_of(
+            agent,
+            newest,
+            job,
+            failure,
+            overdue.overdue_at(agent, limits, is_running=_is_backup(job)),
+            is_frozen=is_frozen,
+        ),
     )
 
 
-def _late_at(connection: sqlite3.Connection, agent: Agent, newest: Snapshot | None) -> datetime | None:
-    if newest is None or clock.now() - newest.started_at < GRACE:
-        return None
-    policy = policies.get(connection, agent.policy_id)
-    if policy is None:
-        return None
-    expected = due.next_due(policy.schedule, policy.time_zone or agent.time_zone, newest.started_at)
-    return expected + GRACE if expected else None
+def _with_alerts(host: Host, kinds: frozenset[AlertKind]) -> Host:
+    """Add what goes on; that it is overdue is known already, and said with its reason."""
+    is_grave = bool(kinds - {AlertKind.OVERDUE}) and host.need not in (Need.REVOKED, Need.FROZEN)
+    return msgspec.structs.replace(host, alerts=kinds, need=Need.ALERT if is_grave else host.need)
+
+
+def _is_backup(job: Job | None) -> bool:
+    return job is not None and job.kind is Kind.BACKUP and job.state is State.RUNNING

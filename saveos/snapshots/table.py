@@ -32,8 +32,8 @@ def _convert(row: Mapping[str, Any] | sqlite3.Row, kind: type[S]) -> S:
     return msgspec.convert(values, kind)
 
 
-def insert(connection: sqlite3.Connection, snapshot: Snapshot) -> None:
-    """Add a snapshot; the same archive of an agent is added once."""
+def insert(connection: sqlite3.Connection, snapshot: Snapshot) -> Snapshot:
+    """Add a snapshot and return it; the same archive of an agent is added once."""
     values = msgspec.to_builtins(snapshot)
     values["sources_json"] = msgspec.json.encode(values.pop("sources")).decode()
     values["started_at"] = clock.to_text(snapshot.started_at)
@@ -43,6 +43,7 @@ def insert(connection: sqlite3.Connection, snapshot: Snapshot) -> None:
         f"INSERT INTO snapshots ({names}) VALUES ({', '.join(':' + name for name in values)}) ON CONFLICT DO NOTHING",
         values,
     )
+    return snapshot
 
 
 def get(connection: sqlite3.Connection, snapshot_id: str, tenant_id: TenantId) -> Snapshot | None:

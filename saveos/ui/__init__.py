@@ -28,6 +28,7 @@ def build(parts: Parts) -> Any:
         agent,
         agent_retention,
         agents,
+        alerts,
         changes,
         downloads,
         files,
@@ -50,7 +51,7 @@ def build(parts: Parts) -> Any:
     shell = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     board = frame.Board(parts)
     pages = (overview, agents, agent, snapshots, snapshot, jobs, job, policies, policy, downloads, monitoring)
-    for page in (*pages, agent_retention, files, changes, versions, search, settings, profile, proofs):
+    for page in (*pages, alerts, agent_retention, files, changes, versions, search, settings, profile, proofs):
         page.register(board)
     frame.register_missing(board)  # last: it takes every other path
     ui.run_with(

@@ -11,7 +11,7 @@ from saveos.clock import to_text
 from saveos.jobs.model import State
 from saveos.protocol import Platform
 from saveos.snapshots.fleet import NEEDY, Host, Need
-from saveos.ui import components_work
+from saveos.ui import alert_words, components_work
 from saveos.ui.grid import Act, Cell, Row, Work, moment
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ NEEDS = {
     Need.NOTHING: "need.nothing",
     Need.FROZEN: "protection.need",
     Need.STARTING: "need.starting",
+    Need.ALERT: "need.alert",
     Need.FAILED: "need.failed",
     Need.LATE: "need.late",
     Need.NEVER: "need.never",
@@ -33,6 +34,7 @@ MOODS = {
     Need.NOTHING: "good",
     Need.FROZEN: "bad",
     Need.STARTING: "calm",
+    Need.ALERT: "bad",
     Need.FAILED: "bad",
     Need.LATE: "warn",
     Need.NEVER: "warn",
@@ -116,6 +118,8 @@ def why(words: Words, host: Host) -> str:
     """Say more of why a host needs a person."""
     if host.need is Need.FROZEN:
         return words.say("protection.need_more")
+    if host.need is Need.ALERT:
+        return words.listing([words.say(alert_words.TITLES[kind]) for kind in sorted(host.alerts)])
     failure = host.failure if host.need is Need.FAILED else None
     return words.problem(failure.error_code, failure.message, failure.error_facts) if failure else ""
 

@@ -14,7 +14,7 @@ from saveos.errors import Unavailable
 from saveos.measurements import storage
 from saveos.measurements.model import SAMPLE_SECONDS
 from saveos.proofs import checks, turns
-from saveos.snapshots import backup, pruning
+from saveos.snapshots import backup, overdue, pruning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,9 +41,10 @@ def start(database: Database, hourly: Callable[[], None]) -> BackgroundScheduler
 
 
 def add_upkeep(scheduler: BackgroundScheduler, database: Database, tidy: Callable[[], None]) -> None:
-    """Look at retention every minute; let old checkpoints go now and every hour."""
+    """Look at retention and at what is overdue every minute; let old checkpoints go now and every hour."""
     for name, seconds, work in (
         ("retention", MINUTE_SECONDS, lambda: database.write(pruning.queue_due)),
+        ("overdue", MINUTE_SECONDS, lambda: database.write(overdue.tick)),
         ("tidy", HOUR_SECONDS, tidy),
     ):
         scheduler.add_job(_while_open, "interval", [work], seconds=seconds, id=name, next_run_time=clock.now())

@@ -60,8 +60,8 @@ class Fleet:
         answer = self.hosts[name].call("POST", f"/api/v1/jobs/{job_id}/progress", body).expect(200)
         return bool(answer["cancel"])
 
-    def done(self, name: str, job_id: str, files: int, size: int, added: int) -> None:
-        """End a backup well."""
+    def done(self, name: str, job_id: str, files: int, size: int, added: int, **more: Any) -> None:
+        """End a backup well. `more`: of its archive."""
         archive = {
             "name": self.appliance.job(job_id)["order"]["backup"]["archive"],
             "archive_id": secrets.token_hex(32),
@@ -71,6 +71,7 @@ class Fleet:
             "added_bytes": added,
             "duration_seconds": 20 + size / 4e8,
             "sources": ["/etc", "/home", "/root", "/srv", "/var"],
+            **more,
         }
         self.report(name, job_id, outcome="done", archive=archive)
 
@@ -110,7 +111,12 @@ class Fleet:
                     (to_text(start - timedelta(seconds=1)), to_text(start), to_text(ended), job_id),
                 )
             connection.execute(
-                "UPDATE agents SET seen_at = ?, enrolled_at = ? WHERE id = ?",
-                (to_text(now - timedelta(hours=seen_hours)), to_text(now - timedelta(days=30)), agent_id),
+                "UPDATE agents SET seen_at = ?, enrolled_at = ?, due_at = ? WHERE id = ?",
+                (
+                    to_text(now - timedelta(hours=seen_hours)),
+                    to_text(now - timedelta(days=30)),
+                    to_text(now - timedelta(hours=hours - 24)) if hours > 24 else None,
+                    agent_id,
+                ),
             )
         connection.close()

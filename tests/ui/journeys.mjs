@@ -526,6 +526,28 @@ const journeys = {
     await page.waitForURL(`${address}/`, { timeout: 5000 });
   },
 
+  // Alerts with their evidence, wherever they stand; one is put away.
+  async alerts({ page }) {
+    const places = { overview: "/", alerts: "/alerts", host: `/agents/${options.agent}`, snapshot: `/snapshots/${options.snapshot}` };
+    for (const width of [1280, 360]) {
+      await page.setViewportSize({ width, height: 800 });
+      for (const [name, path] of Object.entries(places)) {
+        await page.goto(`${address}${path}`);
+        await page.waitForSelector(name === "snapshot" ? "text=Bits per byte" : ".alert .evidence li");
+        for (const colorScheme of ["light", "dark"]) {
+          await page.emulateMedia({ colorScheme });
+          await judge(page, `${name} with an alert, ${width} wide, ${colorScheme}`);
+          await shot(page, `alert-${name}-${width}-${colorScheme}`, { fullPage: true });
+        }
+      }
+    }
+    await page.goto(`${address}/alerts?agent=${options.agent}&state=open`);
+    const away = page.getByRole("button", { name: "Put away: Files changed as they never do" });
+    await away.focus();
+    await page.keyboard.press("Enter");
+    await page.waitForSelector("text=Nothing that needs you.");
+  },
+
   // Every page, for the eye and for axe; a menu that a phone opens.
   async policy({ page }) {
     const both = async (where) => {

@@ -344,6 +344,18 @@ def test_viewer_is_offered_nothing_and_a_new_role_ends_the_page(dashboard: Dashb
     journey.end()
 
 
+def test_alerts_are_read_and_put_away(dashboard: Dashboard) -> None:
+    fleet = dashboard.fleet
+    fleet.protect("files-01", 1_000, 3_000_000_000)
+    sampled = {"count": 300, "random": 300, "promised": 300, "broken": 300, "entropy": 7.98}
+    guard = {"unchanged_files": 700, "changed_files": 300, "changed": sampled, "vanished_files": 2, "appeared_files": 1}
+    fleet.done("files-01", fleet.claim("files-01"), 1_000, 3_000_000_000, 900_000_000, guard=guard)
+    agent_id = fleet.hosts["files-01"].id
+    snapshot = dashboard.appliance.snapshots(agent_id)[0]["id"]
+
+    dashboard.journey("alerts", agent=agent_id, snapshot=snapshot).end()
+
+
 def test_look_at_a_fleet_in_both_themes_and_on_a_phone(dashboard: Dashboard) -> None:
     fleet = dashboard.fleet
     ubuntu = "Ubuntu 24.04.3 LTS"

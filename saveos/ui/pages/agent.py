@@ -9,6 +9,8 @@ from nicegui import Client, ui
 
 from saveos.agents import enrolment
 from saveos.agents.model import AgentCertificate
+from saveos.alerts import raising
+from saveos.alerts.model import Alert, AlertKind
 from saveos.errors import NotFound
 from saveos.identity.principals import Permission
 from saveos.installers import updates
@@ -20,15 +22,18 @@ from saveos.proofs.model import Health
 from saveos.repositories import keys, quotas
 from saveos.repositories.model import HostKey
 from saveos.repositories.quotas import HostQuota
-from saveos.snapshots import backup, checkpoints, hold_release, holds, listing
+from saveos.snapshots import backup, checkpoints, guarding, hold_release, holds, listing
 from saveos.snapshots.checkpoints import Protection
 from saveos.snapshots.fleet import Host, Need
 from saveos.snapshots.model import ListedSnapshot, SnapshotChoice
-from saveos.ui import components, frame, host_cells, job_cells, snapshot_cells
+from saveos.snapshots.table_anomalies import GuardRun
+from saveos.ui import components, frame, host_cells, job_cells, machine_kind, snapshot_cells
 from saveos.ui.again import Again
+from saveos.ui.alert_list import AlertList
 from saveos.ui.components_work import Work
 from saveos.ui.facts import Facts
 from saveos.ui.grid import Column, Grid
+from saveos.ui.guard_numbers import Changes
 from saveos.ui.history import History
 from saveos.ui.pages import restore
 from saveos.ui.pages.agent_danger import Danger
@@ -43,7 +48,7 @@ if TYPE_CHECKING:
     from saveos.jobs.model import Job
     from saveos.ui.frame import Board, Visit
 
-SNAPSHOTS, JOBS, DRAWN = 10, 10, 120  # in the lists, and on the line of time
+SNAPSHOTS, JOBS, RUNS, DRAWN = 10, 10, 10, 120  # in the lists, and on the line of time
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +61,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     jobs: JobPage
     has_update: bool
     key: HostKey
+    alerts: list[Alert]
+    runs: list[GuardRun]
     protection: Protection
     quota: HostQuota
     health: Health
@@ -103,6 +110,8 @@ class AgentPage(frame.Page):
             jobs=lifecycle.look(database, principal, JobChoice(agent_id=self._id), limit=JOBS),
             has_update=updates.has_update(host.agent, updates.offers(self.visit.parts.settings)),
             key=keys.held(database, principal, self._id),
+            alerts=raising.find(database, principal, agent_id=self._id, is_open=True),
+            runs=guarding.of_agent(database, principal, self._id, RUNS),
             protection=checkpoints.of_host(database, principal, self._id),
             quota=quotas.of_host(database, principal, self._id),
             health=looking.health(database, principal, self._id),
@@ -118,13 +127,17 @@ class AgentPage(frame.Page):
         self._protection = ProtectionPart(self.visit, self._id, name, self.refresh)
         self._draw_lead(name)
         self._protection.draw_frozen()
+        self._alerts = AlertList(self.visit, self.refresh, with_host=False)
+        self._all_alerts = components.link(say("alert.all"), f"/alerts?agent={self._id}", "more")
         self._history = History(self.visit)
         self._draw_snapshots(name)
         self._draw_jobs(name)
+        self._changes = Changes(self.visit)
         self._protection.draw()
         self._proofs = ProofsPart(self.visit, self._id, self.refresh)
         components.text("h2", say("agent.facts"))
         self._facts = Facts(self.visit)
+        machine_kind.Kind(self.visit, self._now.host.agent)
         self._storage = HostStorage(self.visit, self._id, name, self.refresh)
         self._key = Key(self.visit, self._id, self.refresh)
         self._danger = Danger(self.visit, self._id, name)
@@ -190,6 +203,9 @@ class AgentPage(frame.Page):
         can_update = look.has_update and host.job is None and principal.may(Permission.PROVISION)
         components.dress(self._update, "button" if can_update else "button hidden")
         self._show_lists(look, may_restore=is_live and principal.may(Permission.RESTORE))
+        # What froze the repository stands above, with the ways back.
+        self._alerts.show([alert for alert in look.alerts if alert.kind is not AlertKind.HOSTILE])
+        self._changes.show(look.runs)
         self._history.show(look.snapshots)
         self._facts.show(self._described(look), {"agents.policy": f"/policies/{agent.policy_id}"})
         self._protection.show(look.protection, is_live=is_live)
@@ -220,6 +236,7 @@ class AgentPage(frame.Page):
         return {
             "agents.policy": look.policy_name,
             "agent.system": agent.system,
+            "machine.chosen": machine_kind.name_of(self.visit, agent),
             "agent.version": agent.agent_version,
             "agent.address": agent.address,
             "agent.zone": agent.time_zone,

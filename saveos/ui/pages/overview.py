@@ -12,13 +12,16 @@ from nicegui import Client, ui
 from saveos import clock
 from saveos.agents import provisioning
 from saveos.agents.model import Provisioning
+from saveos.alerts import raising
+from saveos.alerts.model import Alert, AlertKind
 from saveos.identity.principals import Permission
 from saveos.measurements.outlook import Outlook, storage_outlook
 from saveos.proofs import drills
 from saveos.snapshots.day import Cell, last_day
 from saveos.snapshots.fleet import NEEDY, Host, Need
 from saveos.snapshots.model import Hold
-from saveos.ui import components, frame, host_acts, host_cells
+from saveos.ui import alert_list, components, frame, host_acts, host_cells
+from saveos.ui.alert_list import AlertList
 from saveos.ui.grid import Column, Grid
 from saveos.ui.hold_reminder import HoldReminder
 from saveos.ui.kit_reminder import KitReminder
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 TITLES = {"needy": "overview.needy", "working": "overview.working"}
 OUTLOOK_SECONDS = 60.0  # storage grows slowly
 SHOWN = 8  # hosts of a kind; the others are a click away
+ALERTS_SHOWN, ALERTS_LIMIT = 5, 100
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +53,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     proven_at: datetime | None  # a restore drill
     own: Own
     is_kit_open: bool  # nobody has confirmed yet that the recovery kit is at hand
+    alerts: list[Alert]  # that go on, the newest first
     asked_holds: list[Hold]  # legal holds whose end waits for this reader's agreement
     limits: LimitsNow
     pending: list[Provisioning]  # rights to enrol that nobody has used yet
@@ -82,6 +87,7 @@ class Overview(frame.Page):
             self._draw_empty()
         self._own = OwnHost(self.visit, self.refresh)
         self._kit = KitReminder(self.visit)
+        self._alerts = AlertSection(self.visit, self.refresh)
         self._holds = HoldReminder(self.visit)
         acted = self.visit.doing(self._act)
         self._needy = HostSection(self.visit, "needy", ("host", "state", "when", "proven", "acts"), acted)
@@ -112,6 +118,7 @@ class Overview(frame.Page):
             proven_at=drills.last_proven_at(database, principal),
             own=self._own.look(database, principal, hosts),
             is_kit_open=self._kit.look(database, principal),
+            alerts=raising.find(database, principal, is_open=True, limit=ALERTS_LIMIT),
             asked_holds=self._holds.look(database, principal),
             limits=self._limits.look(database, principal),
             pending=pending,
@@ -127,6 +134,7 @@ class Overview(frame.Page):
         components.dress(self._empty, "empty" if is_empty else "hidden")
         self._own.show(look.own, is_empty=is_empty and may_provision)
         self._kit.show(is_open=look.is_kit_open)
+        self._alerts.show(look.alerts)
         self._holds.show(look.asked_holds)
         needy = [host for host in look.hosts if host.need in NEEDY]
         self._needy.show(needy)
@@ -196,6 +204,32 @@ class Overview(frame.Page):
                         components.put(opening, "aria-label", f"{label}: {right.hostname}")
             if rest > 0:
                 components.link(words.count("overview.more", rest), "/downloads", "more")
+
+
+class AlertSection:
+    """A heading, the newest alerts that go on, and the way to all of them; only the way while there is none."""
+
+    def __init__(self, visit: Visit, on_change: Callable[[], Awaitable[None]]) -> None:
+        """Draw it hidden."""
+        self._visit = visit
+        self._box = components.element("section", "hidden")
+        with self._box:
+            components.text("h2", visit.say("alert.title"))
+            self._list = AlertList(visit, on_change, heading="h3")
+            self._more = components.link("", alert_list.ADDRESS, "more")
+
+    def show(self, alerts: list[Alert]) -> None:
+        """Show the gravest first: that a backup is missing is said of each such host below, too.
+
+        Those of no host are told by the notices about limits.
+        """
+        of_hosts = [alert for alert in alerts if alert.agent_id is not None]
+        ordered = sorted(of_hosts, key=lambda alert: alert.kind is AlertKind.OVERDUE)
+        rest = len(ordered) - ALERTS_SHOWN
+        components.dress(self._box, "part" if ordered else "hidden")
+        self._list.show(ordered[:ALERTS_SHOWN])
+        words = self._visit.words
+        self._more.show(words.count("alert.more", rest) if rest > 0 else words.say("alert.all"))
 
 
 class HostSection:

@@ -33,6 +33,7 @@ class Draft:
         self.span = str(hours // UNITS[self.span_unit])
         self.maintenance = terms.maintenance.split("-")  # when it begins and ends
         self.compression = terms.compression
+        self.guard_canaries = terms.guard_canaries
         self.unreadable: set[str] = set()  # parts of the plan in whose fields something else is typed
         self._kept = self._state()
 
@@ -40,7 +41,12 @@ class Draft:
         paths = tuple(_filled(self.sources)), tuple(_filled(self.excludes))
         plan = self.plan.schedule, self.is_dayless
         keep = tuple(self.keep[rule].strip() or "0" for rule in RULES)
-        how = self._hours if self._hours is not None else self.span, tuple(self.maintenance), self.compression
+        how = (
+            self._hours if self._hours is not None else self.span,
+            tuple(self.maintenance),
+            self.compression,
+            self.guard_canaries,
+        )
         return copy.deepcopy((self.name.strip(), paths, plan, self.time_zone.strip(), keep, how))
 
     @property
@@ -92,6 +98,7 @@ class Draft:
             retention=retention,
             compression=self.compression,
             maintenance="-".join(self.maintenance),
+            guard_canaries=self.guard_canaries,
         )
 
     def keep_now(self) -> None:

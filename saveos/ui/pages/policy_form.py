@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
 from saveos import clock
@@ -80,6 +80,13 @@ class Form:
             options = known if draft.compression in known else {**known, draft.compression: draft.compression}
             label, value = say("policy.compression"), draft.compression
             self._compression = components.Select(label, options, value, self._take_compression)
+            with components.element("label", "choice"):
+                box = components.element("input", type="checkbox")
+                if draft.guard_canaries:
+                    box.props["checked"] = True
+                box.on("change", self._take_canaries, js_handler="(event) => emit(event.target.checked)")
+                components.text("span", say("guard.canaries"))
+            components.text("p", say("guard.canaries_more"), "muted")
         self.show()
 
     def show(self) -> None:
@@ -184,6 +191,10 @@ class Form:
 
     def _take_name(self) -> None:
         self._draft.name = self._name.value
+        self._on_change()
+
+    def _take_canaries(self, event: Any) -> None:
+        self._draft.guard_canaries = bool(event.args)
         self._on_change()
 
     def _take_compression(self) -> None:

@@ -15,6 +15,7 @@ from saveos.locale import LANGUAGES
 from saveos.standing import Names
 from saveos.ui import account, components, frame, kit_reminder
 from saveos.ui.grid import Cell, Column, Grid, Row
+from saveos.ui.machine_kind import LimitFields
 from saveos.ui.pages import settings_facts
 from saveos.ui.pages.settings_names import FileNames
 from saveos.ui.pages.settings_quarantine import Quarantine
@@ -78,6 +79,7 @@ class SettingsPage(frame.Page):
             if self.visit.principal.may(Permission.KEYS):
                 kit_reminder.draw(self.visit)
             self._file_names = FileNames(self.visit)
+            self._limits = LimitFields(self.visit)
             self._quarantine = Quarantine(self.visit, self._quarantine.typed if self._quarantine else None)
             self._draw_language()
             self._all_storage = AllStorage(self.visit)
@@ -96,6 +98,7 @@ class SettingsPage(frame.Page):
             with self._certificate:
                 settings_facts.draw_certificate(self.visit, look.names)
         await self._file_names.refresh()
+        await self._limits.refresh()
         if self._quarantine is not None:
             await self._quarantine.refresh()
         await self._all_storage.refresh()

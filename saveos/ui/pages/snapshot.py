@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from nicegui import Client, ui
 
 from saveos.identity.principals import Permission
-from saveos.snapshots import listing
+from saveos.snapshots import guarding, listing
 from saveos.snapshots.model import Standing
-from saveos.ui import components, frame, snapshot_cells
+from saveos.ui import components, frame, guard_numbers, snapshot_cells
 from saveos.ui.facts import Facts
 from saveos.ui.pages import restore
 from saveos.ui.pages.snapshot_holds import Holds
@@ -39,6 +39,7 @@ class SnapshotPage(frame.Page):
     async def prepare(self) -> None:
         """Read it. Raises NotFound."""
         self._snapshot = await self.visit.ask(listing.get, self._id)
+        self._known = await self.visit.ask(guarding.of_snapshot, self._id)
 
     def draw(self) -> None:
         """Draw what it is, which does not change, and what keeps it."""
@@ -76,6 +77,9 @@ class SnapshotPage(frame.Page):
                 "snapshots.archive": snapshot.archive,
             }
         )
+        if self._known is not None:
+            components.text("h2", say("guard.title"))
+            Facts(self.visit).show(guard_numbers.facts(words, self._known))
         self._holds = Holds(self.visit, snapshot.id)
 
     async def refresh(self) -> None:

@@ -1,0 +1,177 @@
+"""Alerts for the simulated user: on the front page, on the host's, on their own; put away, or called meant."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from saveos import clock
+from saveos.agents import machines
+from saveos.agents.model import Limits
+from saveos.alerts import raising
+from saveos.alerts.model import AlertKind
+from saveos.identity.principals import system
+from saveos.protocol import AgentId, MachineClass
+from saveos.snapshots import backup, guarding, overdue
+from saveos.snapshots.model import Standing
+from saveos.tenants import users
+from saveos.ui.alert_words import evidence
+from saveos.ui.words import Words
+from tests.support import recording
+from tests.support.machines import OfficeServer, in_place
+from tests.ui import board
+from tests.ui.hands import Hands
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from saveos.identity.principals import Principal
+    from saveos.parts import Parts
+    from saveos.protocol import TenantId
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    """An appliance with a file server whose files were encrypted, and a host that is missed."""
+    with board.appliance(tmp_path_factory.mktemp("alerts")) as made:
+        tenant = users.default_tenant(made.database)
+        policy = made.database.read.execute("SELECT id FROM policies WHERE is_default").fetchone()[0]
+        machine = OfficeServer(1)
+        clock.set_source(lambda: NOW - timedelta(days=3))
+        made.database.write(lambda connection: recording.enrol(connection, tenant, policy, "agt_files", "files"))
+        made.database.write(lambda connection: recording.enrol(connection, tenant, policy, "agt_away", "away"))
+        for run in (machine.first(), machine.back_up(), machine.back_up(in_place(machine))):
+            recording.record(made.database, "agt_files", run)
+        clock.set_source(None)
+        made.database.write(overdue.tick)
+        yield made
+
+
+def us(parts: Parts) -> Principal:
+    return system(users.default_tenant(parts.database))
+
+
+def visit(parts: Parts, path: str, journey: Callable[[Hands], Awaitable[None]]) -> None:
+    async def go() -> None:
+        _principal, cookie = board.sign_in(parts)
+        async with board.visitor(parts, cookie) as user:
+            await user.open(path)
+            await journey(Hands(user))
+
+    asyncio.run(go())
+
+
+def test_front_page_tells_what_is_wrong_with_its_evidence(parts: Parts) -> None:
+    async def journey(hands: Hands) -> None:
+        await hands.read("2 hosts need you.", "Files changed as they never do", "No backup for too long")
+        await hands.read("are no longer what their names promise", "The last snapshot before it is held")
+        await hands.read("A server may go without a backup for 1 d 0 h", "It has never been backed up.")
+
+    visit(parts, "/", journey)
+
+
+def test_alert_is_put_away_on_a_click(parts: Parts) -> None:
+    async def journey(hands: Hands) -> None:
+        await hands.read("No backup for too long")
+        hands.press("Put away: No backup for too long, away")
+        await hands.until(lambda: not any("No backup for too long" == text for text in hands.texts))
+        assert {AlertKind.UNUSUAL} == {one.kind for one in raising.find(parts.database, us(parts), is_open=True)}
+
+    visit(parts, "/", journey)
+    parts.database.write(overdue.tick)
+    assert 1 == len(raising.find(parts.database, us(parts), is_open=True))
+
+
+def test_changes_that_were_meant_make_the_host_good_again(parts: Parts) -> None:
+    async def journey(hands: Hands) -> None:
+        await hands.read("An alert needs you", "Changes from backup to backup", "This was meant")
+        assert "Suspect" in hands.grid_texts()
+        hands.press("This was meant: files")
+        await hands.until(lambda: "Unusual, and meant" in hands.grid_texts())
+        await hands.read("Protected")
+
+    visit(parts, "/agents/agt_files", journey)
+    assert "meant" == guarding.of_agent(parts.database, us(parts), "agt_files")[0].state
+
+
+def test_snapshot_shows_its_numbers(parts: Parts) -> None:
+    snapshots = backup.of_agent(parts.database, us(parts), "agt_files")
+    snapshot = next(one for one in snapshots if one.standing is Standing.SUSPECT)
+
+    async def journey(hands: Hands) -> None:
+        await hands.read("Suspect", "Bits per byte", "8.0")
+
+    visit(parts, f"/snapshots/{snapshot.id}", journey)
+
+
+def test_past_alerts_are_found_by_host(parts: Parts) -> None:
+    somebody, _cookie = board.sign_in(parts)
+    raising.put_away(parts.database, somebody, raising.find(parts.database, somebody, agent_id="agt_away")[0].id)
+
+    async def journey(hands: Hands) -> None:
+        await hands.read("No backup for too long", "put away by")
+        assert not any("Files changed" in text for text in hands.texts)
+
+    visit(parts, "/alerts?agent=agt_away", journey)
+
+
+def test_kind_of_machine_is_chosen_on_the_hosts_page(parts: Parts) -> None:
+    async def journey(hands: Hands) -> None:
+        hands.choose("Kind of machine", "laptop")
+        await hands.until(lambda: MachineClass.LAPTOP is kind())
+
+    def kind() -> MachineClass:
+        return backup.agent_of(parts.database.read, AgentId("agt_away")).lives_as
+
+    visit(parts, "/agents/agt_away", journey)
+    parts.database.write(overdue.tick)
+    assert [] == raising.find(parts.database, us(parts), agent_id="agt_away", is_open=True)
+
+
+def test_limits_are_set_among_the_settings(parts: Parts) -> None:
+    async def journey(hands: Hands) -> None:
+        await hands.read("When a backup is overdue")
+        hands.type("Server: hours without a backup after it was due", "none")
+        hands.press("Keep")
+        await hands.read("A number of hours from 1 to 8784.")
+        hands.type("Server: hours without a backup after it was due", "96")
+        hands.press("Keep")
+        await hands.until(lambda: Limits(server=96) == machines.limits(parts.database, us(parts)))
+
+    visit(parts, "/settings", journey)
+
+
+@pytest.mark.parametrize("kind", list(AlertKind))
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_every_kind_of_alert_is_told_whatever_its_evidence_is(parts: Parts, kind: AlertKind, language: str) -> None:
+    told = {
+        "findings": {"archives-lost": 3, "growth": 5_000_000_000, "manifest-shrunk": 1, "other": 2}
+        if kind is AlertKind.HOSTILE
+        else [{"sign": "vanished", "value": 0.712, "usual": 0.0042, "count": 9}, {"sign": "unheard-of"}],
+        "free_bytes": 12_000_000,
+        "found_at": "2026-03-04T12:00:00.000000Z",
+        "path": "/srv",
+        "due_at": "nonsense",
+    }
+
+    def write(connection: sqlite3.Connection) -> None:
+        tenant: TenantId = users.default_tenant(parts.database)
+        raising.clear(connection, tenant, None, kind)
+        raising.raise_alert(connection, tenant, None, kind, **told)
+
+    parts.database.write(write)
+    (alert,) = [one for one in raising.find(parts.database, us(parts)) if one.agent_id is None]
+    lines = evidence(Words(language), alert)
+
+    assert lines
+    assert all(line.strip() and "{" not in line for line in lines)
+    if kind is AlertKind.UNUSUAL and language == "en":
+        assert "71% of the files are gone; 0.4% is usual." == lines[0]
+    if kind is AlertKind.DISK_FULL and language == "en":
+        assert "12\N{NO-BREAK SPACE}MB are free." in lines
