@@ -72,7 +72,13 @@ def advice(words: Words, alert: Alert) -> str:
 
 def evidence(words: Words, alert: Alert) -> list[str]:
     """Say what was found, sentence by sentence. Evidence of other versions may hold anything, and lack anything."""
-    known = {AlertKind.UNUSUAL: _unusual, AlertKind.OVERDUE: _overdue, AlertKind.HOSTILE: _hostile}
+    known = {
+        AlertKind.UNUSUAL: _unusual,
+        AlertKind.OVERDUE: _overdue,
+        AlertKind.HOSTILE: _hostile,
+        AlertKind.DAMAGE: _damage,
+        AlertKind.UNPROVEN: _unproven,
+    }
     teller = known.get(alert.kind, _plain)
     return [line for line in teller(words, alert.evidence) if line]
 
@@ -120,6 +126,34 @@ def _overdue(words: Words, told: Mapping[str, Any]) -> list[str]:
 
 def _hostile(words: Words, told: Mapping[str, Any]) -> list[str]:
     return upkeep_words.findings(words, told.get("findings", {}))
+
+
+def _damage(words: Words, told: Mapping[str, Any]) -> list[str]:
+    every = int(told.get("snapshots", 0))
+    good = {"good": words.number(int(told.get("good_snapshots", 0))), "all": words.number(every)}
+    return [
+        words.count("proof.damaged", int(told.get("objects", 0)) + int(told.get("loose_bytes", 0))),
+        words.say("proof.manifest") if told.get("is_manifest") else "",
+        *_needing(words, told),
+        words.say("proof.good_of", **good) if every else "",
+    ]
+
+
+def _unproven(words: Words, told: Mapping[str, Any]) -> list[str]:
+    if "mismatches" not in told:
+        return [words.problem("drill-not-genuine", str(told.get("message", "")))]
+    compared = words.number(int(told.get("compared", 0)))
+    return [words.count("proof.differ", int(told["mismatches"]), all=compared), *_needing(words, told)]
+
+
+def _needing(words: Words, told: Mapping[str, Any]) -> list[str]:
+    """Name the archives and files that are touched; there may be more."""
+    archives = ", ".join(map(str, told.get("archives") or ()))
+    files = ", ".join(f"/{str(path).lstrip('/')}" for path in told.get("files") or ())
+    return [
+        words.say("proof.archives", archives=archives) if archives else "",
+        words.say("proof.files", files=files) if files else "",
+    ]
 
 
 def _plain(words: Words, told: Mapping[str, Any]) -> list[str]:

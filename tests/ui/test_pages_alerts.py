@@ -157,6 +157,10 @@ def test_every_kind_of_alert_is_told_whatever_its_evidence_is(parts: Parts, kind
         "free_bytes": 12_000_000,
         "found_at": "2026-03-04T12:00:00.000000Z",
         "path": "/srv",
+        "objects": 2,
+        "files": ["/srv/a", "/srv/b"],
+        "compared": 50,
+        "mismatches": 3,
         "due_at": "nonsense",
     }
 
@@ -173,5 +177,9 @@ def test_every_kind_of_alert_is_told_whatever_its_evidence_is(parts: Parts, kind
     assert all(line.strip() and "{" not in line for line in lines)
     if kind is AlertKind.UNUSUAL and language == "en":
         assert "71% of the files are gone; 0.4% is usual." == lines[0]
+    if kind is AlertKind.DAMAGE and language == "en":
+        assert ["2 places of the repository are damaged.", "Files that need it: /srv/a, /srv/b."] == lines[:2]
+    if kind is AlertKind.UNPROVEN and language == "en":
+        assert "3 of 50 files did not come back as they were" == lines[0]
     if kind is AlertKind.DISK_FULL and language == "en":
         assert "12\N{NO-BREAK SPACE}MB are free." in lines

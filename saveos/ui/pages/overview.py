@@ -13,15 +13,15 @@ from saveos import clock
 from saveos.agents import provisioning
 from saveos.agents.model import Provisioning
 from saveos.alerts import raising
-from saveos.alerts.model import Alert, AlertKind
+from saveos.alerts.model import Alert
 from saveos.identity.principals import Permission
 from saveos.measurements.outlook import Outlook, storage_outlook
 from saveos.proofs import drills
 from saveos.snapshots.day import Cell, last_day
 from saveos.snapshots.fleet import NEEDY, Host, Need
 from saveos.snapshots.model import Hold
-from saveos.ui import alert_list, components, frame, host_acts, host_cells
-from saveos.ui.alert_list import AlertList
+from saveos.ui import components, frame, host_acts, host_cells
+from saveos.ui.alert_section import ALERTS_LIMIT, AlertSection
 from saveos.ui.grid import Column, Grid
 from saveos.ui.hold_reminder import HoldReminder
 from saveos.ui.kit_reminder import KitReminder
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 TITLES = {"needy": "overview.needy", "working": "overview.working"}
 OUTLOOK_SECONDS = 60.0  # storage grows slowly
 SHOWN = 8  # hosts of a kind; the others are a click away
-ALERTS_SHOWN, ALERTS_LIMIT = 5, 100
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,32 +203,6 @@ class Overview(frame.Page):
                         components.put(opening, "aria-label", f"{label}: {right.hostname}")
             if rest > 0:
                 components.link(words.count("overview.more", rest), "/downloads", "more")
-
-
-class AlertSection:
-    """A heading, the newest alerts that go on, and the way to all of them; only the way while there is none."""
-
-    def __init__(self, visit: Visit, on_change: Callable[[], Awaitable[None]]) -> None:
-        """Draw it hidden."""
-        self._visit = visit
-        self._box = components.element("section", "hidden")
-        with self._box:
-            components.text("h2", visit.say("alert.title"))
-            self._list = AlertList(visit, on_change, heading="h3")
-            self._more = components.link("", alert_list.ADDRESS, "more")
-
-    def show(self, alerts: list[Alert]) -> None:
-        """Show the gravest first: that a backup is missing is said of each such host below, too.
-
-        Those of no host are told by the notices about limits.
-        """
-        of_hosts = [alert for alert in alerts if alert.agent_id is not None]
-        ordered = sorted(of_hosts, key=lambda alert: alert.kind is AlertKind.OVERDUE)
-        rest = len(ordered) - ALERTS_SHOWN
-        components.dress(self._box, "part" if ordered else "hidden")
-        self._list.show(ordered[:ALERTS_SHOWN])
-        words = self._visit.words
-        self._more.show(words.count("alert.more", rest) if rest > 0 else words.say("alert.all"))
 
 
 class HostSection:
