@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from saveos import clock
+from saveos import clock, visible
 from saveos.alerts.model import AlertKind
 from saveos.protocol import MachineClass
 from saveos.snapshots.anomaly import Sign
@@ -80,7 +80,8 @@ def evidence(words: Words, alert: Alert) -> list[str]:
         AlertKind.UNPROVEN: _unproven,
     }
     teller = known.get(alert.kind, _plain)
-    return [line for line in teller(words, alert.evidence) if line]
+    lines = [line for line in teller(words, alert.evidence) if line]
+    return lines or _plain(words, alert.evidence)
 
 
 def _unusual(words: Words, told: Mapping[str, Any]) -> list[str]:
@@ -129,30 +130,31 @@ def _hostile(words: Words, told: Mapping[str, Any]) -> list[str]:
 
 
 def _damage(words: Words, told: Mapping[str, Any]) -> list[str]:
-    every = int(told.get("snapshots", 0))
-    good = {"good": words.number(int(told.get("good_snapshots", 0))), "all": words.number(every)}
+    objects, good, every = (int(told.get(name, 0)) for name in ("objects", "good_snapshots", "snapshots"))
     return [
-        words.count("proof.damaged", int(told.get("objects", 0)) + int(told.get("loose_bytes", 0))),
+        words.count("proof.damaged", objects) if objects else "",
         words.say("proof.manifest") if told.get("is_manifest") else "",
-        *_needing(words, told),
-        words.say("proof.good_of", **good) if every else "",
+        *_concerned(words, told),
+        "" if told.get("is_located", True) else words.say("proof.not_told"),
+        words.say("proof.good_of", good=words.number(good), all=words.number(every)) + "." if every else "",
     ]
 
 
 def _unproven(words: Words, told: Mapping[str, Any]) -> list[str]:
-    if "mismatches" not in told:
-        return [words.problem("drill-not-genuine", str(told.get("message", "")))]
-    compared = words.number(int(told.get("compared", 0)))
-    return [words.count("proof.differ", int(told["mismatches"]), all=compared), *_needing(words, told)]
+    if told.get("reason") == "not-genuine":
+        return [words.problem("drill-not-genuine", "")]
+    bad, compared = int(told.get("mismatches", 0)), int(told.get("compared", 0))
+    differ = words.count("proof.differ", bad, all=words.number(compared)) + "." if bad else ""
+    return [differ, *_concerned(words, told)]
 
 
-def _needing(words: Words, told: Mapping[str, Any]) -> list[str]:
-    """Name the archives and files that are touched; there may be more."""
-    archives = ", ".join(map(str, told.get("archives") or ()))
-    files = ", ".join(f"/{str(path).lstrip('/')}" for path in told.get("files") or ())
+def _concerned(words: Words, told: Mapping[str, Any]) -> list[str]:
+    """Name the files and archives that cannot be had back as they were."""
+    files = ", ".join(f"/{visible.shown(str(path))}" for path in told.get("files", ()))
+    archives = ", ".join(visible.shown(str(name)) for name in told.get("archives", ()))
     return [
-        words.say("proof.archives", archives=archives) if archives else "",
         words.say("proof.files", files=files) if files else "",
+        words.say("proof.archives", archives=archives) if archives else "",
     ]
 
 

@@ -78,7 +78,13 @@ class Upkeep:
         return told(Ended.ORDERED, count=count)
 
     def compact(self, running: Running) -> str:
-        """Give the room of deleted archives back; a checkpoint of what was before them is kept."""
+        """Give the room of deleted archives back; a checkpoint of what was before them is kept.
+
+        Whoever reads already would lose the ground under their feet: it waits for them. Who begins to read meanwhile
+        may meet a segment that is gone, and fails: each object is checked, so that nothing else is read for it.
+        """
+        if self._sessions.is_held(AgentId(running.job.agent_id or ""), is_reading_too=True):
+            raise RepositoryLocked("The repository is being read or written; this is tried again.")
         repository = self._begin(running.job)
         if repository.frozen_at is not None:
             return told(Ended.FROZEN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,9 +12,9 @@ from saveos import clock
 from saveos.agents import machines
 from saveos.agents.model import Limits
 from saveos.alerts import raising
-from saveos.alerts.model import AlertKind
+from saveos.alerts.model import Alert, AlertKind
 from saveos.identity.principals import system
-from saveos.protocol import AgentId, MachineClass
+from saveos.protocol import AgentId, MachineClass, TenantId
 from saveos.snapshots import backup, guarding, overdue
 from saveos.snapshots.model import Standing
 from saveos.tenants import users
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from saveos.identity.principals import Principal
     from saveos.parts import Parts
-    from saveos.protocol import TenantId
 
 NOW = datetime.now(UTC)
 
@@ -157,10 +156,6 @@ def test_every_kind_of_alert_is_told_whatever_its_evidence_is(parts: Parts, kind
         "free_bytes": 12_000_000,
         "found_at": "2026-03-04T12:00:00.000000Z",
         "path": "/srv",
-        "objects": 2,
-        "files": ["/srv/a", "/srv/b"],
-        "compared": 50,
-        "mismatches": 3,
         "due_at": "nonsense",
     }
 
@@ -177,9 +172,41 @@ def test_every_kind_of_alert_is_told_whatever_its_evidence_is(parts: Parts, kind
     assert all(line.strip() and "{" not in line for line in lines)
     if kind is AlertKind.UNUSUAL and language == "en":
         assert "71% of the files are gone; 0.4% is usual." == lines[0]
-    if kind is AlertKind.DAMAGE and language == "en":
-        assert ["2 places of the repository are damaged.", "Files that need it: /srv/a, /srv/b."] == lines[:2]
-    if kind is AlertKind.UNPROVEN and language == "en":
-        assert "3 of 50 files did not come back as they were" == lines[0]
     if kind is AlertKind.DISK_FULL and language == "en":
         assert "12\N{NO-BREAK SPACE}MB are free." in lines
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "expected"),
+    [
+        (
+            AlertKind.DAMAGE,
+            {"objects": 1, "files": ["etc/fstab"], "archives": ["web-1"], "good_snapshots": 4, "snapshots": 5},
+            [
+                "One place of the repository is damaged.",
+                "Files that need it: /etc/fstab.",
+                "Snapshots that need it: web-1.",
+                "4 of 5 snapshots are good.",
+            ],
+        ),
+        (
+            AlertKind.UNPROVEN,
+            {"reason": "mismatch", "mismatches": 2, "compared": 30, "files": ["a\u202eb"], "archives": []},
+            ["2 of 30 files did not come back as they were.", "Files that need it: /a\\u{202e}b."],
+        ),
+        (AlertKind.UNPROVEN, {"reason": "not-genuine"}, ["What the host says of this drill is not signed by it."]),
+    ],
+)
+def test_damage_and_drills_are_told_in_words(kind: AlertKind, told: dict[str, Any], expected: list[str]) -> None:
+    alert = Alert(
+        id="alt_1",
+        tenant_id=TenantId("ten_1"),
+        agent_id=AgentId("agt_1"),
+        kind=kind,
+        opened_at=clock.now(),
+        cleared_at=None,
+        cleared_by="",
+        evidence=told,
+    )
+
+    assert expected == evidence(Words("en"), alert)
