@@ -12,6 +12,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from saveos import __version__
 from saveos.agents import table as agents
 from saveos.agents.model import AgentState
+from saveos.alerts import table as alerts
+from saveos.alerts.model import AlertKind
 from saveos.jobs import table as jobs
 from saveos.measurements import outlook, reading
 from saveos.measurements.model import Name
@@ -67,6 +69,11 @@ class Collector:
             if row["tenant_id"] == self._tenant_id:
                 by_state.add_metric([row["kind"], row["state"]], row["count"])
         yield by_state
+        going = GaugeMetricFamily("saveos_alerts_open", "Alerts that go on, by kind.", labels=["kind"])
+        kinds = list(alerts.open_kinds(connection, self._tenant_id).values())
+        for kind in AlertKind:
+            going.add_metric([kind.value], sum(kind in found for found in kinds))
+        yield going
         yield from self._repositories()
         yield from self._proven()
         yield from self._foreseen()

@@ -80,6 +80,7 @@ def test_encryption_is_told_in_the_same_run_and_undone_when_it_was_meant(host: R
     assert str(tree) not in json.dumps(guard)
     (listed,) = json.loads(appliance.cli("alert", "list", "--agent", host.id).stdout)
     assert alert["id"] == listed["id"]
+    assert 'saveos_alerts_open{kind="unusual-changes"} 1.0' in appliance.call("GET", "/metrics").expect(200).decode()
 
     with database(appliance) as connection:
         held = [row[0] for row in connection.execute("SELECT snapshot_id FROM holds WHERE released_at IS NULL")]
