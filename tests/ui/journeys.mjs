@@ -570,11 +570,11 @@ const journeys = {
 
     await page.getByLabel("How often").selectOption({ label: "On some weekdays" });
     await page.locator(".weekdays .choice:has-text('Tue') input").uncheck();
-    await page.locator("input[type=time]").fill("03:15");
+    await page.getByLabel("Time", { exact: true }).fill("03:15");
     await page.waitForSelector("text=Mondays, Wednesdays, Thursdays and Fridays at 03:15");
     expect((await page.locator(".runs li").count()) === 5, "five next runs");
     await page.waitForSelector("text=There are changes that are not saved.");
-    expect((await page.locator("input[type=time]").inputValue()) === "03:15", "what is typed stays when other things change");
+    expect((await page.getByLabel("Time", { exact: true }).inputValue()) === "03:15", "what is typed stays when other things change");
 
     await page.click(`button:has-text('Browse ${options.host}')`);
     for (const name of options.folders) {
