@@ -267,7 +267,7 @@ const journeys = {
     await page.click("nav.sections >> text=Hosts");
     await page.click(`tr.host a:has-text('${options.host}')`);
     await page.waitForURL(/\/agents\/agt_/);
-    await page.click("tr.snapshot button");
+    await page.click("tr.snapshot button:has-text('Restore')");
     await page.check("input[value=some]");
     await page.fill(".dialog textarea", "/etc/nginx\n/home/anna/letters\n");
     await page.click(".dialog .primary");
@@ -377,7 +377,7 @@ const journeys = {
     await row.locator("a").click();
     await page.waitForURL(/\/agents\/agt_/);
     expect((await page.locator("tr.snapshot").count()) === 2, "two snapshots");
-    await page.click("tr.snapshot button >> nth=0");
+    await page.click("tr.snapshot button:has-text('Restore') >> nth=0");
     await page.fill(".dialog input[type=text]", options.target);
     await page.click(".dialog .primary");
     await page.locator("tr.job:has-text('Restore') >> text=Done").waitFor(patiently);

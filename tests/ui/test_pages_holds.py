@@ -61,13 +61,16 @@ def second_administrator(parts: Parts) -> str:
 
 
 def rows(user: User) -> dict[str, Row]:
-    grid = next(iter(user.find(kind=Grid).elements))
-    return {row.id: row for row in grid.rows}
+    return {row.id: row for row in of_snapshots(user).rows}
+
+
+def of_snapshots(user: User) -> Grid:
+    """Return the list of snapshots: a host's page has others beside it."""
+    return next(grid for grid in user.find(kind=Grid).elements if any(row.id.startswith("snp_") for row in grid.rows))
 
 
 async def act(user: User, row_id: str, what: str) -> None:
-    grid = next(iter(user.find(kind=Grid).elements))
-    trigger(user, grid, "act", {"row": row_id, "act": what})
+    trigger(user, of_snapshots(user), "act", {"row": row_id, "act": what})
     await asyncio.sleep(0.3)
 
 

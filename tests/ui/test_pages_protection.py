@@ -278,6 +278,8 @@ def test_who_may_not_decide_reads_it_all_the_same(parts: Parts, host: Host, role
 
 
 def test_retention_is_carried_out_on_a_press(parts: Parts, host: Host) -> None:
+    parts.database.write(lambda connection: connection.execute("UPDATE agents SET kinds = 'prune'"))
+
     async def journey(hands: Hands) -> None:
         await hands.until(lambda: "Carry retention out now" in buttons(hands))
         hands.press("Carry retention out now")
@@ -294,15 +296,15 @@ def test_lost_snapshot_is_shown_as_such_and_offers_no_restore(parts: Parts, host
     async def in_list(hands: Hands) -> None:
         await hands.until(lambda: row_ids(hands))
         assert {lost.id, host.snapshots()[3].id} == row_ids(hands)
-        assert {"Lost"} <= set(hands.grid_texts())
+        assert {"Its archive is gone"} <= set(hands.grid_texts())
         acts = [act.id for e in hands.elements for row in getattr(e, "rows", ()) for act in row.cells["acts"].acts]
-        assert ["files", "files"] == acts
+        assert ["files", "pin", "files", "pin"] == acts
 
     async def on_host(hands: Hands) -> None:
         await hands.until(lambda: good.id in row_ids(hands))
         rows = {row.id: row for e in hands.elements for row in getattr(e, "rows", ())}
-        assert ["files", "restore"] == [act.id for act in rows[good.id].cells["acts"].acts]
-        assert ["files"] == [act.id for act in rows[lost.id].cells["acts"].acts]
+        assert ["files", "pin", "restore"] == [act.id for act in rows[good.id].cells["acts"].acts]
+        assert ["files", "pin"] == [act.id for act in rows[lost.id].cells["acts"].acts]
 
     async def itself(hands: Hands) -> None:
         await hands.read("Lost", "The archive of this snapshot is gone from the repository")

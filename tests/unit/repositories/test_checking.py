@@ -13,6 +13,7 @@ from borg import repository as borg_repository
 from borg.helpers import Error, IntegrityError
 from borg.repository import Repository
 
+from saveos.agent import engine_committed
 from saveos.agent.engine_committed import Committed
 from saveos.repositories import checking
 from saveos.repositories.checking_words import Order
@@ -30,7 +31,7 @@ SEGMENT_BYTES = 20_000
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logger, "configured", True)  # Borg's own commands set it up
     monkeypatch.setattr(checking, "CONFIRM_SECONDS", 0.0)
-    monkeypatch.setattr("saveos.agent.engine_committed.SETTLE_SECONDS", 0.2)
+    monkeypatch.setattr(engine_committed, "SETTLE_SECONDS", 0.2)
     monkeypatch.setattr(borg_repository, "DEFAULT_MAX_SEGMENT_SIZE", SEGMENT_BYTES)
     init = Committed.__init__
     monkeypatch.setattr(Committed, "__init__", lambda self, path, _seconds=0.2: init(self, path, 0.2))
