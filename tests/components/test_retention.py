@@ -17,7 +17,7 @@ from tests.support.pruning import Pruner, pruner
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-EXAMPLES = 3000
+EXAMPLES = 2000
 RULES = ("within", "hourly", "daily", "weekly", "monthly", "yearly")
 ZONES = (
     *("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu"),

@@ -307,7 +307,7 @@ def test_lost_snapshot_is_shown_as_such_and_offers_no_restore(parts: Parts, host
         assert ["files", "pin"] == [act.id for act in rows[lost.id].cells["acts"].acts]
 
     async def itself(hands: Hands) -> None:
-        await hands.read("Lost", "The archive of this snapshot is gone from the repository")
+        await hands.read("Its archive is gone", "The archive of this snapshot is gone from the repository")
         assert "Restore…" not in buttons(hands)
 
     visit(parts, f"/snapshots?state=lost&search={host.name}", in_list)

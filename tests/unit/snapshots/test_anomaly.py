@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.support.machines import Day, Machine
 
 DAYS = 30
-SEEDS = range(40)
+SEEDS = range(20)
 ATTACK_SEEDS = range(6)
 
 
