@@ -84,7 +84,7 @@ class Look:
     def _candidates(self, reader: Reader, after: int, until: int) -> Iterator[tuple[int, int, str]]:
         """Give (id, parent, name) of the nodes after one, up to another, whose name fits."""
         if trigrams := self._pattern.trigrams:
-            counts = table.trigram_counts(reader.connection, trigrams)
+            counts = table.trigram_counts(reader.connection, list(trigrams))
             nodes = table.nodes_matching(reader.connection, self._pattern.match_query(counts), after, until)
         else:
             nodes = table.nodes_with(reader.connection, _ascii(self._pattern.literals), after, until)

@@ -12,7 +12,7 @@ from saveos.errors import InvalidRequest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-TRIGRAMS_LIMIT = 4  # more cost more to look up than they save to look at
+TRIGRAMS_LIMIT = 3  # more cost more to look up than they save to look at
 TRIGRAM = 3
 WILD = re.compile(r"[*?]")
 
@@ -42,13 +42,27 @@ class Pattern:
         self.literals = [piece for piece in WILD.split(name) if piece] if self._is_glob else [name]
 
     @property
-    def trigrams(self) -> list[str]:
-        """What every fitting name holds; nothing when the text is too short for it."""
-        return list(dict.fromkeys(trigram for piece in self.literals for trigram in trigrams_of(piece)))
+    def trigrams(self) -> dict[str, int]:
+        """What every fitting name holds, by where it begins; nothing when the text is too short for it."""
+        found: dict[str, int] = {}
+        begin = 0
+        for piece in self.literals:
+            for at, trigram in enumerate(trigrams_of(piece), begin):
+                found.setdefault(trigram, at)
+            begin += len(piece) + TRIGRAM
+        return found
 
     def match_query(self, counts: Mapping[str, int]) -> str:
-        """Return the full-text query for the rarest trigrams; there have to be some. `counts`: 0 where it has none."""
-        chosen = sorted(self.trigrams, key=lambda trigram: counts.get(trigram, 0))[:TRIGRAMS_LIMIT]
+        """Return the full-text query for the rarest trigrams; there have to be some. `counts`: 0 where it has none.
+
+        None of them overlaps another: those of one word come together in the same names, and narrow nothing down.
+        """
+        trigrams = self.trigrams
+        chosen: list[str] = []
+        for trigram in sorted(trigrams, key=lambda one: counts.get(one, 0)):
+            is_apart = all(abs(trigrams[trigram] - trigrams[other]) >= TRIGRAM for other in chosen)
+            if is_apart and len(chosen) < TRIGRAMS_LIMIT:
+                chosen.append(trigram)
         return " AND ".join('"{}"'.format(trigram.replace('"', '""')) for trigram in chosen)
 
     def fits_name(self, name: str) -> bool:
