@@ -250,7 +250,7 @@ def test_unfinished_backup_is_let_go_of_on_request_and_makes_room(
     with enrolled(appliance, tree, tmp_path / "host", proxy.address) as host:
         used = quota(host)["host"]["used_bytes"]
         limit(host, hard_bytes=used + 9 * MEGABYTE)
-        with committing_often(appliance), proxy.slowed(2 * MEGABYTE):
+        with committing_often(appliance), proxy.slowed(MEGABYTE):
             assert "quota-exceeded" == appliance.wait_for_job(host.back_up(big))["error_code"]
         kept = quota(host)["host"]["used_bytes"]
         assert kept > used + MEGABYTE, "the test wants something to be left"
