@@ -7,6 +7,7 @@ did is told by the repository's own log.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from datetime import datetime
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ARCHIVES_LIMIT = 10_000
+COMMITS_LIMIT = 10_000  # of one session: a backup makes one in five minutes, a host that floods us many in a second
 COMMIT = b"\x40\xf4\x3c\x25\x09\x00\x00\x00\x02"  # how a committed segment ends: LoggedIO.COMMIT of Borg 1.4
 
 
@@ -101,6 +103,7 @@ class Counter:
         self._folder, self._job_id, self._settled = folder, job_id, settled_segment
         self._archives = {bytes.fromhex(archive_id) for archive_id in archive_ids}
         self._lost: set[bytes] = set()
+        self._commits = 0
         self._counts: dict[str, int] = {}
 
     def add(self, **counts: int) -> None:
@@ -123,6 +126,9 @@ class Counter:
         """Write down what goes with the commit that follows. Raises OSError: then there must be none."""
         if self._folder is None:
             return
+        self._commits += 1
+        if self._commits > COMMITS_LIMIT:
+            raise OSError(errno.EMFILE, "A session makes no more commits than this.")
         lost = tuple(key.hex() for key in sorted(self._lost)[:ARCHIVES_LIMIT])
         write(
             self._folder,
