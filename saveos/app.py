@@ -253,7 +253,7 @@ async def _background(appliance: Appliance) -> AsyncIterator[None]:
     appliance.indexer.start()
     hourly = lambda: _renew_and_reload(appliance)  # noqa: E731 - bound to this appliance
     clock = schedule.start(appliance.stores.database, hourly)
-    schedule.add_upkeep(clock, appliance.stores.database, appliance.upkeep.tidy)
+    schedule.add_upkeep(clock, appliance.stores.database, appliance.upkeep.tidy, appliance.upkeep.keep_before_alarms)
     schedule.add_measurements(clock, appliance.stores.database, settings, _sampler(appliance))
     watch = asyncio.create_task(appliance.waiting.watch())
     try:

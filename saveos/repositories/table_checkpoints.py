@@ -67,11 +67,11 @@ def delete(connection: sqlite3.Connection, checkpoint_id: str) -> None:
 
 
 def expired(connection: sqlite3.Connection) -> list[Checkpoint]:
-    """Return the checkpoints whose time is over, of repositories that are not frozen."""
+    """Return the checkpoints whose time is over, unfinished ones too, of repositories that are not frozen."""
     rows = many(
         connection,
         "SELECT c.* FROM checkpoints c JOIN repositories r ON r.agent_id = c.agent_id"
-        " WHERE c.expires_at <= ? AND c.state = 'made' AND r.frozen_at IS NULL AND r.upkeep_job = ''",
+        " WHERE c.expires_at <= ? AND r.frozen_at IS NULL AND r.upkeep_job = ''",
         (clock.to_text(clock.now()),),
     )
     return [_to_checkpoint(row) for row in rows]

@@ -160,16 +160,17 @@ def _compare(
     if untrue:
         table_protection.set_lost(connection, repository.agent_id, untrue)
         numbers = {Why.ARCHIVES_LOST.value: len(untrue)}
-        witness.sound_the_alarm(connection, repository, repository.settled_segment, clock.now(), numbers)
+        witness.sound_the_alarm(connection, repository, *witness.found_by(connection, repository, job), numbers)
 
 
 def _let_compact(connection: sqlite3.Connection, repository: Repository, job: Job) -> None:
     """Queue the compaction, once something was removed as ordered and nothing else was."""
-    removed, base = table_protection.removed_by(connection, repository.agent_id, job.id)
-    has_left = base >= 0 and not job.order["prune"]["archives"]  # it was to delete leftovers, and did
+    removed = table_protection.removed_by(connection, repository.agent_id, job.id)
+    found = table_protection.found_by(connection, repository.agent_id, job.id)
+    is_wanted = removed or not job.order["prune"]["archives"]  # it was to delete leftovers
     now = repositories.of_agent(connection, repository.agent_id)
-    if (removed or has_left) and now is not None and now.frozen_at is None:
-        order = {"moment": base, "prune_job": job.id}
+    if is_wanted and found is not None and now is not None and now.frozen_at is None:
+        order = {"moment": found[0], "until": found[1], "prune_job": job.id}
         _request(connection, repository, Kind.COMPACT, RunsOn.APPLIANCE, order, SYSTEM)
 
 

@@ -137,17 +137,23 @@ def remove(
     return [row["id"] for row in rows]
 
 
-def removed_by(connection: sqlite3.Connection, agent_id: AgentId, job_id: str) -> tuple[list[str], int]:
-    """Return the ids of the snapshots that a job removed, and the commit that it found (-1: none)."""
+def removed_by(connection: sqlite3.Connection, agent_id: AgentId, job_id: str) -> list[str]:
+    """Return the ids of the snapshots that a job removed."""
     rows = many(
         connection, "SELECT snapshot_id FROM removed_snapshots WHERE agent_id = ? AND job_id = ?", (agent_id, job_id)
     )
-    first = one(
+    return [row["snapshot_id"] for row in rows]
+
+
+def found_by(connection: sqlite3.Connection, agent_id: AgentId, job_id: str) -> tuple[int, str] | None:
+    """Return the commit that a job found, and until when (text) that was the last one; None: it committed nothing."""
+    row = one(
         connection,
-        "SELECT min(json_extract(facts_json, '$.base')) AS base FROM writes WHERE agent_id = ? AND job_id = ?",
+        "SELECT json_extract(facts_json, '$.base') AS base, at FROM writes WHERE agent_id = ? AND job_id = ?"
+        " ORDER BY id LIMIT 1",
         (agent_id, job_id),
     )
-    return [row["snapshot_id"] for row in rows], -1 if first is None or first["base"] is None else int(first["base"])
+    return (int(row["base"]), row["at"]) if row else None
 
 
 def still_there(connection: sqlite3.Connection, agent_id: AgentId, archive_ids: Sequence[str]) -> set[str]:
@@ -184,7 +190,7 @@ def bring_back(connection: sqlite3.Connection, agent_id: AgentId, before: str, s
         values: dict[str, Any] = msgspec.json.decode(row["row_json"])
         if values["ended_at"] > before:
             continue
-        values["standing"] = "good"
+        values["standing"] = "good" if values["standing"] == "lost" else values["standing"]
         names = ", ".join(values)
         connection.execute(
             f"INSERT INTO snapshots ({names}) VALUES ({', '.join(':' + name for name in values)})"

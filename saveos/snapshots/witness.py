@@ -42,11 +42,11 @@ def judge(database: Database, settings: Settings, agent_id: AgentId) -> None:
 
     Until then nobody may write: evidence of a commit that never happened would be taken for that of the next one.
     """
-    folder = settings.evidence / agent_id
-    if any(kept.read_all(folder)):
+    paths = list((settings.evidence / agent_id).glob("[0-9]*.json"))  # what comes later is of a later session
+    if paths:
         done = database.write(lambda connection: judge_in(connection, settings, agent_id))
-        for path in folder.glob("*.json"):
-            path.unlink()  # what was not judged speaks of a commit that never happened
+        for path in paths:
+            path.unlink(missing_ok=True)  # what was not judged speaks of a commit that never happened
         log.info("%d commits of %s are judged.", done, agent_id)
 
 
@@ -84,10 +84,16 @@ def settle(connection: sqlite3.Connection, settings: Settings, job: Job) -> None
     is_same = compression == repository.manifest_compression
     if job.kind is Kind.BACKUP and is_same and suspicion.lacks_an_entry(repository.manifest_bytes, size):
         numbers = {Why.MANIFEST_SHRUNK.value: repository.manifest_bytes - size}
-        sound_the_alarm(connection, repository, repository.settled_segment, clock.now(), numbers)
+        sound_the_alarm(connection, repository, *found_by(connection, repository, job), numbers)
     repositories.set_settled(connection, agent_id, kept.last_commit(folder))
     if size:
         repositories.set_manifest(connection, agent_id, size, compression)
+
+
+def found_by(connection: sqlite3.Connection, repository: Repository, job: Job) -> tuple[int, datetime]:
+    """Return the commit that a host's job found, and until when that was the last one."""
+    found = table_protection.found_by(connection, repository.agent_id, job.id)
+    return (found[0], clock.from_text(found[1])) if found else (repository.settled_segment, clock.now())
 
 
 def _judge(connection: sqlite3.Connection, agent: Agent, repository: Repository, evidence: Evidence) -> None:

@@ -40,12 +40,18 @@ def start(database: Database, hourly: Callable[[], None]) -> BackgroundScheduler
     return scheduler
 
 
-def add_upkeep(scheduler: BackgroundScheduler, database: Database, tidy: Callable[[], None]) -> None:
-    """Look at retention and at what is overdue every minute; let old checkpoints go now and every hour."""
+def add_upkeep(
+    scheduler: BackgroundScheduler, database: Database, tidy: Callable[[], None], keep_alarming: Callable[[], None]
+) -> None:
+    """Look at retention and at what is overdue every minute; let old checkpoints go now and every hour.
+
+    What alarms lack is kept within seconds: an alarm may be raised where no file can be touched, in a transaction.
+    """
     for name, seconds, work in (
         ("retention", MINUTE_SECONDS, lambda: database.write(pruning.queue_due)),
         ("overdue", MINUTE_SECONDS, lambda: database.write(overdue.tick)),
         ("tidy", HOUR_SECONDS, tidy),
+        ("keep-alarming", TICK_SECONDS, keep_alarming),
     ):
         scheduler.add_job(_while_open, "interval", [work], seconds=seconds, id=name, next_run_time=clock.now())
 

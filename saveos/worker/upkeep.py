@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from saveos import clock
 from saveos.errors import Conflict, NotFound, RepositoryLocked, SaveOSError, UpkeepFailed
 from saveos.jobs import table as jobs
 from saveos.jobs.model import State
@@ -88,15 +89,13 @@ class Upkeep:
         repository = self._begin(running.job)
         if repository.frozen_at is not None:
             return told(Ended.FROZEN)
-        moment = int(running.job.order["moment"])
-        self._keep_before(repository, moment)
+        self._keep_before(repository, running.job)
         ending = self._compact(running, self._folder(repository))
         self._database.write(
             lambda connection: repositories.set_compacted(connection, repository.agent_id, ending.segment)
         )
-        removed, _base = table_protection.removed_by(
-            self._database.read, repository.agent_id, running.job.order["prune_job"]
-        )
+        prune_job = running.job.order["prune_job"]
+        removed = table_protection.removed_by(self._database.read, repository.agent_id, prune_job)
         rebuilding.forget(self._database, self._settings, repository.tenant_id, repository.agent_id, removed)
         held = maintenance.measure(self._database, self._settings, repository.tenant_id, repository.agent_id)
         quotas.note_written(self._database, self._settings, repository.agent_id)
@@ -104,6 +103,16 @@ class Upkeep:
 
     def roll_back(self, running: Running) -> str:
         """Let a repository be what a checkpoint was."""
+        if "settled_at" not in running.job.order:  # else it was cut off after that: the host may have written since
+            self._replace(running)
+        repository = self._repository(running.job)
+        catalogue_files.remove(self._settings, repository.tenant_id, repository.agent_id)
+        maintenance.measure(self._database, self._settings, repository.tenant_id, repository.agent_id)
+        quotas.note_written(self._database, self._settings, repository.agent_id)
+        now = jobs.get(self._database.read, running.job.id) or running.job
+        return told(Ended.ROLLED_BACK, count=len(now.order.get("came_back", ())))
+
+    def _replace(self, running: Running) -> None:
         repository = self._begin(running.job, is_forced=True)
         checkpoint = table_checkpoints.get(self._database.read, running.job.order["checkpoint"])
         if checkpoint is None:
@@ -124,13 +133,9 @@ class Upkeep:
         quarantine.swap(folder, spare_place)
         self._database.write(lambda connection: table_checkpoints.set_made(connection, spare.id))
         segment = evidence.last_commit(folder)
-        count = self._database.write(
+        self._database.write(
             lambda connection: checkpoints.settle_roll_back(connection, running.job, checkpoint, segment)
         )
-        catalogue_files.remove(self._settings, repository.tenant_id, repository.agent_id)
-        maintenance.measure(self._database, self._settings, repository.tenant_id, repository.agent_id)
-        quotas.note_written(self._database, self._settings, repository.agent_id)
-        return told(Ended.ROLLED_BACK, count=count)
 
     def _compact(self, running: Running, folder: Path) -> Ending:
         """Compact, unless the disk's reserve is used up over it: what a checkpoint holds is written once more."""
@@ -151,10 +156,7 @@ class Upkeep:
             raise DiskFull(FULL) from error
 
     def tidy(self) -> None:
-        """Give the room back that sessions took which were cut off; let checkpoints go whose time is over.
-
-        And keep those that alarms still lack.
-        """
+        """Give the room back that sessions took which were cut off; let checkpoints go whose time is over."""
         for repository in repositories.everything(self._database.read):
             folder = self._folder(repository)
             is_ours = not repository.upkeep_job and sizing.has_unfinished(folder)
@@ -170,17 +172,26 @@ class Upkeep:
                 maintenance.measure(self._database, self._settings, checkpoint.tenant_id, checkpoint.agent_id)
             except (OSError, SaveOSError):
                 log.exception("A checkpoint of %s could not be let go of.", checkpoint.agent_id)
-        for repository in repositories.everything(self._database.read):
-            if repository.frozen_at is not None:
-                checkpoints.keep_before_alarm(self._database, self._settings, repository.agent_id)
         self._database.write(table_protection.forget_removed)
 
-    def _keep_before(self, repository: Repository, moment: int) -> None:
+    def keep_before_alarms(self) -> None:
+        """Keep checkpoints of what was before each alarm that has none yet."""
+        for repository in repositories.everything(self._database.read):
+            if repository.frozen_at is not None:
+                try:
+                    checkpoints.keep_before_alarm(self._database, self._settings, repository.agent_id)
+                except SaveOSError:
+                    log.exception("What was before an alarm of %s could not be kept.", repository.agent_id)
+
+    def _keep_before(self, repository: Repository, job: Job) -> None:
         """Keep what was before the deletion, unless a checkpoint shows just that: backups came since the last one."""
+        moment, until = int(job.order["moment"]), clock.from_text(job.order["until"])
         since = table_protection.rolled_back_at(self._database.read, repository.agent_id)
-        kept = table_checkpoints.at_moment(self._database.read, repository.agent_id, moment, since)
-        if kept is None:
-            maintenance.keep(self._database, self._settings, repository, CheckpointWhy.RETENTION, moment=moment)
+        if table_checkpoints.at_moment(self._database.read, repository.agent_id, moment, since) is None:
+            why = CheckpointWhy.RETENTION
+            maintenance.keep(
+                self._database, self._settings, repository, why, moment=moment, job_id=job.id, made_at=until
+            )
 
     def _begin(self, job: Job, *, is_forced: bool = False) -> Repository:
         """Keep hosts from writing, wait until none does, and judge what they did. Raises RepositoryLocked.

@@ -65,14 +65,19 @@ def protection(agent: RealAgent) -> dict[str, Any]:
     return shown
 
 
-def retain(agent: RealAgent) -> None:
-    """Carry retention out, to the end of the compaction."""
+def age(agent: RealAgent) -> None:
+    """Let the snapshots be of different days, and retention keep the first and the last of them."""
     with database(agent.appliance) as connection:
         connection.execute("UPDATE policies SET retention_json = ?", (KEEP_TWO,))
         connection.execute(  # as if the snapshots were of different days
             "UPDATE snapshots SET started_at = strftime('%Y-%m-%dT%H:%M:%fZ', started_at, '-' || (10 - (SELECT count(*)"
             " FROM snapshots o WHERE o.agent_id = snapshots.agent_id AND o.id < snapshots.id)) || ' days')"
         )
+
+
+def retain(agent: RealAgent) -> None:
+    """Carry retention out, to the end of the compaction."""
+    age(agent)
     job = agent.appliance.call("POST", f"/api/v1/agents/{agent.id}/retention/run").expect(202)
     assert agent.appliance.wait_for_job(job["id"])["state"] == "done"
     wait_until(lambda: kinds(agent).get("compact") == "done", 60, "the compaction")
@@ -126,12 +131,37 @@ def test_retention_removes_what_no_rule_keeps_and_a_roll_back_brings_it_back(
     assert json.dumps(protection(host))
 
 
+def test_checkpoint_of_before_a_deletion_holds_the_backup_that_came_in_between(host: RealAgent, tmp_path: Path) -> None:
+    host.stop()
+    age(host)
+    job = host.appliance.call("POST", f"/api/v1/agents/{host.id}/retention/run").expect(202)
+    assert host.appliance.wait_for_job(job["id"])["state"] == "done"  # the order waits for the host
+    between = host.back_up()  # and this, which a person asked for, comes first
+    host.start_daemon()
+    assert host.appliance.wait_for_job(between)["state"] == "done"
+    before = {one["id"] for one in host.appliance.snapshots(host.id)}
+    wait_until(lambda: kinds(host).get("compact") == "done", 60, "the compaction")
+    assert 1 == len(before - {one["id"] for one in host.appliance.snapshots(host.id)})
+    later = back_up(host)
+
+    newest = protection(host)["checkpoints"][0]["id"]
+    path = f"/api/v1/agents/{host.id}/checkpoints/{newest}/roll-back"
+    done = host.appliance.wait_for_job(host.appliance.call("POST", path, {"hostname": host.hostname}).expect(202)["id"])
+
+    assert ("done", "done") == (later["state"], done["state"])
+    back = host.appliance.snapshots(host.id)
+    assert before == {one["id"] for one in back}
+    for one in back:
+        restored(host, one["id"], tmp_path / one["id"])
+
+
 FOUND = {
     "forget_archives": {"manifest-shrunk"},
     "delete_archives": {"archives-lost", "objects-deleted"},
     "delete_everything": {"archives-lost", "objects-deleted", "manifest-shrunk"},
     "delete_contents": {"objects-deleted"},
     "overwrite": {"objects-replaced"},
+    "put_one_in_the_place_of_another": {"manifest-shrunk"},
     "add_future_archives": {"archives-added"},
     "send_garbage": {"malformed"},
     "replay": {"replayed"},
@@ -171,8 +201,9 @@ def test_attack_is_noticed_freezes_and_is_undone(
 ) -> None:
     host, kept = victim
     appliance = host.appliance
+    first = appliance.snapshots(host.id)[-1]["id"]
 
-    attack(host, name)
+    attack(host, name, is_reported=name == "put_one_in_the_place_of_another")
 
     frozen = wait_until(lambda: (shown := protection(host))["frozen_at"] and shown, 10, "the repository to be frozen")
     with database(appliance) as connection:
@@ -193,7 +224,7 @@ def test_attack_is_noticed_freezes_and_is_undone(
     assert appliance.wait_for_job(job["id"])["state"] == "done"
     assert (None, True) == (protection(host)["frozen_at"], bool(frozen["frozen_why"]))
     standing = {one["id"]: one.get("standing", "good") for one in appliance.snapshots(host.id)}
-    assert {"good"} == {standing[snapshot_id] for snapshot_id in kept}
+    assert dict.fromkeys([*kept, first], "good") == standing
     snapshot_id, copy = list(kept.items())[list(FOUND).index(name) % len(kept)]  # another one after each attack
     back = restored(host, snapshot_id, tmp_path)
     assert [] == differences(copy, back / copy.with_name("tree").relative_to("/"))

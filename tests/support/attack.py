@@ -18,7 +18,7 @@ import msgspec
 from saveos.agent import borg as agent_borg
 from saveos.agent.client import Client
 from saveos.agent.settings import Home
-from saveos.protocol import JobId, Kind, OwnJobRequest, TunnelMode
+from saveos.protocol import ArchiveFacts, JobId, JobReport, Kind, Outcome, OwnJobRequest, TunnelMode
 
 if TYPE_CHECKING:
     from tests.support.agent import RealAgent
@@ -26,14 +26,20 @@ if TYPE_CHECKING:
 SECONDS = 60
 
 
-def attack(agent: RealAgent, name: str, *, has_job: bool = True) -> None:
-    """Do it, as part of a backup that the host asked for itself, or out of nowhere."""
+def attack(agent: RealAgent, name: str, *, has_job: bool = True, is_reported: bool = False) -> None:
+    """Do it, as part of a backup that the host asked for itself, or out of nowhere.
+
+    `is_reported`: then the host says that this backup is made.
+    """
     home = Home(agent.config)
     config = home.load()
     assert config is not None
-    job_id = None
+    job_id, archive = None, ""
     if has_job:
-        job_id = Client.for_host(home, config).request_job(OwnJobRequest(kind=Kind.BACKUP, claim=True)).job_id
+        asked = Client.for_host(home, config).request_job(OwnJobRequest(kind=Kind.BACKUP, claim=True))
+        assert asked.assignment is not None
+        assert asked.assignment.backup is not None
+        job_id, archive = asked.job_id, asked.assignment.backup.archive
     with tempfile.NamedTemporaryFile() as settings:
         wanted = agent_borg.tunnel_settings(home, config, TunnelMode.WRITE, JobId(job_id) if job_id else None)
         Path(settings.name).write_bytes(msgspec.json.encode(wanted))
@@ -43,7 +49,7 @@ def attack(agent: RealAgent, name: str, *, has_job: bool = True) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "tests.support.attack", name],
             env=agent_borg.environment(home, Path(settings.name), reading)
-            | {"BORG_BASE_DIR": str(agent.folder / f"attacker-{name}"), "PYTHONPATH": os.getcwd()},
+            | {"BORG_BASE_DIR": str(agent.folder / f"attacker-{name}"), "PYTHONPATH": os.getcwd(), "ARCHIVE": archive},
             pass_fds=[reading],
             capture_output=True,
             text=True,
@@ -52,6 +58,9 @@ def attack(agent: RealAgent, name: str, *, has_job: bool = True) -> None:
         )
         os.close(reading)
     assert done.returncode == 0, (name, done.stdout[-3000:], done.stderr[-3000:])
+    if is_reported and job_id:
+        facts = ArchiveFacts(name=archive, archive_id=os.urandom(32).hex())
+        Client.for_host(home, config).report(job_id, JobReport(outcome=Outcome.DONE, archive=facts))
 
 
 def main(name: str) -> None:
@@ -105,6 +114,13 @@ def overwrite(repository: Any, manifest: Any, _key: Any) -> None:
         repository.put(key, data[:-1] + bytes([data[-1] ^ 1]))
 
 
+def put_one_in_the_place_of_another(_repository: Any, manifest: Any, _key: Any) -> None:
+    """Let the manifest name the archive that was asked for, and forget another one: as many as there have to be."""
+    del manifest.archives[next(iter(manifest.archives))]
+    manifest.archives[os.environ["ARCHIVE"]] = (os.urandom(32), datetime.now())  # noqa: DTZ005 - Borg's own are naive
+    manifest.write()
+
+
 def add_future_archives(_repository: Any, manifest: Any, _key: Any) -> None:
     """Claim five hundred archives of the year 2099."""
     for number in range(500):
@@ -151,6 +167,7 @@ ATTACKS = {
         delete_everything,
         delete_contents,
         overwrite,
+        put_one_in_the_place_of_another,
         add_future_archives,
         send_garbage,
         fill,
