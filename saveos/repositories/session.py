@@ -50,7 +50,7 @@ class Session:
         self.next_check_at = 0.0
         self.grant: Grant | None = None
         self.added_bytes = 0  # of what it wrote, as its child said last
-        self.is_stopped = False  # by a limit
+        self.is_stopped = False  # by a limit, or because its host is not welcome any more
         self._started_at = clock.now()
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None

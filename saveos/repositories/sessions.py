@@ -235,7 +235,7 @@ class Sessions:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(REVALIDATE_SECONDS)
-            for session in [session for session in self._sessions.values() if session.is_open]:
+            for session in [one for one in self._sessions.values() if one.is_open and not one.is_stopped]:
                 opening = session.opening
                 if opening is None or loop.time() < session.next_check_at:
                     continue
@@ -247,7 +247,7 @@ class Sessions:
                     if error.code == "not-authenticated":
                         session.next_check_at = loop.time() + RELAXED_SECONDS
                         continue
-                    session.is_open = False
+                    session.is_stopped = True  # what it has written is still to be judged once it is gone
                     refusal = TunnelRefusal(code=error.code, message=error.message)
                     task = asyncio.create_task(session.end(refusal))
                     self._tasks.add(task)

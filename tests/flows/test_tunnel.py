@@ -343,5 +343,19 @@ def test_revoked_agent_loses_its_open_session(gateway: Gateway) -> None:
     assert (Frame.REFUSED, True) == (frame, b"not-allowed" in payload)
 
 
+def test_what_a_session_wrote_is_judged_although_its_host_is_welcome_no_more(gateway: Gateway) -> None:
+    with RawClient(gateway) as client:
+        client.hello(TunnelMode.WRITE)
+        gateway.written.clear()  # it is told before each session, too
+        gateway.door.error = NotAllowed("No longer welcome.")
+        try:
+            client.receive()
+            wait_until(lambda: gateway.written, 20, "what it wrote to be judged")
+        finally:
+            gateway.door.error = None
+
+    assert ["agt_test"] == gateway.written
+
+
 def test_url_of_the_repository_is_the_same_for_all() -> None:
     assert URL == "ssh://appliance/./repository"

@@ -60,6 +60,7 @@ class Gateway:
         self.ping, self.silence = ping, silence
         values: dict[str, Any] = {"reserve_bytes": 0, **settings}
         self.settings = Settings(data=str(folder / "data"), **values)
+        self.written: list[str] = []  # the agents whose writing was said to be over
         self.door = Door(self.settings.repositories, {self.host.thumbprint: "agt_test"})
         self.repository = self.settings.repositories / "tenant" / "agt_test"
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -113,6 +114,7 @@ class Gateway:
             settings=self.settings,
             authority=self.authority,  # type: ignore[arg-type]
             authorise=self.door.authorise,
+            on_written=self.written.append,
             ping_seconds=self.ping,
             silence_seconds=self.silence,
         )
