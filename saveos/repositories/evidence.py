@@ -45,6 +45,7 @@ class Evidence(Wire, frozen=True, kw_only=True):
     malformed_count: int = 0  # objects that no key of this repository wrote
     replayed_count: int = 0  # objects whose nonce was used up before the session began
     manifest_bytes: int = 0  # 0: not written
+    manifest_deleted: int = 0  # how often, whatever was written after that
 
 
 def write(folder: Path, evidence: Evidence) -> None:

@@ -98,8 +98,11 @@ class Guarded(Repository):  # type: ignore[misc]
 
     def _delete(self, id: bytes, segment: int, offset: int) -> None:  # noqa: A002 - Borg's signature
         """Supersede an object: called for each delete, and for each put over one that is there."""
+        is_replaced = id in self.index
         if id != Manifest.MANIFEST_ID:
-            self._counter.note_gone(id, segment, is_replaced=id in self.index)
+            self._counter.note_gone(id, segment, is_replaced=is_replaced)
+        elif not is_replaced:  # Borg only ever writes it anew
+            self._counter.add(manifest_deleted=1)
         super()._delete(id, segment, offset)
 
     def _look_at(self, data: bytes) -> None:

@@ -70,6 +70,8 @@ def findings(evidence: Evidence, ordered: Ordered, known: Known) -> dict[Why, in
 
 
 def _of_manifest(evidence: Evidence, ordered: Ordered, known: Known) -> dict[Why, int]:
+    if evidence.manifest_deleted:
+        return {Why.MANIFEST_SHRUNK: known.manifest_bytes}
     if not evidence.manifest_bytes:
         return {}
     left = max(0, known.snapshots_count - len(ordered.archive_ids))

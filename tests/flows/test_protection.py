@@ -158,6 +158,7 @@ def test_checkpoint_of_before_a_deletion_holds_the_backup_that_came_in_between(h
 FOUND = {
     "forget_archives": {"manifest-shrunk"},
     "delete_archives": {"archives-lost", "objects-deleted"},
+    "delete_the_manifest": {"manifest-shrunk"},
     "delete_everything": {"archives-lost", "objects-deleted", "manifest-shrunk"},
     "delete_contents": {"objects-deleted"},
     "overwrite": {"objects-replaced"},

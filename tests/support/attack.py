@@ -92,6 +92,11 @@ def delete_archives(repository: Any, manifest: Any, _key: Any) -> None:
         repository.delete(manifest.archives[name].id)
 
 
+def delete_the_manifest(repository: Any, _manifest: Any, _key: Any) -> None:
+    """Delete the one object that names all archives."""
+    repository.delete(b"\0" * 32)
+
+
 def delete_everything(repository: Any, manifest: Any, _key: Any) -> None:
     """Delete every object but the manifest, which then names none."""
     for key in _objects(repository):
@@ -164,6 +169,7 @@ ATTACKS = {
     for action in (
         forget_archives,
         delete_archives,
+        delete_the_manifest,
         delete_everything,
         delete_contents,
         overwrite,

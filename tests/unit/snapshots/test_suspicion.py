@@ -63,6 +63,8 @@ SIZES = {
         (seen(malformed_count=2, replayed_count=4), BACKUP, {Why.MALFORMED: 2, Why.REPLAYED: 4}),
         (seen(manifest_bytes=2900), BACKUP, {Why.MANIFEST_SHRUNK: 100}),
         (seen(manifest_bytes=1200), PRUNE, {Why.MANIFEST_SHRUNK: 1800}),  # 28 archives do not fit into that
+        (seen(manifest_deleted=1), PRUNE, {Why.MANIFEST_SHRUNK: 3000}),
+        (seen(manifest_deleted=1, manifest_bytes=3080), BACKUP, {Why.MANIFEST_SHRUNK: 3000}),
         (seen(manifest_bytes=30_000), BACKUP, {Why.ARCHIVES_ADDED: 79}),
     ],
 )
