@@ -449,6 +449,14 @@ def m015_quotas(db: UtilsDatabase) -> None:
     _execute(db, "ALTER TABLE jobs ADD COLUMN error_facts_json TEXT NOT NULL DEFAULT ''")
 
 
+@migrations()
+def m016_lost_at(db: UtilsDatabase) -> None:
+    """Since when a snapshot is lost, and how it stood before: a roll-back brings back what was there then."""
+    _execute(db, "ALTER TABLE snapshots ADD COLUMN lost_at TEXT")
+    _execute(db, "ALTER TABLE snapshots ADD COLUMN lost_from TEXT NOT NULL DEFAULT 'good'")
+    _execute(db, "UPDATE snapshots SET lost_at = strftime('%Y-%m-%dT%H:%M:%f000Z', 'now') WHERE standing = 'lost'")
+
+
 def _execute(db: UtilsDatabase, statements: str) -> None:
     for statement in statements.split(";"):
         if statement.strip():

@@ -180,13 +180,15 @@ def settle_roll_back(connection: sqlite3.Connection, job: Job, checkpoint: Check
     agent_id, moment = checkpoint.agent_id, clock.to_text(checkpoint.made_at)
     away = table_roll_back.away_at(connection, agent_id, moment)
     came = {one: at for one, at in table_roll_back.coming_back(connection, agent_id, moment).items() if one not in away}
-    table_protection.bring_back(connection, agent_id, before=moment, since=moment)
-    table_protection.set_good(connection, agent_id, moment)
+    table_protection.bring_back(connection, agent_id, moment)
+    table_protection.set_found(connection, agent_id, moment)
     newer = [*table_protection.newer_archives(connection, agent_id, moment), *away]
     held = table_protection.held_archives(connection, agent_id)  # put under a hold while it was rolled back
     gone = [archive_id for archive_id in newer if archive_id not in held]
     table_protection.remove(connection, agent_id, gone, CheckpointWhy.ROLL_BACK.value, job.id)
-    table_protection.set_lost(connection, agent_id, [archive_id for archive_id in newer if archive_id in held])
+    table_protection.set_lost(
+        connection, agent_id, [archive_id for archive_id in newer if archive_id in held], clock.now()
+    )
     table_roll_back.note(connection, job.id, came)
     table_protection.take_back_writes(connection, agent_id, moment)
     is_known = checkpoint.why is not CheckpointWhy.ROLL_BACK  # else what was written to it is forgotten

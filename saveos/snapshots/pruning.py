@@ -158,7 +158,7 @@ def _compare(
         untrue=len(untrue),
     )
     if untrue:
-        table_protection.set_lost(connection, repository.agent_id, untrue)
+        table_protection.set_lost(connection, repository.agent_id, untrue, clock.now())
         numbers = {Why.ARCHIVES_LOST.value: len(untrue)}
         witness.sound_the_alarm(connection, repository, *witness.found_by(connection, repository, job), numbers)
 

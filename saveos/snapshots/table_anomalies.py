@@ -114,6 +114,9 @@ def clean_ones(connection: sqlite3.Connection, snapshot: Snapshot, limit: int) -
 def set_meant(connection: sqlite3.Connection, agent_id: AgentId) -> int:
     """Trust a host's suspect snapshots again, and let their numbers join the history; return how many there were."""
     connection.execute("UPDATE guard_runs SET state = 'meant' WHERE agent_id = ? AND state = 'suspect'", (agent_id,))
+    connection.execute(
+        "UPDATE snapshots SET lost_from = 'good' WHERE agent_id = ? AND lost_from = 'suspect'", (agent_id,)
+    )
     cursor = connection.execute(
         "UPDATE snapshots SET standing = 'good' WHERE agent_id = ? AND standing = 'suspect'", (agent_id,)
     )

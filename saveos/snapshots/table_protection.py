@@ -8,14 +8,18 @@ import msgspec
 
 from saveos import clock
 from saveos.database.connection import many, one
+from saveos.jobs import table as jobs
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
     from datetime import datetime
 
+    from saveos.jobs.model import Job
     from saveos.protocol import AgentId
     from saveos.repositories.evidence import Evidence
+
+BORGS_OWN = "lz4"
 
 
 def add_write(connection: sqlite3.Connection, agent_id: AgentId, name: str, evidence: Evidence) -> bool:
@@ -36,30 +40,30 @@ def add_write(connection: sqlite3.Connection, agent_id: AgentId, name: str, evid
 
 
 def last_manifest(connection: sqlite3.Connection, agent_id: AgentId) -> tuple[int, str]:
-    """Return the size of the manifest that was written last and how it is compressed; 0 when none is known.
-
-    What no backup wrote is compressed as Borg does it by itself: lz4.
-    """
+    """Return the size of the manifest that was written last and how it is compressed; 0 when none is known."""
     row = one(
         connection,
-        "SELECT json_extract(w.facts_json, '$.manifest_bytes') AS size,"
-        " coalesce(json_extract(j.order_json, '$.backup.compression'), 'lz4') AS compression"
-        " FROM writes w LEFT JOIN jobs j ON j.id = w.job_id WHERE w.agent_id = ?"
-        " AND json_extract(w.facts_json, '$.manifest_bytes') > 0 ORDER BY w.id DESC LIMIT 1",
+        "SELECT job_id, json_extract(facts_json, '$.manifest_bytes') AS size FROM writes WHERE agent_id = ?"
+        " AND json_extract(facts_json, '$.manifest_bytes') > 0 ORDER BY id DESC LIMIT 1",
         (agent_id,),
     )
-    return (int(row["size"]), row["compression"]) if row else (0, "")
+    return (int(row["size"]), compression_of(jobs.get(connection, row["job_id"]))) if row else (0, "")
 
 
-def bytes_of_jobs(connection: sqlite3.Connection, agent_id: AgentId, limit: int) -> list[int]:
-    """Return what the agent's newest jobs added, newest first."""
+def compression_of(job: Job | None) -> str:
+    """Return how a job compresses the manifest; what no backup writes is compressed as Borg does it by itself."""
+    return str(job.order.get("backup", {}).get("compression", BORGS_OWN)) if job else BORGS_OWN
+
+
+def bytes_of_jobs(connection: sqlite3.Connection, agent_id: AgentId, limit: int) -> dict[str, int]:
+    """Return what the agent's newest jobs added, by their ids, oldest first."""
     rows = many(
         connection,
-        "SELECT sum(put_bytes) AS added FROM writes WHERE agent_id = ? AND job_id <> '' GROUP BY job_id"
+        "SELECT job_id, sum(put_bytes) AS added FROM writes WHERE agent_id = ? AND job_id <> '' GROUP BY job_id"
         " ORDER BY max(id) DESC LIMIT ?",
         (agent_id, limit),
     )
-    return [row["added"] for row in rows]
+    return {row["job_id"]: row["added"] for row in reversed(rows)}
 
 
 def take_back_writes(connection: sqlite3.Connection, agent_id: AgentId, since: str) -> None:
@@ -67,12 +71,13 @@ def take_back_writes(connection: sqlite3.Connection, agent_id: AgentId, since: s
     connection.execute("DELETE FROM writes WHERE agent_id = ? AND at >= ?", (agent_id, since))
 
 
-def forget_writes(connection: sqlite3.Connection, kept: int) -> None:
-    """Forget old evidence: so many of each agent are kept."""
+def forget_writes(connection: sqlite3.Connection, agent_id: AgentId, kept: int) -> None:
+    """Forget an agent's evidence but for the newest `kept`, and the first of each of as many jobs: see `found_by`."""
     connection.execute(
-        "DELETE FROM writes WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY agent_id ORDER BY"
-        " id DESC) AS place FROM writes) WHERE place > ?)",
-        (kept,),
+        "DELETE FROM writes WHERE agent_id = ?1 AND id NOT IN (SELECT id FROM writes WHERE agent_id = ?1 ORDER BY id"
+        " DESC LIMIT ?2) AND id NOT IN (SELECT min(id) FROM writes WHERE agent_id = ?1 GROUP BY job_id ORDER BY min(id)"
+        " DESC LIMIT ?2)",
+        (agent_id, kept),
     )
 
 
@@ -106,12 +111,12 @@ def held_since(connection: sqlite3.Connection, agent_id: AgentId, moment: str) -
     return int(row["count"]) if row else 0
 
 
-def set_lost(connection: sqlite3.Connection, agent_id: AgentId, archive_ids: Sequence[str]) -> int:
-    """Mark the snapshots of these archives as lost; return how many were not."""
+def set_lost(connection: sqlite3.Connection, agent_id: AgentId, archive_ids: Sequence[str], at: datetime) -> int:
+    """Mark the snapshots of these archives as lost since a moment; return how many were not."""
     cursor = connection.execute(
-        "UPDATE snapshots SET standing = 'lost' WHERE agent_id = ? AND standing <> 'lost'"
-        " AND archive_id IN (SELECT value FROM json_each(?))",
-        (agent_id, msgspec.json.encode(archive_ids).decode()),
+        "UPDATE snapshots SET lost_from = standing, lost_at = ?, standing = 'lost' WHERE agent_id = ?"
+        " AND standing <> 'lost' AND archive_id IN (SELECT value FROM json_each(?))",
+        (clock.to_text(at), agent_id, msgspec.json.encode(archive_ids).decode()),
     )
     return cursor.rowcount
 
@@ -178,19 +183,18 @@ def due_for_retention(connection: sqlite3.Connection, before: datetime) -> list[
     return [row["agent_id"] for row in rows]
 
 
-def bring_back(connection: sqlite3.Connection, agent_id: AgentId, before: str, since: str) -> int:
-    """Bring back the snapshots of before a moment that were removed after another one (both as text)."""
+def bring_back(connection: sqlite3.Connection, agent_id: AgentId, moment: str) -> int:
+    """Bring back the snapshots of up to a moment (text) that were removed since; what was lost by then still is."""
     rows = many(
         connection,
         "SELECT snapshot_id, row_json FROM removed_snapshots WHERE agent_id = ? AND removed_at >= ?",
-        (agent_id, since),
+        (agent_id, moment),
     )
     count = 0
     for row in rows:
         values: dict[str, Any] = msgspec.json.decode(row["row_json"])
-        if values["ended_at"] > before:
+        if values["ended_at"] > moment:
             continue
-        values["standing"] = "good" if values["standing"] == "lost" else values["standing"]
         names = ", ".join(values)
         connection.execute(
             f"INSERT INTO snapshots ({names}) VALUES ({', '.join(':' + name for name in values)})"
@@ -208,10 +212,11 @@ def newer_archives(connection: sqlite3.Connection, agent_id: AgentId, moment: st
     return [row["archive_id"] for row in rows]
 
 
-def set_good(connection: sqlite3.Connection, agent_id: AgentId, moment: str) -> int:
-    """Call the lost snapshots of up to a moment (text) good again; return how many."""
+def set_found(connection: sqlite3.Connection, agent_id: AgentId, moment: str) -> int:
+    """Let the snapshots of up to a moment (text) that were lost since stand as they did; return how many."""
     cursor = connection.execute(
-        "UPDATE snapshots SET standing = 'good' WHERE agent_id = ? AND standing = 'lost' AND ended_at <= ?",
+        "UPDATE snapshots SET standing = lost_from, lost_at = NULL WHERE agent_id = ?1 AND standing = 'lost'"
+        " AND ended_at <= ?2 AND lost_at >= ?2",
         (agent_id, moment),
     )
     return cursor.rowcount

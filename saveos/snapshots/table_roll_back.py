@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from saveos.protocol import AgentId, JobId
     from saveos.snapshots.model import Snapshot
 
+# What an agent (?1) had at a moment (?2) and was removed, or lost, since.
+REMOVED = (
+    "FROM removed_snapshots WHERE agent_id = ?1 AND removed_at >= ?2 AND json_extract(row_json, '$.ended_at') <= ?2"
+    " AND coalesce(json_extract(row_json, '$.lost_at'), ?2) >= ?2"
+)
+LOST = "FROM snapshots WHERE agent_id = ?1 AND standing = 'lost' AND ended_at <= ?2 AND lost_at >= ?2"
+
 
 def to_go(connection: sqlite3.Connection, agent_id: AgentId, moment: str, away: AbstractSet[str]) -> list[Snapshot]:
     """Return the snapshots that were recorded after a moment (text) or were `away` then, newest first."""
@@ -31,29 +38,20 @@ def to_go(connection: sqlite3.Connection, agent_id: AgentId, moment: str, away: 
 
 
 def to_come_back(connection: sqlite3.Connection, agent_id: AgentId, moment: str) -> list[Snapshot]:
-    """Return the snapshots of up to a moment (text) that were removed since or are lost, newest first."""
-    removed = many(
-        connection,
-        "SELECT row_json FROM removed_snapshots WHERE agent_id = ? AND removed_at >= ?"
-        " AND json_extract(row_json, '$.ended_at') <= ?",
-        (agent_id, moment, moment),
-    )
-    lost = many(
-        connection,
-        "SELECT * FROM snapshots WHERE agent_id = ? AND standing = 'lost' AND ended_at <= ?",
-        (agent_id, moment),
-    )
+    """Return the snapshots of up to a moment (text) that were removed or lost since, newest first."""
+    removed = many(connection, f"SELECT row_json {REMOVED}", (agent_id, moment))
+    lost = many(connection, f"SELECT * {LOST}", (agent_id, moment))
     found = [to_snapshot(msgspec.json.decode(row["row_json"])) for row in removed] + [to_snapshot(row) for row in lost]
     return sorted(found, key=lambda snapshot: (snapshot.started_at, snapshot.id), reverse=True)
 
 
 def coming_back(connection: sqlite3.Connection, agent_id: AgentId, moment: str) -> dict[str, str]:
-    """Return since when (text) the archives of `to_come_back` have been away; for what is lost, `moment` itself."""
+    """Return since when (text) the archives of `to_come_back` have been away."""
     rows = many(
         connection,
-        "SELECT json_extract(row_json, '$.archive_id') AS archive_id, removed_at AS since FROM removed_snapshots"
-        " WHERE agent_id = ?1 AND removed_at >= ?2 AND json_extract(row_json, '$.ended_at') <= ?2"
-        " UNION ALL SELECT archive_id, ?2 FROM snapshots WHERE agent_id = ?1 AND standing = 'lost' AND ended_at <= ?2",
+        "SELECT json_extract(row_json, '$.archive_id') AS archive_id,"
+        f" coalesce(json_extract(row_json, '$.lost_at'), removed_at) AS since {REMOVED}"
+        f" UNION ALL SELECT archive_id, lost_at {LOST}",
         (agent_id, moment),
     )
     return {row["archive_id"]: row["since"] for row in rows}

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import sqlite3
     from datetime import datetime
 
-    from saveos.agents.model import Agent
     from saveos.config import Settings
     from saveos.database.connection import Database
     from saveos.jobs.model import Job
@@ -56,12 +55,14 @@ def judge_in(connection: sqlite3.Connection, settings: Settings, agent_id: Agent
     if agent is None or repository is None:
         return 0
     folder = repositories.repository_path(settings, agent.tenant_id, agent_id)
-    last, count = kept.last_commit(folder), 0
+    last, count, court = kept.last_commit(folder), 0, _Court(connection, repository)
     for path, evidence in kept.read_all(settings.evidence / agent_id):
         if evidence.base < last:
             count += 1
             if table_protection.add_write(connection, agent_id, path.name, evidence):
-                _judge(connection, agent, repository, evidence)
+                court.judge(evidence)
+    if count:
+        table_protection.forget_writes(connection, agent_id, WRITES_KEPT)
     return count
 
 
@@ -70,7 +71,6 @@ def sweep(database: Database, settings: Settings) -> None:
     if settings.evidence.is_dir():
         for folder in settings.evidence.iterdir():
             judge(database, settings, AgentId(folder.name))
-    database.write(lambda connection: table_protection.forget_writes(connection, WRITES_KEPT))
 
 
 def settle(connection: sqlite3.Connection, settings: Settings, job: Job) -> None:
@@ -96,24 +96,52 @@ def found_by(connection: sqlite3.Connection, repository: Repository, job: Job) -
     return (found[0], clock.from_text(found[1])) if found else (repository.settled_segment, clock.now())
 
 
-def _judge(connection: sqlite3.Connection, agent: Agent, repository: Repository, evidence: Evidence) -> None:
-    job = jobs.get(connection, JobId(evidence.job_id)) if evidence.job_id else None
-    ordered = _ordered(job, table_protection.held_archives(connection, agent.id))
-    known = Known(
-        manifest_bytes=repository.manifest_bytes,
-        is_same_compression=table_protection.last_manifest(connection, agent.id)[1] == repository.manifest_compression,
-        snapshots_count=table_protection.snapshots_count(connection, agent.id),
-        stored_bytes=repository.stored_bytes,
-        job_bytes=tuple(table_protection.bytes_of_jobs(connection, agent.id, KNOWN_JOBS)),
-    )
-    found = suspicion.findings(evidence, ordered, known) if repository.settled_segment >= 0 else {}
-    going = [one for one in evidence.archive_ids if one in ordered.archive_ids]
-    table_protection.remove(connection, agent.id, going, BY_ORDER, evidence.job_id)
-    if found:
-        lost = [one for one in evidence.archive_ids if one not in ordered.archive_ids]
-        table_protection.set_lost(connection, agent.id, lost)
-        numbers = {why.value: number for why, number in found.items()}
-        sound_the_alarm(connection, repository, evidence.base, evidence.at, numbers)
+class _Court:
+    """Judges the commits of one host, one after the other; what they are judged by is looked up once for all."""
+
+    def __init__(self, connection: sqlite3.Connection, repository: Repository) -> None:
+        self._connection, self._repository = connection, repository
+        self._held = table_protection.held_archives(connection, repository.agent_id)
+        self._snapshots_count = table_protection.snapshots_count(connection, repository.agent_id)
+        self._compression = table_protection.last_manifest(connection, repository.agent_id)[1]
+        self._added = table_protection.bytes_of_jobs(connection, repository.agent_id, KNOWN_JOBS)
+        self._jobs: dict[str, Job | None] = {}
+
+    def judge(self, evidence: Evidence) -> None:
+        """Judge one more commit: snapshots that went as ordered are moved away; what no order explains is told."""
+        connection, repository, agent_id = self._connection, self._repository, self._repository.agent_id
+        ordered = _ordered(self._job_of(evidence), self._held)
+        self._note(evidence)
+        known = Known(
+            manifest_bytes=repository.manifest_bytes,
+            is_same_compression=self._compression == repository.manifest_compression,
+            snapshots_count=self._snapshots_count,
+            stored_bytes=repository.stored_bytes,
+            job_bytes=tuple(reversed(self._added.values())),
+        )
+        found = suspicion.findings(evidence, ordered, known) if repository.settled_segment >= 0 else {}
+        going = [one for one in evidence.archive_ids if one in ordered.archive_ids]
+        if going:
+            table_protection.remove(connection, agent_id, going, BY_ORDER, evidence.job_id)
+        if found:
+            lost = [one for one in evidence.archive_ids if one not in ordered.archive_ids]
+            table_protection.set_lost(connection, agent_id, lost, evidence.at)
+            numbers = {why.value: number for why, number in found.items()}
+            sound_the_alarm(connection, repository, evidence.base, evidence.at, numbers)
+        if evidence.archive_ids:
+            self._snapshots_count = table_protection.snapshots_count(connection, agent_id)
+
+    def _job_of(self, evidence: Evidence) -> Job | None:
+        if evidence.job_id not in self._jobs:
+            self._jobs[evidence.job_id] = jobs.get(self._connection, JobId(evidence.job_id))
+        return self._jobs[evidence.job_id]
+
+    def _note(self, evidence: Evidence) -> None:
+        """Add up what its job has added, and keep how the manifest is compressed now."""
+        if evidence.job_id:
+            self._added[evidence.job_id] = self._added.pop(evidence.job_id, 0) + evidence.put_bytes
+        if evidence.manifest_bytes:
+            self._compression = table_protection.compression_of(self._job_of(evidence))
 
 
 def _ordered(job: Job | None, held: set[str]) -> Ordered:

@@ -108,7 +108,7 @@ class Host:
                 connection, self.agent.tenant_id, self.id, AlertKind.HOSTILE, before=7, findings=FINDINGS
             )
             repositories.freeze(connection, self.id, "hostile-changes")
-            table_protection.set_lost(connection, self.id, archives)
+            table_protection.set_lost(connection, self.id, archives, clock.now())
             alert = alerts.open_of_kind(connection, self.agent.tenant_id, self.id, AlertKind.HOSTILE)
             assert alert is not None
             return alert.id

@@ -17,7 +17,7 @@ from saveos.jobs.model import NewJob, RunsOn, State
 from saveos.protocol import AgentId, JobId, Kind
 from saveos.repositories import keeping, table_checkpoints
 from saveos.repositories.model import Checkpoint, CheckpointState, CheckpointWhy
-from saveos.snapshots import checkpoints, roll_back, table, table_protection
+from saveos.snapshots import checkpoints, roll_back, table, table_anomalies, table_protection
 from tests.support.big_fleet import plant
 from tests.ui import board
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
+    from saveos.jobs.model import Job
     from saveos.parts import Parts
+    from saveos.snapshots.model import Snapshot
 
 
 @pytest.fixture
@@ -81,13 +83,13 @@ class Host:
 
     def lose(self, *archive_ids: str) -> None:
         self.later()
-        self.database.write(lambda connection: table_protection.set_lost(connection, self.id, archive_ids))
+        self.database.write(lambda connection: table_protection.set_lost(connection, self.id, archive_ids, self.now))
 
     def roll_back(self, checkpoint: Checkpoint) -> Checkpoint:
         """Do it as the worker does; what was foretold has to happen. Return what stood there before."""
         foreseen = roll_back.foresee(self.database, self.principal, self.id, checkpoint.id)
         before = set(self.good())
-        job = self.database.write(self._request)
+        job = self.begin()
         spare = self.keep(CheckpointWhy.ROLL_BACK, job.id)
         self.later()
         for _ in range(2):  # a kill in between
@@ -99,7 +101,7 @@ class Host:
         assert count == 0
         return spare
 
-    def _request(self, connection: sqlite3.Connection) -> jobs.Job:
+    def begin(self) -> Job:
         made = NewJob(
             id=JobId(new_id("job")),
             tenant_id=self.tenant_id,
@@ -109,12 +111,16 @@ class Host:
             order={"checkpoint": "chk"},
             requested_by="user:anna",
         )
-        return lifecycle.request(connection, made)
+        return self.database.write(lambda connection: lifecycle.request(connection, made))
+
+    def snapshots(self) -> list[Snapshot]:
+        return table.of_agent(self.database.read, self.id)
 
     def good(self) -> list[str]:
         """Return the archives of its good snapshots, newest first."""
-        found = table.of_agent(self.database.read, self.id)
-        return [one.archive_id for one in sorted(found, key=lambda one: one.started_at) if one.standing == "good"][::-1]
+        return [
+            one.archive_id for one in sorted(self.snapshots(), key=lambda one: one.started_at) if one.standing == "good"
+        ][::-1]
 
 
 @pytest.fixture
@@ -151,6 +157,33 @@ def test_roll_back_to_a_moment_at_which_something_was_away_leaves_it_away(host: 
     host.roll_back(between)
 
     assert [first, second, fourth] == host.good()
+
+
+def test_roll_back_to_a_moment_at_which_something_was_lost_leaves_it_lost(host: Host) -> None:
+    first, second, third, fourth = host.good()
+    host.lose(third)
+    host.lose(second)
+    between = host.keep()
+    host.remove(third)
+    host.lose(fourth)
+
+    host.roll_back(between)
+
+    assert [first, fourth] == host.good()
+    assert {second, third} == {one.archive_id for one in host.snapshots() if one.standing == "lost"}
+
+
+def test_what_was_suspect_before_it_was_lost_comes_back_suspect(host: Host) -> None:
+    newest = host.good()[0]
+    checkpoint = host.keep()
+    suspect = next(one.id for one in host.snapshots() if one.archive_id == newest)
+    host.database.write(lambda connection: table_anomalies.set_suspect(connection, suspect))
+    host.lose(newest)
+
+    job = host.begin()
+    host.database.write(lambda connection: checkpoints.settle_roll_back(connection, job, checkpoint, 1))
+
+    assert ["suspect"] == [one.standing for one in host.snapshots() if one.archive_id == newest]
 
 
 def test_foresee_knows_neither_other_hosts_nor_half_made_checkpoints(host: Host) -> None:
