@@ -26,14 +26,14 @@ from saveos.jobs.model import (
     State,
 )
 from saveos.jobs.progress import advance
-from saveos.protocol import JobId, JobReport, LogLine, Outcome, Progress
+from saveos.protocol import JobId, JobReport, Kind, LogLine, Outcome, Progress
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping
 
     from saveos.database.connection import Database
-    from saveos.protocol import AgentId, Kind
+    from saveos.protocol import AgentId
 
     OnEnd = Callable[[sqlite3.Connection, Job, State, JobReport], None]
 
@@ -106,14 +106,18 @@ def log(database: Database, principal: Principal, job_id: str, after: int = 0, l
 
 
 def cancel(database: Database, principal: Principal, job_id: str, on_end: Mapping[Kind, OnEnd]) -> Job:
-    """Stop a job: at once if it waits, else as soon as its hands hear of it. Raises IllegalTransition."""
+    """Stop a job: at once if it waits, else as soon as its hands hear of it. Raises IllegalTransition, NotAllowed."""
     principal.require(Permission.BACK_UP)
 
     def write(connection: sqlite3.Connection) -> Job:
         job = _known(table.get(connection, job_id, principal.tenant_id))
+        if job.kind is Kind.ROLL_BACK:
+            principal.require(Permission.ROLL_BACK)
         if job.state in ENDED:
             message = f"The job is {job.state.value} already."
             raise IllegalTransition(message)
+        if not job.is_stoppable and job.cancel_requested_at is None:
+            raise IllegalTransition("A roll-back that has begun is finished; it can be undone by another one.")
         table.request_cancel(connection, job.id)
         if job.state is State.QUEUED:
             _end(connection, job, State.CANCELLED, _said(Outcome.CANCELLED, "Cancelled before it began."), on_end)

@@ -72,6 +72,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return facts
 
     @property
+    def is_stoppable(self) -> bool:
+        """Whether a person may still stop it: half a roll-back is worse than all of it or none."""
+        return self.cancel_requested_at is None and (self.kind is not Kind.ROLL_BACK or self.started_at is None)
+
+    @property
     def order(self) -> dict[str, Any]:
         """What to do, as the feature that asked wrote it."""
         order: dict[str, Any] = msgspec.json.decode(self.order_json)

@@ -11,7 +11,7 @@ from saveos import clock
 from saveos.agents import table as agents
 from saveos.audit.record import record
 from saveos.database.identifiers import new_id
-from saveos.errors import NotFound
+from saveos.errors import Conflict, NotFound
 from saveos.identity.principals import Permission
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
@@ -92,8 +92,13 @@ def begin(connection: sqlite3.Connection, agent_id: AgentId, tenant_id: TenantId
 
 
 def advance(connection: sqlite3.Connection, agent_id: AgentId, tenant_id: TenantId, said: Said) -> Check:
-    """Keep what a part of a pass found; at its end what was not found any more is cleared."""
+    """Keep what a part of a pass found; at its end what was not found any more is cleared.
+
+    Raises Conflict when the repository has been rolled back since the pass began: it is another one.
+    """
     check = table.check_of(connection, agent_id, tenant_id)
+    if check.generation != table.generation_of(connection, agent_id):
+        raise Conflict("The repository was rolled back meanwhile: its check begins anew.")
     found = [(entry.place, entry.what, entry.segment) for entry in said.damages]
     damages.keep(connection, tenant_id, agent_id, found, FoundBy.CHECK)
     damages.clear(connection, tenant_id, agent_id, said.sound, SOUND_AGAIN)

@@ -19,6 +19,7 @@ KEY_TYPE = 0x05  # repokey-blake2, which our agents make
 NONCE = slice(33, 41)
 HEAD_BYTES = NONCE.stop
 NO_COMMIT = -1
+NONCES_OF_A_SESSION = 2**44  # one for each 16 bytes: 256 TiB, also for a host ahead of a repository that was put back
 
 
 class Guarded(Repository):  # type: ignore[misc]
@@ -61,10 +62,15 @@ class Guarded(Repository):  # type: ignore[misc]
         return super().put(id, data, wait)
 
     def commit_nonce_reservation(self, next_unreserved: int, start_nonce: int | None) -> None:
-        """Reserve nonces."""
+        """Reserve nonces. Raises ValueError for some that are reserved, and for far more than a session needs.
+
+        A nonce never goes back, not even by a roll-back: who used them up would end the repository for good.
+        """
+        first = self._reserved_before()
+        if not max(first, self._last_nonce) <= next_unreserved <= first + NONCES_OF_A_SESSION:
+            self._counter.add(malformed_count=1)
+            raise ValueError("These nonces are not to be had.")
         super().commit_nonce_reservation(next_unreserved, start_nonce)
-        if self._first_nonce is None:
-            self._first_nonce = start_nonce or 0
         self._last_nonce = next_unreserved
 
     def commit(self, *arguments: Any, **how: Any) -> Any:
@@ -107,13 +113,18 @@ class Guarded(Repository):  # type: ignore[misc]
 
     def _look_at(self, data: bytes) -> None:
         """Count what no client of ours would send: another kind of key, a nonce that is used up or not reserved."""
-        if self._first_nonce is None:
-            self._first_nonce = self._last_nonce = self.get_free_nonce() or 0
+        first = self._reserved_before()
         if len(data) < HEAD_BYTES or data[0] != KEY_TYPE:
             self._counter.add(malformed_count=1)
             return
         nonce = int.from_bytes(data[NONCE], "big")
-        if nonce < self._first_nonce:
+        if nonce < first:
             self._counter.add(replayed_count=1)
         elif nonce >= self._last_nonce:
             self._counter.add(malformed_count=1)
+
+    def _reserved_before(self) -> int:
+        """Return up to where nonces were reserved when the session began."""
+        if self._first_nonce is None:
+            self._first_nonce = self._last_nonce = self.get_free_nonce() or 0
+        return self._first_nonce

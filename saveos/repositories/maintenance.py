@@ -79,10 +79,20 @@ def note(
 
 
 def let_go(database: Database, settings: Settings, checkpoint: Checkpoint) -> None:
-    """Let go of a checkpoint, and of what only it held."""
-    place = quarantine.place(settings, checkpoint.tenant_id, checkpoint.agent_id, checkpoint.id)
-    quarantine.remove(place)
-    database.write(lambda connection: table_checkpoints.delete(connection, checkpoint.id))
+    """Let go of a checkpoint, and of what only it held; not while its repository is worked on or is to go back to it.
+
+    First it is not offered any more: cut off here, `clear` finds what is left.
+    """
+    if database.write(lambda connection: table_checkpoints.delete(connection, checkpoint.id)):
+        quarantine.remove(quarantine.place(settings, checkpoint.tenant_id, checkpoint.agent_id, checkpoint.id))
+
+
+def clear(database: Database, settings: Settings, repository: Repository) -> None:
+    """Remove what is left of checkpoints that nobody knows any more."""
+    folder = quarantine.place(settings, repository.tenant_id, repository.agent_id, "")
+    found = quarantine.known_in(folder)  # before those that are known: each is noted before it is made
+    for checkpoint_id in found - {one.id for one in table_checkpoints.of_agent(database.read, repository.agent_id)}:
+        quarantine.remove(folder / checkpoint_id)
 
 
 def measure(database: Database, settings: Settings, tenant_id: TenantId, agent_id: AgentId) -> int:

@@ -56,10 +56,8 @@ def make(repository: Path, checkpoint: Path, moment: int) -> None:
 def own_bytes(checkpoint: Path) -> int:
     """Return what a checkpoint holds that is nowhere else, on disk."""
     found = 0
-    for path in _files(checkpoint):
-        with contextlib.suppress(FileNotFoundError):
-            status = path.lstat()
-            found += status.st_size if status.st_nlink == 1 else 0
+    for status in _statuses(checkpoint):
+        found += status.st_size if status.st_nlink == 1 else 0
     return found
 
 
@@ -70,9 +68,17 @@ def held_bytes(folder: Path, repository: Path) -> int:
     return sum(size for key, size in found.items() if key not in own)
 
 
+def known_in(folder: Path) -> set[str]:
+    """Return the ids of the checkpoints of which something is in the folder of a repository's."""
+    with contextlib.suppress(FileNotFoundError):
+        return {path.name.removesuffix(MAKING) for path in folder.iterdir()}
+    return set()
+
+
 def remove(checkpoint: Path) -> None:
-    """Let go of a checkpoint; cut off, it is no checkpoint any more."""
+    """Let go of a checkpoint, finished or not; cut off, it is no checkpoint any more."""
     going = checkpoint.with_name(checkpoint.name + MAKING)
+    shutil.rmtree(going, ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):
         checkpoint.rename(going)
     shutil.rmtree(going, ignore_errors=True)
@@ -81,11 +87,11 @@ def remove(checkpoint: Path) -> None:
 def prepare(repository: Path, checkpoint: Path) -> Path:
     """Build beside a repository what it is to become, with a nonce that was never used. Raises StorageError.
 
-    Nobody may write to the repository from here until `swap` is done.
+    Nobody may write to the repository from here until `swap` is done, or it is given up.
     """
-    following = repository.with_name(repository.name + NEXT)
+    following = _following(repository)
     try:
-        shutil.rmtree(following, ignore_errors=True)
+        give_up(repository)
         following.mkdir(mode=0o700)
         for path in _files(checkpoint):
             target = following / path.relative_to(checkpoint)
@@ -103,12 +109,17 @@ def prepare(repository: Path, checkpoint: Path) -> Path:
     return following
 
 
+def give_up(repository: Path) -> None:
+    """Remove what was prepared."""
+    shutil.rmtree(_following(repository), ignore_errors=True)
+
+
 def swap(repository: Path, spare: Path) -> None:
     """Put what was prepared in the place of a repository; what stood there becomes the checkpoint `spare`.
 
     Done again after a kill at any step, it ends the same. Raises StorageError.
     """
-    following = repository.with_name(repository.name + NEXT)
+    following = _following(repository)
     try:
         if not spare.exists():
             os.sync()  # the copies and links, before anything points to them
@@ -122,6 +133,10 @@ def swap(repository: Path, spare: Path) -> None:
             _delete(path)
     except OSError as error:
         raise StorageError(f"The repository cannot be rolled back: {error.strerror or error}.") from error
+
+
+def _following(repository: Path) -> Path:
+    return repository.with_name(repository.name + NEXT)
 
 
 def _nonce(folder: Path) -> int | None:
@@ -161,15 +176,22 @@ def _take_the_rest(repository: Path, making: Path, moment: int) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for parent, _folders, names in os.walk(folder):
+    """Give all files. Raises OSError: a folder that cannot be read is not an empty one."""
+    for parent, _folders, names in os.walk(folder, onerror=_fail):
         for name in names:
             yield Path(parent, name)
 
 
+def _fail(error: OSError) -> None:
+    raise error
+
+
 def _statuses(folder: Path) -> Iterator[os.stat_result]:
-    for path in _files(folder):
-        with contextlib.suppress(FileNotFoundError):
-            yield path.lstat()
+    """Measure all files that are there still."""
+    for parent, _folders, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                yield Path(parent, name).lstat()
 
 
 def _delete(path: Path) -> None:

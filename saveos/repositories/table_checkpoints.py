@@ -61,9 +61,16 @@ def set_own_bytes(connection: sqlite3.Connection, checkpoint_id: str, size: int)
     connection.execute("UPDATE checkpoints SET own_bytes = ? WHERE id = ?", (size, checkpoint_id))
 
 
-def delete(connection: sqlite3.Connection, checkpoint_id: str) -> None:
-    """Forget a checkpoint."""
-    connection.execute("DELETE FROM checkpoints WHERE id = ?", (checkpoint_id,))
+def delete(connection: sqlite3.Connection, checkpoint_id: str) -> bool:
+    """Forget a checkpoint, unless its repository is worked on or is to go back to it; return whether it is."""
+    cursor = connection.execute(
+        "DELETE FROM checkpoints WHERE id = ?1"
+        " AND agent_id NOT IN (SELECT agent_id FROM repositories WHERE upkeep_job <> '' OR frozen_at IS NOT NULL)"
+        " AND NOT EXISTS (SELECT 1 FROM jobs WHERE agent_id = checkpoints.agent_id AND kind = 'roll-back'"
+        " AND state IN ('queued', 'running') AND json_extract(order_json, '$.checkpoint') = ?1)",
+        (checkpoint_id,),
+    )
+    return cursor.rowcount == 1
 
 
 def expired(connection: sqlite3.Connection) -> list[Checkpoint]:

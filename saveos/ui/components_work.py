@@ -97,7 +97,7 @@ class Work:
         self._bar.show(progress.fraction if progress and job.state is State.RUNNING else None)
         is_moving = job.state is State.RUNNING
         components.dress(self._bar, "bar" if is_moving else "bar waiting")
-        can_stop = self._may_cancel and job.cancel_requested_at is None
+        can_stop = self._may_cancel and job.is_stoppable
         components.dress(self._cancel, "button quiet small" if can_stop else "button quiet small hidden")
 
     async def _stop(self) -> None:

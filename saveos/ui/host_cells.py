@@ -137,7 +137,7 @@ def work(
     """Return a job that waits or runs as a bar with its words and a way to stop it."""
     is_moving = job.state is State.RUNNING
     fraction = progress.fraction if progress and is_moving else None
-    can_stop = may_cancel and job.cancel_requested_at is None
+    can_stop = may_cancel and job.is_stoppable
     cancel = Act(id=CANCEL, label=words.say("action.cancel"), aria=words.say("job.cancel_of", host=whose))
     return Work(
         what=components_work.what(words, job, progress, is_online=is_online, is_busy=is_busy),

@@ -128,8 +128,12 @@ class Upkeep:
         spare_place = self._place(repository, spare.id)
         if not spare_place.exists():  # else it was cut off after this
             running.say("The repository of then is put together; its index is made anew if needed", phase="indexing")
-            following = quarantine.prepare(folder, place)
-            maintenance.run(self._settings, Order(repository=str(following), home=str(self._settings.borg_home)))
+            try:
+                following = quarantine.prepare(folder, place)
+                maintenance.run(self._settings, Order(repository=str(following), home=str(self._settings.borg_home)))
+            except SaveOSError:
+                quarantine.give_up(folder)
+                raise
         quarantine.swap(folder, spare_place)
         self._database.write(lambda connection: table_checkpoints.set_made(connection, spare.id))
         segment = evidence.last_commit(folder)
@@ -158,14 +162,10 @@ class Upkeep:
     def tidy(self) -> None:
         """Give the room back that sessions took which were cut off; let checkpoints go whose time is over."""
         for repository in repositories.everything(self._database.read):
-            folder = self._folder(repository)
-            is_ours = not repository.upkeep_job and sizing.has_unfinished(folder)
-            if is_ours and not self._sessions.is_held(repository.agent_id, is_reading_too=False):
-                try:
-                    order = Order(repository=str(folder), home=str(self._settings.borg_home), clean=True)
-                    maintenance.run(self._settings, order)
-                except SaveOSError:
-                    log.exception("What a session of %s left could not be cleared away.", repository.agent_id)
+            try:
+                self._clear_away(repository)
+            except (OSError, SaveOSError):
+                log.exception("What was left of %s could not be cleared away.", repository.agent_id)
         for checkpoint in table_checkpoints.expired(self._database.read):
             try:
                 maintenance.let_go(self._database, self._settings, checkpoint)
@@ -173,6 +173,14 @@ class Upkeep:
             except (OSError, SaveOSError):
                 log.exception("A checkpoint of %s could not be let go of.", checkpoint.agent_id)
         self._database.write(table_protection.forget_removed)
+
+    def _clear_away(self, repository: Repository) -> None:
+        maintenance.clear(self._database, self._settings, repository)
+        folder = self._folder(repository)
+        is_ours = not repository.upkeep_job and sizing.has_unfinished(folder)
+        if is_ours and not self._sessions.is_held(repository.agent_id, is_reading_too=False):
+            order = Order(repository=str(folder), home=str(self._settings.borg_home), clean=True)
+            maintenance.run(self._settings, order)
 
     def keep_before_alarms(self) -> None:
         """Keep checkpoints of what was before each alarm that has none yet."""

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from saveos.errors import StorageError
 from saveos.repositories import evidence, quarantine, upkeep
+from saveos.repositories.guarded import Guarded
 from tests.support.agent import stock_borg
 from tests.support.trees import differences
 
@@ -163,6 +165,25 @@ def test_nonce_never_goes_back(kept: Kept) -> None:
     kept.roll_back(checkpoint, checkpoint.with_name("spare"))
 
     assert reached == int((kept.repository / "nonce").read_text(), 16)
+
+
+def test_checkpoint_that_is_not_there_is_no_empty_repository(kept: Kept) -> None:
+    with pytest.raises(StorageError):
+        quarantine.prepare(kept.repository, kept.folder / "quarantine" / "gone")
+
+
+def test_nonces_are_reserved_forwards_and_no_more_than_a_session_needs(kept: Kept) -> None:
+    counter = evidence.Counter(kept.folder / "evidence", "", 0, ())
+    reached = int((kept.repository / "nonce").read_text(), 16)
+    with Guarded(str(kept.repository), counter, None, exclusive=True) as repository:
+        for wrong in (reached - 1, 0, -1, reached + 2**44 + 1, 2**64 - 1, 2**64):
+            with pytest.raises(ValueError, match="not to be had"):
+                repository.commit_nonce_reservation(wrong, reached)
+        repository.commit_nonce_reservation(reached + 2**29, reached)
+        with pytest.raises(ValueError, match="not to be had"):
+            repository.commit_nonce_reservation(reached, reached + 2**29)
+
+    assert reached + 2**29 == int((kept.repository / "nonce").read_text(), 16)
 
 
 @pytest.mark.faults

@@ -10,6 +10,7 @@ import pytest
 from saveos import clock
 from saveos.alerts import table as alerts
 from saveos.alerts.model import AlertKind
+from saveos.errors import Conflict
 from saveos.jobs import table as jobs
 from saveos.jobs.model import State
 from saveos.proofs import checks, damages, table, verifications
@@ -119,7 +120,11 @@ def test_check_of_a_repository_that_was_rolled_back_begins_anew(world: World, ho
     hear(world, host, segment=4)
     world.database.write(lambda connection: connection.execute("UPDATE repositories SET generation = 1"))
 
+    with pytest.raises(Conflict):
+        hear(world, host, segment=6, is_end=True)
+
     assert begin(world, host) == (-1, ())
+    assert hear(world, host, segment=6, is_end=True).checked_at == clock.now()
 
 
 def test_damage_opens_one_alert_that_ends_when_all_is_sound(world: World, host: AgentId) -> None:

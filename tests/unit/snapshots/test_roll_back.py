@@ -9,13 +9,14 @@ import pytest
 
 from saveos import clock
 from saveos.database.identifiers import new_id
-from saveos.errors import InvalidRequest, NotAllowed, NotFound
+from saveos.errors import IllegalTransition, InvalidRequest, NotAllowed, NotFound
 from saveos.identity.principals import Actor, Principal, Role
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
 from saveos.jobs.model import NewJob, RunsOn, State
 from saveos.protocol import AgentId, JobId, Kind
-from saveos.repositories import keeping, table_checkpoints
+from saveos.repositories import keeping, maintenance, quarantine, table_checkpoints
+from saveos.repositories import table as repositories
 from saveos.repositories.model import Checkpoint, CheckpointState, CheckpointWhy
 from saveos.snapshots import checkpoints, roll_back, table, table_anomalies, table_protection
 from tests.support.big_fleet import plant
@@ -101,14 +102,14 @@ class Host:
         assert count == 0
         return spare
 
-    def begin(self) -> Job:
+    def begin(self, checkpoint_id: str = "chk") -> Job:
         made = NewJob(
             id=JobId(new_id("job")),
             tenant_id=self.tenant_id,
             agent_id=self.id,
             kind=Kind.ROLL_BACK,
             runs_on=RunsOn.APPLIANCE,
-            order={"checkpoint": "chk"},
+            order={"checkpoint": checkpoint_id},
             requested_by="user:anna",
         )
         return self.database.write(lambda connection: lifecycle.request(connection, made))
@@ -223,6 +224,49 @@ def test_running_compaction_is_told_to_stop_and_keeps_the_repository_until_it_ha
     assert [State.RUNNING, State.CANCELLED] == [job.state for job in found.values() if job is not None]
     assert all(job is not None and job.cancel_requested_at is not None for job in found.values())
     assert [waiting] == ended
+
+
+def test_roll_back_is_stopped_by_those_who_may_ask_for_it_and_only_until_it_begins(host: Host) -> None:
+    operator = Principal(actor=Actor.USER, id="usr_2", tenant_id=host.tenant_id, role=Role.OPERATOR)
+    job = host.begin()
+    with pytest.raises(NotAllowed):
+        lifecycle.cancel(host.database, operator, job.id, {})
+    assert lifecycle.cancel(host.database, host.principal, job.id, {}).state is State.CANCELLED
+
+    begun = host.begin()
+    host.database.write(lambda connection: jobs.claim(connection, begun.id, "appliance", clock.now()))
+    host.database.write(lambda connection: jobs.requeue(connection, begun.id, clock.now(), "cut off"))
+    with pytest.raises(IllegalTransition):
+        lifecycle.cancel(host.database, host.principal, begun.id, {})
+
+
+def test_checkpoint_is_kept_while_its_repository_is_to_go_back_to_it(host: Host) -> None:
+    checkpoint = host.keep()
+    settings = host.parts.settings
+    place = quarantine.place(settings, host.tenant_id, host.id, checkpoint.id)
+    place.mkdir(parents=True)
+    job = host.begin(checkpoint.id)
+    maintenance.let_go(host.database, settings, checkpoint)
+    assert place.is_dir()
+
+    lifecycle.cancel(host.database, host.principal, job.id, {})
+    maintenance.let_go(host.database, settings, checkpoint)
+
+    assert not place.exists()
+    assert table_checkpoints.get(host.database.read, checkpoint.id) is None
+
+
+def test_what_is_left_of_checkpoints_that_nobody_knows_is_removed(host: Host) -> None:
+    kept = host.keep()
+    folder = quarantine.place(host.parts.settings, host.tenant_id, host.id, "")
+    for name in (kept.id, "chk_unknown", "chk_half.making"):
+        (folder / name / "data").mkdir(parents=True)
+    repository = repositories.of_agent(host.database.read, host.id)
+    assert repository is not None
+
+    maintenance.clear(host.database, host.parts.settings, repository)
+
+    assert [kept.id] == [path.name for path in folder.iterdir()]
 
 
 def test_days_are_for_administrators_and_within_a_year(host: Host) -> None:
