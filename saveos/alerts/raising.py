@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from saveos.alerts import table
+from saveos.alerts.model import AlertKind
 from saveos.audit.record import record
 from saveos.errors import Conflict, NotFound
 from saveos.identity.principals import Permission, Principal
@@ -13,7 +14,7 @@ from saveos.identity.principals import Permission, Principal
 if TYPE_CHECKING:
     import sqlite3
 
-    from saveos.alerts.model import Alert, AlertKind
+    from saveos.alerts.model import Alert
     from saveos.database.connection import Database
     from saveos.protocol import AgentId, TenantId
 
@@ -75,13 +76,18 @@ def find(
 
 
 def put_away(database: Database, principal: Principal, alert_id: str) -> None:
-    """End an alert by hand: somebody has seen to it. Raises NotFound, Conflict (it is over)."""
+    """End an alert by hand: somebody has seen to it.
+
+    Raises NotFound, Conflict (it is over, or its repository is frozen: then it ends with that).
+    """
     principal.require(Permission.BACK_UP)
 
     def write(connection: sqlite3.Connection) -> None:
         alert = table.get(connection, alert_id, principal.tenant_id)
         if alert is None:
             raise NotFound("There is no such alert.")
+        if alert.kind is AlertKind.HOSTILE and alert.cleared_at is None:
+            raise Conflict("The repository is frozen: roll it back, or say that what the host did was meant.")
         if not clear(connection, alert.tenant_id, alert.agent_id, alert.kind, principal.label):
             raise Conflict("This alert is over already.")
 

@@ -48,6 +48,7 @@ class Evidence(Wire, frozen=True, kw_only=True):
     replayed_count: int = 0  # objects whose nonce was used up before the session began
     manifest_bytes: int = 0  # 0: not written
     manifest_deleted: int = 0  # how often, whatever was written after that
+    newest_id: str = ""  # of the last object that was written, the manifest aside, hex: a new archive's own
 
 
 def write(folder: Path, evidence: Evidence) -> None:
@@ -106,6 +107,7 @@ class Counter:
         self._folder, self._job_id, self._settled = folder, job_id, settled_segment
         self._archives = {bytes.fromhex(archive_id) for archive_id in archive_ids}
         self._lost: set[bytes] = set()
+        self._newest = b""
         self._commits = 0
         self._counts: dict[str, int] = {}
 
@@ -117,6 +119,10 @@ class Counter:
     def note_manifest(self, size: int) -> None:
         """Note how large the manifest is now."""
         self._counts["manifest_bytes"] = size
+
+    def note_put(self, key: bytes) -> None:
+        """Note that an object was written."""
+        self._newest = key
 
     def note_gone(self, key: bytes, segment: int, *, is_replaced: bool) -> None:
         """Note that an object which lay in a segment is no more what it was."""
@@ -135,10 +141,18 @@ class Counter:
         lost = tuple(key.hex() for key in sorted(self._lost)[:ARCHIVES_LIMIT])
         write(
             self._folder,
-            Evidence(base=base, at=clock.now(), job_id=self._job_id, archive_ids=lost, **self._counts),
+            Evidence(
+                base=base,
+                at=clock.now(),
+                job_id=self._job_id,
+                archive_ids=lost,
+                newest_id=self._newest.hex(),
+                **self._counts,
+            ),
         )
 
     def forget(self) -> None:
         """Begin anew: what was counted is committed, or taken back."""
+        self._newest = b""
         self._lost.clear()
         self._counts.clear()

@@ -58,6 +58,8 @@ class Guarded(Repository):  # type: ignore[misc]
         self._counter.add(put_count=1, put_bytes=len(data))
         if id == Manifest.MANIFEST_ID:
             self._counter.note_manifest(len(data))
+        else:
+            self._counter.note_put(id)
         self._look_at(data)
         return super().put(id, data, wait)
 

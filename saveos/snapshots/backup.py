@@ -176,6 +176,9 @@ def after_backup(settings: Settings) -> Callable[[sqlite3.Connection, Job, State
     def end(connection: sqlite3.Connection, job: Job, state: State, report: JobReport) -> None:
         if job.agent_id is not None:
             witness.judge_in(connection, settings, job.agent_id)
+        archive = report.archive if state in GOOD else None
+        if archive is not None and not witness.is_true(connection, job, archive.archive_id):
+            return
         if record_end(connection, job, state, report):
             witness.settle(connection, settings, job)
         if state is State.FAILED and report.error_code == QuotaExceeded.code:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from saveos.agents.model import Agent
+    from saveos.alerts.model import Alert
     from saveos.database.connection import Database
     from saveos.jobs.model import Job
     from saveos.protocol import GuardFacts
@@ -37,9 +38,12 @@ HELD_BECAUSE = "The last snapshot before files changed as they never do."
 def judge(connection: sqlite3.Connection, job: Job, snapshot: Snapshot, facts: GuardFacts | None) -> None:
     """Keep a finished backup in numbers. Is it out of the ordinary, it is suspect, and the last clean one is held.
 
-    Whatever follows while that alert is open is suspect too: it stands on the same files.
+    Whatever follows while that alert is open is suspect too, also what says nothing: it stands on the same files.
     """
+    known = alerts.open_of_kind(connection, snapshot.tenant_id, snapshot.agent_id, AlertKind.UNUSUAL)
     if facts is None:
+        if known is not None:
+            _join(connection, snapshot, known)
         return
     run = Run(
         facts=facts,
@@ -50,18 +54,20 @@ def judge(connection: sqlite3.Connection, job: Job, snapshot: Snapshot, facts: G
     is_apart = bool(job.order.get("is_chosen"))
     history = [] if is_apart else table_anomalies.history(connection, snapshot.agent_id, anomaly.HISTORY)
     found = [] if is_apart else anomaly.findings(run, history)
-    known = alerts.open_of_kind(connection, snapshot.tenant_id, snapshot.agent_id, AlertKind.UNUSUAL)
     is_suspect = bool(found or known)
     state = RunState.APART if is_apart else RunState.SUSPECT if is_suspect else RunState.CLEAN
     table_anomalies.insert(connection, snapshot, state, run, found)
-    if not is_suspect:
-        return
-    table_anomalies.set_suspect(connection, snapshot.id)
-    if known is None:
+    if is_suspect and known is not None:
+        _join(connection, snapshot, known)
+    elif is_suspect:
+        table_anomalies.set_suspect(connection, snapshot.id)
         _sound_the_alarm(connection, snapshot, run, found)
-    else:
-        more = {**known.evidence, "snapshots": int(known.evidence.get("snapshots", 1)) + 1}
-        alerts.set_evidence(connection, known.id, more)
+
+
+def _join(connection: sqlite3.Connection, snapshot: Snapshot, known: Alert) -> None:
+    table_anomalies.set_suspect(connection, snapshot.id)
+    more = {**known.evidence, "snapshots": int(known.evidence.get("snapshots", 1)) + 1}
+    alerts.set_evidence(connection, known.id, more)
 
 
 def _sound_the_alarm(connection: sqlite3.Connection, snapshot: Snapshot, run: Run, found: list[Finding]) -> None:

@@ -32,6 +32,7 @@ class Why(StrEnum):
     ARCHIVES_ADDED = "archives-added"  # it names more
     MALFORMED = "malformed"
     REPLAYED = "replayed"
+    UNTRUE = "untrue"  # a backup's report names an archive that it did not make
     GROWTH = "growth"
 
 

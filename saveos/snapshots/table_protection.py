@@ -39,6 +39,22 @@ def add_write(connection: sqlite3.Connection, agent_id: AgentId, name: str, evid
     return cursor.rowcount == 1
 
 
+def is_new_archive(connection: sqlite3.Connection, agent_id: AgentId, job_id: str, archive_id: str) -> bool:
+    """Return whether a job wrote this archive last before one of its commits, and no snapshot ever was of it."""
+    written = one(
+        connection,
+        "SELECT 1 FROM writes WHERE agent_id = ? AND job_id = ? AND json_extract(facts_json, '$.newest_id') = ?",
+        (agent_id, job_id, archive_id),
+    )
+    known = one(
+        connection,
+        "SELECT 1 FROM snapshots WHERE agent_id = ?1 AND archive_id = ?2 UNION ALL SELECT 1 FROM removed_snapshots"
+        " WHERE agent_id = ?1 AND json_extract(row_json, '$.archive_id') = ?2",
+        (agent_id, archive_id),
+    )
+    return written is not None and known is None
+
+
 def last_manifest(connection: sqlite3.Connection, agent_id: AgentId) -> tuple[int, str]:
     """Return the size of the manifest that was written last and how it is compressed; 0 when none is known."""
     row = one(
@@ -196,13 +212,14 @@ def bring_back(connection: sqlite3.Connection, agent_id: AgentId, moment: str) -
         if values["ended_at"] > moment:
             continue
         names = ", ".join(values)
-        connection.execute(
+        cursor = connection.execute(
             f"INSERT INTO snapshots ({names}) VALUES ({', '.join(':' + name for name in values)})"
             " ON CONFLICT DO NOTHING",
             values,
         )
-        connection.execute("DELETE FROM removed_snapshots WHERE snapshot_id = ?", (row["snapshot_id"],))
-        count += 1
+        if cursor.rowcount == 1:
+            connection.execute("DELETE FROM removed_snapshots WHERE snapshot_id = ?", (row["snapshot_id"],))
+            count += 1
     return count
 
 

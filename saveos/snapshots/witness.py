@@ -90,6 +90,15 @@ def settle(connection: sqlite3.Connection, settings: Settings, job: Job) -> None
         repositories.set_manifest(connection, agent_id, size, compression)
 
 
+def is_true(connection: sqlite3.Connection, job: Job, archive_id: str) -> bool:
+    """Return whether a backup made the archive that it reports; if not, that is told. Judge what it wrote before."""
+    repository = repositories.of_agent(connection, job.agent_id) if job.agent_id else None
+    if repository is None or table_protection.is_new_archive(connection, repository.agent_id, job.id, archive_id):
+        return repository is not None
+    sound_the_alarm(connection, repository, *found_by(connection, repository, job), {Why.UNTRUE.value: 1})
+    return False
+
+
 def found_by(connection: sqlite3.Connection, repository: Repository, job: Job) -> tuple[int, datetime]:
     """Return the commit that a host's job found, and until when that was the last one."""
     found = table_protection.found_by(connection, repository.agent_id, job.id)

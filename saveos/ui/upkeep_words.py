@@ -28,6 +28,7 @@ COUNTED = {
     Why.ARCHIVES_ADDED: "protection.archives_added",
     Why.MALFORMED: "protection.malformed",
     Why.REPLAYED: "protection.replayed",
+    Why.UNTRUE: "protection.untrue",
 }
 SIZED = {Why.MANIFEST_SHRUNK: "protection.manifest_shrunk", Why.GROWTH: "protection.growth"}
 COUNTED_ENDS = {Ended.ORDERED: "upkeep.ordered", Ended.ROLLED_BACK: "upkeep.rolled_back"}

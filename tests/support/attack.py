@@ -5,6 +5,7 @@ Speaks to the appliance with the host's own credentials, key and Borg's own libr
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -59,7 +60,7 @@ def attack(agent: RealAgent, name: str, *, has_job: bool = True, is_reported: bo
         os.close(reading)
     assert done.returncode == 0, (name, done.stdout[-3000:], done.stderr[-3000:])
     if is_reported and job_id:
-        facts = ArchiveFacts(name=archive, archive_id=os.urandom(32).hex())
+        facts = ArchiveFacts(name=archive, archive_id=_id_of(archive).hex())
         Client.for_host(home, config).report(job_id, JobReport(outcome=Outcome.DONE, archive=facts))
 
 
@@ -119,10 +120,17 @@ def overwrite(repository: Any, manifest: Any, _key: Any) -> None:
         repository.put(key, data[:-1] + bytes([data[-1] ^ 1]))
 
 
-def put_one_in_the_place_of_another(_repository: Any, manifest: Any, _key: Any) -> None:
+def put_one_in_the_place_of_another(repository: Any, manifest: Any, key: Any) -> None:
     """Let the manifest name the archive that was asked for, and forget another one: as many as there have to be."""
     del manifest.archives[next(iter(manifest.archives))]
-    manifest.archives[os.environ["ARCHIVE"]] = (os.urandom(32), datetime.now())  # noqa: DTZ005 - Borg's own are naive
+    archive = os.environ["ARCHIVE"]
+    repository.put(_id_of(archive), key.encrypt(b"looks like an archive"))
+    manifest.archives[archive] = (_id_of(archive), datetime.now())  # noqa: DTZ005 - Borg's own are naive
+    manifest.write()
+
+
+def claim_an_archive(_repository: Any, manifest: Any, _key: Any) -> None:
+    """Write no archive; what is reported then is not there."""
     manifest.write()
 
 
@@ -160,6 +168,10 @@ def replay(repository: Any, _manifest: Any, _key: Any) -> None:
         repository.put(os.urandom(32), repository.get(key))
 
 
+def _id_of(archive: str) -> bytes:
+    return hashlib.sha256(archive.encode()).digest()
+
+
 def _objects(repository: Any) -> list[bytes]:
     return [key for key in repository.list(limit=100_000) if key != b"\0" * 32]
 
@@ -174,6 +186,7 @@ ATTACKS = {
         delete_contents,
         overwrite,
         put_one_in_the_place_of_another,
+        claim_an_archive,
         add_future_archives,
         send_garbage,
         fill,

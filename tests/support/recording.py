@@ -28,8 +28,10 @@ def enrol(connection: sqlite3.Connection, tenant_id: str, policy_id: str, agent_
     agents.set_state(connection, AgentId(agent_id), AgentState.READY)
 
 
-def record(database: Database, agent_id: str, run: Run, sources: tuple[str, ...] = ()) -> str:
-    """Record a backup with these numbers and return the snapshot's id."""
+def record(
+    database: Database, agent_id: str, run: Run, sources: tuple[str, ...] = (), *, is_silent: bool = False
+) -> str:
+    """Record a backup with these numbers and return the snapshot's id. `is_silent`: its host's guard says nothing."""
 
     def write(connection: sqlite3.Connection) -> str:
         agent = backup.agent_of(connection, AgentId(agent_id))
@@ -42,7 +44,7 @@ def record(database: Database, agent_id: str, run: Run, sources: tuple[str, ...]
             files_count=run.files_count,
             original_bytes=run.original_bytes,
             added_bytes=run.added_bytes,
-            guard=run.facts,
+            guard=None if is_silent else run.facts,
         )
         report = JobReport(outcome=Outcome.DONE, archive=facts)
         jobs.end(connection, job.id, State.DONE, "", "", 0)

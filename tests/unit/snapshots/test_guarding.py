@@ -38,10 +38,10 @@ class Case:
         self.database, self._now = database, now
         self.machine = OfficeServer(1)
 
-    def record(self, run: Run, sources: tuple[str, ...] = ()) -> str:
+    def record(self, run: Run, sources: tuple[str, ...] = (), *, is_silent: bool = False) -> str:
         """Record a backup with these numbers and return the snapshot's id."""
         self._now[0] += timedelta(days=1)
-        return recording.record(self.database, AGENT, run, sources)
+        return recording.record(self.database, AGENT, run, sources, is_silent=is_silent)
 
     def standing(self, snapshot_id: str) -> Standing:
         found = table.get(self.database.read, snapshot_id, TENANT)
@@ -124,6 +124,26 @@ def test_an_alert_that_is_put_away_leaves_the_snapshot_suspect_and_the_hold(case
     assert [Standing.SUSPECT, Standing.GOOD] == [case.standing(hit), case.standing(later)]
     case.record(case.machine.back_up(in_place(case.machine, 0.5)))
     assert later in case.held()
+
+
+def test_what_says_nothing_is_suspect_too_while_the_alert_is_open(case: Case) -> None:
+    for run in (case.machine.first(), case.machine.back_up(), case.machine.back_up(in_place(case.machine))):
+        case.record(run)
+
+    silent = case.record(case.machine.back_up(), is_silent=True)
+
+    assert Standing.SUSPECT is case.standing(silent)
+    assert 2 == case.alerts()[0].evidence["snapshots"]
+
+
+def test_alert_of_a_frozen_repository_is_not_put_away(case: Case) -> None:
+    case.database.write(lambda connection: raising.raise_alert(connection, TENANT, AGENT, AlertKind.HOSTILE, before=1))
+    (alert,) = case.alerts()
+
+    with pytest.raises(Conflict):
+        raising.put_away(case.database, US, alert.id)
+
+    assert [alert] == case.alerts()
 
 
 def test_a_suspect_backup_is_no_part_of_the_history(case: Case) -> None:
