@@ -30,7 +30,7 @@ COMMIT = b"\x40\xf4\x3c\x25\x09\x00\x00\x00\x02"  # how a committed segment ends
 
 
 class Evidence(Wire, frozen=True, kw_only=True):
-    """What goes with one commit, since the one before it.
+    """What goes with one commit, since the one before it; or with what found no room.
 
     `base`: the commit that it builds upon, -1 for none. Objects "of snapshots" lay in what was settled when the last
     snapshot was recorded. `job_id` is empty when no running job of the host stood behind it.
@@ -48,6 +48,7 @@ class Evidence(Wire, frozen=True, kw_only=True):
     replayed_count: int = 0  # objects whose nonce was used up before the session began
     manifest_bytes: int = 0  # 0: not written
     manifest_deleted: int = 0  # how often, whatever was written after that
+    refused_bytes: int = 0  # that found no room: all of this was taken back, there was no commit
     newest_id: str = ""  # of the last object that was written, the manifest aside, hex: a new archive's own
 
 
@@ -109,6 +110,7 @@ class Counter:
         self._lost: set[bytes] = set()
         self._newest = b""
         self._commits = 0
+        self._is_refused = False
         self._counts: dict[str, int] = {}
 
     def add(self, **counts: int) -> None:
@@ -150,6 +152,14 @@ class Counter:
                 **self._counts,
             ),
         )
+
+    def keep_refused(self, base: int) -> None:
+        """Write down, once, that there was no room for what came since the last commit. Raises OSError."""
+        if self._folder is None or self._is_refused:
+            return
+        self._is_refused = True
+        tried = self._counts.get("put_bytes", 0)
+        write(self._folder, Evidence(base=base, at=clock.now(), job_id=self._job_id, refused_bytes=tried))
 
     def forget(self) -> None:
         """Begin anew: what was counted is committed, or taken back."""

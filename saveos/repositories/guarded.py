@@ -89,6 +89,11 @@ class Guarded(Repository):  # type: ignore[misc]
         self._counter.forget()
         super().rollback()
 
+    def note_refused(self) -> None:
+        """Leave evidence that there was no room. Raises OSError."""
+        base = self.io.get_segments_transaction_id()
+        self._counter.keep_refused(NO_COMMIT if base is None else base)
+
     def give_back(self) -> None:
         """Take back what is not committed, and its room on the disk at once: Borg leaves that to the next one."""
         self._counter.forget()

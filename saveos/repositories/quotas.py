@@ -47,6 +47,12 @@ def of_host(database: Database, principal: Principal, agent_id: str) -> HostQuot
     return HostQuota(host=host, tenant=tenant, room_bytes=quota_model.room(host, tenant, 0))
 
 
+def room_of(connection: sqlite3.Connection, agent_id: str) -> int | None:
+    """Return how much a host may add, as last measured; None: as much as it likes."""
+    host = table_quotas.host(connection, agent_id)
+    return quota_model.room(host, _tenant(connection, host.tenant_id), 0) if host else None
+
+
 def of_tenant(database: Database, principal: Principal) -> Use:
     """Return what the tenant may store and does, and each of its hosts."""
     principal.require(Permission.READ)

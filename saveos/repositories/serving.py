@@ -171,6 +171,8 @@ class Service:
         except Repository.StorageQuotaExceeded as error:
             log.warning("The session's room is used up; its transaction is dropped.")
             self._failure = error
+            with contextlib.suppress(OSError):  # the disk may be full besides
+                self._repository.note_refused()
             self._repository.give_back()
             raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from statistics import median_low
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,6 +21,10 @@ LARGEST_RATIO = 3  # between the compressions, measured 2.2
 KNOWN_JOBS = 5
 GROWTH_FACTOR = 10
 GROWTH_BYTES = 10 * 1024**3
+# A host that has a limit of storage may fill that at once.
+FEW_JOBS = 2
+LARGE = 4  # of which part of the limit is much for one job
+FULL = 10  # of which part of the limit is next to nothing
 
 
 class Why(StrEnum):
@@ -44,12 +49,17 @@ class Ordered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of the repository before. `job_bytes`: what former jobs added, newest first."""
+    """What is known of the repository before.
+
+    `job_bytes`: what jobs added, this one first, then from the newest on. `room_bytes`: what the host might add when
+    that was measured last; None: as much as it likes.
+    """
 
     manifest_bytes: int
     snapshots_count: int
     is_same_compression: bool = True
     stored_bytes: int = 0
+    room_bytes: int | None = None
     job_bytes: tuple[int, ...] = ()
 
 
@@ -67,7 +77,7 @@ def findings(evidence: Evidence, ordered: Ordered, known: Known) -> dict[Why, in
         found[Why.MALFORMED] = evidence.malformed_count
     if evidence.replayed_count:
         found[Why.REPLAYED] = evidence.replayed_count
-    return found | _of_manifest(evidence, ordered, known) | _of_growth(known)
+    return found | _of_manifest(evidence, ordered, known) | _of_growth(evidence, known)
 
 
 def _of_manifest(evidence: Evidence, ordered: Ordered, known: Known) -> dict[Why, int]:
@@ -93,10 +103,23 @@ def lacks_an_entry(before: int, after: int) -> bool:
     return 0 < after < before + SMALLEST_ENTRY_BYTES
 
 
-def _of_growth(known: Known) -> dict[Why, int]:
-    """Find a job that adds ten times what any before it did, and half of all that is stored."""
-    if len(known.job_bytes) < KNOWN_JOBS:
+def _of_growth(evidence: Evidence, known: Known) -> dict[Why, int]:
+    """Find a job that adds ten times what others do, and much of all that is stored or may be."""
+    if not known.job_bytes:
         return {}
     added, *before = known.job_bytes
-    limit = max(GROWTH_FACTOR * max(before), GROWTH_BYTES, known.stored_bytes // 2)
-    return {Why.GROWTH: added} if added > limit else {}
+    added += evidence.refused_bytes
+    is_known = len(known.job_bytes) >= KNOWN_JOBS
+    if is_known and added > max(GROWTH_FACTOR * max(before), GROWTH_BYTES, known.stored_bytes // 2):
+        return {Why.GROWTH: added}
+    is_much = len(before) >= FEW_JOBS and added > GROWTH_FACTOR * median_low(before)
+    return {Why.GROWTH: added} if is_much and _fills(evidence, known, added) else {}
+
+
+def _fills(evidence: Evidence, known: Known, added: int) -> bool:
+    """Return whether a job takes much of a limit of storage, and leaves nothing of it."""
+    if known.room_bytes is None:
+        return False
+    limit = known.stored_bytes + known.room_bytes
+    left = known.room_bytes - added if added <= known.room_bytes else known.room_bytes  # else it counts already
+    return added > limit // LARGE and (evidence.refused_bytes > 0 or left < limit // FULL)

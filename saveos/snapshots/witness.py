@@ -16,6 +16,7 @@ from saveos.audit.record import record
 from saveos.jobs import table as jobs
 from saveos.protocol import AgentId, JobId, Kind, PruneOrder
 from saveos.repositories import evidence as kept
+from saveos.repositories import quotas
 from saveos.repositories import table as repositories
 from saveos.snapshots import suspicion, table_protection
 from saveos.snapshots.suspicion import Known, Ordered, Why
@@ -57,7 +58,7 @@ def judge_in(connection: sqlite3.Connection, settings: Settings, agent_id: Agent
     folder = repositories.repository_path(settings, agent.tenant_id, agent_id)
     last, count, court = kept.last_commit(folder), 0, _Court(connection, repository)
     for path, evidence in kept.read_all(settings.evidence / agent_id):
-        if evidence.base < last:
+        if evidence.base < last or evidence.refused_bytes:
             count += 1
             if table_protection.add_write(connection, agent_id, path.name, evidence):
                 court.judge(evidence)
@@ -114,6 +115,7 @@ class _Court:
         self._snapshots_count = table_protection.snapshots_count(connection, repository.agent_id)
         self._compression = table_protection.last_manifest(connection, repository.agent_id)[1]
         self._added = table_protection.bytes_of_jobs(connection, repository.agent_id, KNOWN_JOBS)
+        self._room_bytes = quotas.room_of(connection, repository.agent_id)
         self._jobs: dict[str, Job | None] = {}
 
     def judge(self, evidence: Evidence) -> None:
@@ -126,6 +128,7 @@ class _Court:
             is_same_compression=self._compression == repository.manifest_compression,
             snapshots_count=self._snapshots_count,
             stored_bytes=repository.stored_bytes,
+            room_bytes=self._room_bytes,
             job_bytes=tuple(reversed(self._added.values())),
         )
         found = suspicion.findings(evidence, ordered, known) if repository.settled_segment >= 0 else {}

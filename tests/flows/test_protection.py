@@ -167,6 +167,7 @@ FOUND = {
     "add_future_archives": {"archives-added"},
     "send_garbage": {"malformed"},
     "replay": {"replayed"},
+    "fill_for_good": {"growth"},
 }
 REPORTED = {"put_one_in_the_place_of_another", "claim_an_archive"}  # as a backup that was made
 
@@ -205,6 +206,8 @@ def test_attack_is_noticed_freezes_and_is_undone(
     host, kept = victim
     appliance = host.appliance
     first = appliance.snapshots(host.id)[-1]["id"]
+    room = 10 * stored(host) if name == "fill_for_good" else 0
+    appliance.call("PUT", f"/api/v1/agents/{host.id}/quota", {"hard_bytes": room}).expect(200)
 
     attack(host, name, is_reported=name in REPORTED)
 

@@ -236,6 +236,21 @@ def test_host_that_sends_on_and_on_gets_no_further_than_its_limit(host: RealAgen
 
     assert far.end() < 3 * MEGABYTE
     wait_until(lambda: stored(host) < used + MEGABYTE // 4, 20, "what was not committed to be gone")
+    assert [] == alerts(host.appliance, host.id, "hostile-changes")  # nobody knows yet what is usual
+
+
+def test_host_that_fills_its_limit_at_once_freezes_its_retention(host: RealAgent, tree: Path) -> None:
+    for number in range(2):
+        (tree / f"new {number}").write_bytes(os.urandom(20_000))
+        assert "done" == back_up(host)["state"]
+    limit(host, hard_bytes=quota(host)["host"]["used_bytes"] + 2 * MEGABYTE)
+
+    attack(host, "fill")
+
+    (told,) = wait_until(lambda: alerts(host.appliance, host.id, "hostile-changes"), 10, "the alert")
+    assert {"growth"} == set(told["findings"])
+    assert 409 == host.appliance.call("POST", f"/api/v1/agents/{host.id}/retention/run").status
+    assert host.stock_borg("check", "--verify-data").returncode == 0
 
 
 def test_unfinished_backup_is_let_go_of_on_request_and_makes_room(

@@ -162,6 +162,20 @@ def fill(repository: Any, _manifest: Any, _key: Any) -> None:
     os._exit(0 if refused > 150 else 1)
 
 
+def fill_for_good(repository: Any, _manifest: Any, _key: Any) -> None:
+    """Send, and commit, until there is no room left."""
+    from borg.repository import Repository
+
+    for _ in range(100):
+        try:
+            for _one in range(3):
+                repository.put(os.urandom(32), b"\x05" + os.urandom(100_000))
+            repository.commit(compact=True)
+        except Repository.StorageQuotaExceeded:
+            os._exit(0)
+    os._exit(1)
+
+
 def replay(repository: Any, _manifest: Any, _key: Any) -> None:
     """Send what was sent before under other names."""
     for key in _objects(repository)[:5]:
@@ -190,6 +204,7 @@ ATTACKS = {
         add_future_archives,
         send_garbage,
         fill,
+        fill_for_good,
         replay,
     )
 }

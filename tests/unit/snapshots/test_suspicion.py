@@ -93,3 +93,37 @@ def test_sudden_growth_is_found(job_bytes: tuple[int, ...], *, is_found: bool) -
 )
 def test_manifest_that_grew_too_little_lost_an_archive(before: int, after: int, *, expected: bool) -> None:
     assert expected == suspicion.lacks_an_entry(before, after)
+
+
+MEGABYTE = 1_000_000
+DAILY = (1000 * MEGABYTE, 5 * MEGABYTE, 8 * MEGABYTE)  # the first of all, and two days
+
+
+@pytest.mark.parametrize(
+    ("refused", "job_bytes", "room", "is_told"),
+    [
+        (4000, (0, *DAILY), 4000, True),  # nothing is committed
+        (0, (3900, *DAILY), 4000, True),  # measured before
+        (0, (3900, *DAILY), 100, True),  # measured since
+        (400, (3000, *DAILY), 400, True),
+        (0, (1500, *DAILY), 4000, False),  # much, and there is room left
+        (0, (3900, *DAILY), None, False),  # there is no limit
+        (40, (0, *DAILY), 30, False),  # little, at a limit that is nearly reached
+        (4000, (0, 1000), 4000, False),  # the second one: nobody knows yet what is usual
+        (4000, (), 4000, False),
+        (4000, (0, 1000, 900, 800), 4000, False),  # much is usual
+    ],
+)
+def test_limit_is_filled_at_once(refused: int, job_bytes: tuple[int, ...], room: int | None, is_told: bool) -> None:  # noqa: FBT001
+    scaled = tuple(one if one in DAILY else one * MEGABYTE for one in job_bytes)
+    known = Known(
+        manifest_bytes=500,
+        snapshots_count=3,
+        stored_bytes=1000 * MEGABYTE,
+        room_bytes=None if room is None else room * MEGABYTE,
+        job_bytes=scaled,
+    )
+
+    found = suspicion.findings(seen(refused_bytes=refused * MEGABYTE), BACKUP, known)
+
+    assert ({Why.GROWTH} if is_told else set()) == set(found)
