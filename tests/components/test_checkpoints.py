@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 PASSPHRASE = "open sesame"
 SEGMENT_BYTES = 1_000_000
+MAKING = (
+    "import sys; from pathlib import Path; from saveos.repositories import quarantine; print(flush=True);"
+    " quarantine.make(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))"
+)
 
 
 @dataclass
@@ -184,6 +188,35 @@ def test_nonces_are_reserved_forwards_and_no_more_than_a_session_needs(kept: Kep
             repository.commit_nonce_reservation(reached, reached + 2**29)
 
     assert reached + 2**29 == int((kept.repository / "nonce").read_text(), 16)
+
+
+def test_checkpoint_whose_making_is_killed_is_none_until_it_is_made_again(kept: Kept) -> None:
+    for number in range(1000, 4000):  # so that there is something to interrupt
+        folder = kept.repository / "data" / str(number // 1000)
+        folder.mkdir(exist_ok=True)
+        (folder / str(number)).write_bytes(evidence.COMMIT)
+    quarantine_folder, moment = kept.folder / "quarantine", evidence.last_commit(kept.repository)
+    whole = {path.relative_to(kept.repository / "data") for path in (kept.repository / "data").glob("*/*")}
+
+    def segments(checkpoint: Path) -> set[Path]:
+        return {path.relative_to(checkpoint / "data") for path in (checkpoint / "data").glob("*/*")}
+
+    cut = 0
+    for attempt in range(12):
+        checkpoint = quarantine_folder / f"chk_{attempt}"
+        words = ["-c", MAKING, str(kept.repository), str(checkpoint), str(moment)]
+        with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(attempt * 0.02)
+            process.kill()
+        cut += not checkpoint.exists()
+        assert not checkpoint.exists() or segments(checkpoint) == whole
+        quarantine.make(kept.repository, checkpoint, moment)
+        assert segments(checkpoint) == whole
+        quarantine.remove(checkpoint)
+        assert [] == list(quarantine_folder.iterdir())
+    assert cut >= 2
 
 
 @pytest.mark.faults

@@ -158,3 +158,27 @@ def test_roll_back_is_struck(patient: Patient, seconds: float) -> None:
     ended(patient, "roll-back")
     assert sorted(before) == sorted(one["id"] for one in patient.appliance.snapshots(patient.agent.id))
     patient.assert_protected()
+
+
+def kill_borg_that_reads(patient: Patient) -> None:
+    for pid in patient.agent.borgs():
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    "strike",
+    [pytest.param(restart, marks=matrix), pytest.param(kill_borg_that_reads, marks=matrix), kill_agent],
+    ids=lambda strike: strike.__name__,
+)
+def test_drill_is_struck(patient: Patient, strike: Callable[[Patient], None]) -> None:
+    scratches = lambda: list((patient.agent.folder / "agent" / "state").glob("drill-*"))  # noqa: E731
+    with patient.proxy.slowed(20_000):
+        patient.appliance.call("POST", f"/api/v1/agents/{patient.agent.id}/drill").expect(202)
+        wait_until(lambda: scratches() and patient.agent.borgs(), 60, "the host to restore a sample")
+        strike(patient)
+
+    ended(patient, "drill")
+    shown = patient.appliance.call("GET", f"/api/v1/agents/{patient.agent.id}").expect(200)
+    assert shown["proven_at"] is not None
+    assert [] == scratches()
+    patient.assert_protected()
