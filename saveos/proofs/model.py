@@ -22,7 +22,8 @@ class Damage(msgspec.Struct, frozen=True, kw_only=True):
     """Something in a repository that is not what was written.
 
     `place`: an object's id in hex, or words for bytes that no object lies in. `what`: checksum, missing, unreadable,
-    index, decryption. `located`: the archives that need it; None: its host has not told yet.
+    index, decryption. `located`: the archives that need it, of those that were there at `located_at`; None: its host
+    has not told yet. Without a moment it is to be located, again if something is known.
     """
 
     id: str

@@ -167,12 +167,19 @@ def damages(
     return [_to_damage(row) for row in rows]
 
 
-def set_located(connection: sqlite3.Connection, damage_ids: Iterable[str], located: Sequence[LocatedArchive]) -> None:
-    """Keep which archives need these objects together."""
-    text, now = msgspec.json.encode(located).decode(), clock.to_text(clock.now())
-    connection.executemany(
-        "UPDATE damages SET located_json = ?, located_at = ? WHERE id = ?", [(text, now, id_) for id_ in damage_ids]
+def set_located(
+    connection: sqlite3.Connection, damage_id: str, located: Sequence[LocatedArchive], at: datetime
+) -> None:
+    """Keep which of the archives that were there at a moment need an object."""
+    connection.execute(
+        "UPDATE damages SET located_json = ?, located_at = ? WHERE id = ?",
+        (msgspec.json.encode(located).decode(), clock.to_text(at), damage_id),
     )
+
+
+def locate_again(connection: sqlite3.Connection, damage_ids: Iterable[str]) -> None:
+    """Have these looked for once more; what is known of them stays."""
+    connection.executemany("UPDATE damages SET located_at = NULL WHERE id = ?", [(id_,) for id_ in damage_ids])
 
 
 def clear_damages(connection: sqlite3.Connection, damage_ids: Iterable[str], why: str) -> None:
@@ -185,18 +192,22 @@ def clear_damages(connection: sqlite3.Connection, damage_ids: Iterable[str], why
 
 
 def set_standings(connection: sqlite3.Connection, agent_id: AgentId, damaged: Iterable[str]) -> None:
-    """Let exactly those snapshots stand as damaged whose archive ids these are; others' standings stay."""
+    """Let exactly those snapshots stand as damaged whose archive ids these are; others' standings stay.
+
+    A lost one stays lost, and is to stand like that once it is found.
+    """
     ids = msgspec.json.encode(sorted(damaged)).decode()
-    connection.execute(
-        "UPDATE snapshots SET standing = 'good' WHERE agent_id = ?1 AND standing = 'damaged'"
-        " AND archive_id NOT IN (SELECT value FROM json_each(?2))",
-        (agent_id, ids),
-    )
-    connection.execute(
-        "UPDATE snapshots SET standing = 'damaged' WHERE agent_id = ?1 AND standing = 'good'"
-        " AND archive_id IN (SELECT value FROM json_each(?2))",
-        (agent_id, ids),
-    )
+    for name in ("standing", "lost_from"):
+        connection.execute(
+            f"UPDATE snapshots SET {name} = 'good' WHERE agent_id = ?1 AND {name} = 'damaged'"
+            " AND archive_id NOT IN (SELECT value FROM json_each(?2))",
+            (agent_id, ids),
+        )
+        connection.execute(
+            f"UPDATE snapshots SET {name} = 'damaged' WHERE agent_id = ?1 AND {name} = 'good'"
+            " AND archive_id IN (SELECT value FROM json_each(?2))",
+            (agent_id, ids),
+        )
 
 
 def sound_counts(connection: sqlite3.Connection, agent_id: str) -> tuple[int, int, str | None]:
