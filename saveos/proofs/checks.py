@@ -83,7 +83,7 @@ def begin(connection: sqlite3.Connection, agent_id: AgentId, tenant_id: TenantId
     check = table.check_of(connection, agent_id, tenant_id)
     generation = table.generation_of(connection, agent_id)
     if check.began_at is None or check.generation != generation:
-        anew = {"began_at": clock.now(), "segment": -1, "read_bytes": 0, "objects_count": 0}
+        anew = {"began_at": clock.now(), "segment": -1, "read_bytes": 0, "objects_count": 0, "is_asked": False}
         check = msgspec.structs.replace(check, generation=generation, **anew)
         table.keep_check(connection, check)
     found = table.open_damages(connection, agent_id)
@@ -119,7 +119,7 @@ def record_end(connection: sqlite3.Connection, job: Job, state: State, _report: 
     if job.agent_id is not None and state is State.FAILED:
         check = table.check_of(connection, job.agent_id, job.tenant_id)
         later = clock.now() + AGAIN_AFTER
-        table.keep_check(connection, msgspec.structs.replace(check, is_asked=False, not_before=later))
+        table.keep_check(connection, msgspec.structs.replace(check, not_before=later))
 
 
 def _ended(connection: sqlite3.Connection, check: Check) -> Check:
@@ -138,7 +138,7 @@ def _ended(connection: sqlite3.Connection, check: Check) -> Check:
         damages_count=len(table.open_damages(connection, check.agent_id)),
     )
     table.add_pass(connection, check.tenant_id, done)
-    return msgspec.structs.replace(check, began_at=None, segment=-1, checked_at=now, is_asked=False, not_before=None)
+    return msgspec.structs.replace(check, began_at=None, segment=-1, checked_at=now, not_before=None)
 
 
 def _queue(connection: sqlite3.Connection, agent_id: AgentId, tenant_id: TenantId, requested_by: str) -> Job:

@@ -45,8 +45,9 @@ class Damage(msgspec.Struct, frozen=True, kw_only=True):
 class Check(msgspec.Struct, frozen=True, kw_only=True):
     """How far a repository is checked: on the disk by the appliance, and decrypted by its host.
 
-    `segment`: the last one read in this pass. `began_at`, `verify_began_at`: of the pass under way. `marker`: of the
-    host's pass, the last object's id. `*_bytes` and `*_count`: of the pass under way, else of the last one.
+    `segment`: the last one read in this pass. `is_asked`: another one is to begin. `began_at`, `verify_began_at`: of
+    the pass under way. `marker`: of the host's pass, the last object's id. `*_bytes` and `*_count`: of the pass under
+    way, else of the last one.
     """
 
     agent_id: AgentId

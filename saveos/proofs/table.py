@@ -47,10 +47,10 @@ def keep_check(connection: sqlite3.Connection, check: Check) -> None:
 
 
 def ask_for_check(connection: sqlite3.Connection, agent_id: AgentId, tenant_id: TenantId) -> None:
-    """Let a host's repository be the next that is checked."""
+    """Let a host's repository be the next that is checked: as a whole, if a part of it is read already."""
     connection.execute(
         "INSERT INTO checks (agent_id, tenant_id, is_asked) VALUES (?, ?, 1)"
-        " ON CONFLICT (agent_id) DO UPDATE SET is_asked = 1, not_before = NULL",
+        " ON CONFLICT (agent_id) DO UPDATE SET is_asked = began_at IS NULL OR segment >= 0, not_before = NULL",
         (agent_id, tenant_id),
     )
 
