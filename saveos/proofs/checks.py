@@ -33,7 +33,6 @@ FIRST_AFTER = timedelta(days=1)
 PRIORITY = -10
 SOUND_AGAIN = "sound again"
 AGAIN_AFTER = timedelta(hours=6)  # a check that could not be done: others have their turn meanwhile
-REPOSITORY = "repository"  # in the place of a place: all of it
 
 
 def request(database: Database, principal: Principal, agent_id: str) -> Job | None:
@@ -96,7 +95,7 @@ def advance(connection: sqlite3.Connection, agent_id: AgentId, tenant_id: Tenant
     check = table.check_of(connection, agent_id, tenant_id)
     found = [(entry.place, entry.what, entry.segment) for entry in said.damages]
     damages.keep(connection, tenant_id, agent_id, found, FoundBy.CHECK)
-    damages.clear(connection, tenant_id, agent_id, said.sound, SOUND_AGAIN)
+    damages.clear(connection, tenant_id, agent_id, (*said.sound, damages.REPOSITORY), SOUND_AGAIN)
     check = msgspec.structs.replace(
         check,
         segment=max(check.segment, said.segment),
@@ -111,7 +110,7 @@ def advance(connection: sqlite3.Connection, agent_id: AgentId, tenant_id: Tenant
 
 def note_missing(connection: sqlite3.Connection, agent_id: AgentId, tenant_id: TenantId) -> None:
     """Keep that there is no repository where one was."""
-    damages.keep(connection, tenant_id, agent_id, [(REPOSITORY, "missing", -1)], FoundBy.CHECK)
+    damages.keep(connection, tenant_id, agent_id, [(damages.REPOSITORY, "missing", -1)], FoundBy.CHECK)
 
 
 def record_end(connection: sqlite3.Connection, job: Job, state: State, _report: JobReport) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 OBJECT_LENGTH = 64  # of a place that is an object
 MANIFEST = "0" * OBJECT_LENGTH  # what names the archives
+REPOSITORY = "repository"  # in the place of a place: all of it
 NAMED = 20  # archives and files that an alert names
 LOCATED_BYTES = 512 * 1024  # of names that are kept for one finding, whatever its host says
 
@@ -99,11 +100,37 @@ def tell(connection: sqlite3.Connection, tenant_id: TenantId, agent_id: AgentId)
     if not found:
         raising.clear(connection, tenant_id, agent_id, AlertKind.DAMAGE)
         return
-    evidence = _evidence(connection, agent_id, found)
-    if not raising.raise_alert(connection, tenant_id, agent_id, AlertKind.DAMAGE, **evidence):
+    told = evidence(connection, agent_id, found)
+    if not raising.raise_alert(connection, tenant_id, agent_id, AlertKind.DAMAGE, **told):
         known = alerts.open_of_kind(connection, tenant_id, agent_id, AlertKind.DAMAGE)
         if known is not None:
-            alerts.set_evidence(connection, known.id, evidence)
+            alerts.set_evidence(connection, known.id, told)
+
+
+def evidence(connection: sqlite3.Connection, agent_id: AgentId, found: Sequence[Damage]) -> dict[str, Any]:
+    """Return what an alert says: host, archives, files, and what is still good."""
+    agent = agents.get(connection, agent_id)
+    archives = located_of(found)
+    files = list(dict.fromkeys(path for archive in archives for path in archive.files))
+    good, every, newest = table.sound_counts(connection, agent_id)
+    objects = [damage for damage in found if is_object(damage)]
+    return {
+        "host": agent.hostname if agent else agent_id,
+        "objects": len(objects),
+        "loose_bytes": len(found) - len(objects),  # places that no snapshot needs
+        "is_manifest": any(damage.place == MANIFEST for damage in objects),  # then no archive can be opened at all
+        "is_missing": any(damage.place == REPOSITORY for damage in found),
+        "is_located": all(damage.located is not None for damage in objects),
+        "archives": [archive.name for archive in archives[:NAMED]],
+        "archives_count": len(archives),
+        "snapshots_at": table.began_at(connection, agent_id, [archive.archive_id for archive in archives])[:NAMED],
+        "unlisted": sum(archive.is_listing_damaged for archive in archives),  # those that cannot say what they hold
+        "files": files[:NAMED],
+        "files_count": max([len(files), *(archive.files_count for archive in archives)]),  # at least
+        "good_snapshots": good,
+        "snapshots": every,
+        "newest_good": newest or "",
+    }
 
 
 def located_of(found: Iterable[Damage]) -> list[LocatedArchive]:
@@ -141,24 +168,3 @@ def _joined(told: Sequence[LocatedArchive], known: Iterable[LocatedArchive]) -> 
     """Return what is told, and what was known of archives that it does not name."""
     ids = {archive.archive_id for archive in told}
     return [*told, *(archive for archive in known if archive.archive_id not in ids)]
-
-
-def _evidence(connection: sqlite3.Connection, agent_id: AgentId, found: Sequence[Damage]) -> dict[str, Any]:
-    """Return what an alert says: host, archives, files, and what is still good."""
-    agent = agents.get(connection, agent_id)
-    archives = located_of(found)
-    good, every, newest = table.sound_counts(connection, agent_id)
-    objects = [damage for damage in found if is_object(damage)]
-    return {
-        "host": agent.hostname if agent else agent_id,
-        "objects": len(objects),
-        "loose_bytes": len(found) - len(objects),  # places that no snapshot needs
-        "is_manifest": any(damage.place == MANIFEST for damage in objects),  # then no archive can be opened at all
-        "is_located": all(damage.located is not None for damage in objects),
-        "archives": [archive.name for archive in archives[:NAMED]],
-        "archives_count": len(archives),
-        "files": list(dict.fromkeys(path for archive in archives for path in archive.files))[:NAMED],
-        "good_snapshots": good,
-        "snapshots": every,
-        "newest_good": newest or "",
-    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -110,10 +111,14 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """One host's proofs: how far its repository is checked, what is damaged now, its last drills, newest first."""
+    """One host's proofs: how far its repository is checked, what is damaged now, its last drills, newest first.
+
+    `evidence`: what the alert about the damage says.
+    """
 
     check: Check
     damages: list[Damage]
     drills: list[Drill]
     sound_count: int  # snapshots that need nothing damaged
     snapshots_count: int
+    evidence: dict[str, Any] = {}

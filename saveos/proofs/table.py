@@ -210,6 +210,17 @@ def set_standings(connection: sqlite3.Connection, agent_id: AgentId, damaged: It
         )
 
 
+def began_at(connection: sqlite3.Connection, agent_id: str, archive_ids: Sequence[str]) -> list[str]:
+    """Return when (text) those snapshots of a host began that these archives are of, the newest first."""
+    rows = many(
+        connection,
+        "SELECT started_at FROM snapshots WHERE agent_id = ? AND archive_id IN (SELECT value FROM json_each(?))"
+        " ORDER BY started_at DESC",
+        (agent_id, msgspec.json.encode(archive_ids).decode()),
+    )
+    return [row["started_at"] for row in rows]
+
+
 def sound_counts(connection: sqlite3.Connection, agent_id: str) -> tuple[int, int, str | None]:
     """Return how many snapshots of a host are good, how many there are, and when the newest good one began."""
     row = one(

@@ -172,6 +172,7 @@ def test_host_locates_what_is_damaged_and_the_others_stay_good(world: World, hos
     assert evidence is not None
     assert (evidence["archives"], evidence["files"], evidence["is_located"]) == ([name], ["srv/a"], True)
     assert (evidence["good_snapshots"], evidence["snapshots"]) == (2, 3)
+    assert evidence["snapshots_at"] == ["2026-01-01T02:00:00.000000Z"]
     begin(world, host)
     hear(world, host, sound=(OBJECT,))
     assert standings(world) == ["good", "good", "good"]
@@ -320,3 +321,16 @@ def test_check_that_is_asked_for_while_one_fails_comes_after_the_others_had_thei
     assert begin(world, host)[0] == 3  # it goes on, and then all is read once more
     hear(world, host, segment=4, is_end=True)
     assert next_host(world) == host
+
+
+def test_repository_that_is_back_is_missing_no_more(world: World, host: AgentId) -> None:
+    begin(world, host)
+    world.database.write(lambda connection: checks.note_missing(connection, host, TENANT))
+    evidence = alert(world, host)
+    assert evidence is not None
+    assert evidence["is_missing"]
+
+    begin(world, host)
+    hear(world, host, segment=1)
+
+    assert alert(world, host) is None
