@@ -144,7 +144,9 @@ def _restore(work: Work, sample: Sample, scratch: Path, tally: Tally) -> None:
     entries = tuple(entry.path for _archive, entry in sample.files)
     plan = Plan(entries=entries, target=entry_path(os.fsencode(target)))
     began = time.monotonic()
-    outcome = work.run([RESTORE, *COMMON, f"::{sample.archive.name}"], TunnelMode.READ, msgspec.json.encode(plan))
+    # Without flags: what is immutable could not be removed again.
+    words = [RESTORE, *COMMON, "--noflags", f"::{sample.archive.name}"]
+    outcome = work.run(words, TunnelMode.READ, msgspec.json.encode(plan))
     tally.seconds += time.monotonic() - began
     extracted = extracted_of(outcome)
     if extracted is not None and not extracted.error:
