@@ -9,6 +9,7 @@ import msgspec
 from saveos.agents import enrolment, machines
 from saveos.alerts import raising
 from saveos.cli_catalogue import Shown
+from saveos.proofs import damages
 from saveos.protocol import MachineClass
 from saveos.snapshots import guarding
 
@@ -60,7 +61,8 @@ def put_away(stores: Stores, principal: Principal, parsed: argparse.Namespace) -
 def meant(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> dict[str, Any]:
     """Trust a host's suspect snapshots again."""
     agent = enrolment.by_name(stores.database, principal, parsed.agent)
-    return {"agent": agent.id, "snapshots": guarding.say_meant(stores.database, principal, agent.id)}
+    count = guarding.say_meant(stores.database, principal, agent.id, damages.tell)
+    return {"agent": agent.id, "snapshots": count}
 
 
 def machine_class(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> dict[str, Any]:

@@ -840,7 +840,8 @@ class SignedDrill(Wire, frozen=True, kw_only=True):
 class LocatedArchive(Wire, frozen=True, kw_only=True):
     """What an archive loses with damaged objects. `is_listing_damaged`: its own list of files is among them.
 
-    `files`: the first of `files_count`; none where names are sealed.
+    `files`: the first of `files_count`; none where names are sealed. `objects`: which ones it needs; none: not told
+    apart, as by older agents, so that it may be any.
     """
 
     name: ShortText
@@ -848,6 +849,7 @@ class LocatedArchive(Wire, frozen=True, kw_only=True):
     is_listing_damaged: bool = False
     files_count: Count = 0
     files: Annotated[tuple[EntryPath, ...], Meta(max_length=100)] = ()
+    objects: Annotated[tuple[ObjectId, ...], Meta(max_length=2000)] = ()
 
 
 class VerifyFacts(Wire, frozen=True, kw_only=True):

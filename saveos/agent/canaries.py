@@ -16,6 +16,7 @@ from saveos.agent.settings import write_private
 
 STATE_NAME = "canaries.json"
 FOLDERS_LIMIT = 20
+AWAY_LIMIT = 200
 NAMES = ("00-saveos-canary.docx", "zz-saveos-canary.txt")  # what walks a folder in order meets one of them early
 CONTENT = (
     b"This file was put here by SaveOS, the backup of this computer. Nobody needs to open or change it.\n"
@@ -26,9 +27,16 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
-    """The decoys that lie on this host, by their paths."""
+    """The decoys that lie on this host, by their paths. `away`: those whose folder went with them, as a disk does.
+
+    `archive`: the one of which was last told that `count` decoys were looked at, and `lost` of them were not as laid.
+    """
 
     paths: tuple[str, ...] = ()
+    away: tuple[str, ...] = ()
+    archive: str = ""
+    count: int = 0
+    lost: int = 0
 
 
 def place(state: Path, sources: list[str], *, is_wanted: bool) -> None:
@@ -37,33 +45,43 @@ def place(state: Path, sources: list[str], *, is_wanted: bool) -> None:
     One that is known and gone is not laid again here: `look` has to find that first.
     """
     known = _known(state)
+    away = tuple(path for path in known.away if not _is_folder(Path(path).parent))
+    back = [path for path in known.away if path not in away and os.path.lexists(path)]  # else its folder is a new one
     if not is_wanted:
-        for path in known:
+        for path in (*known.paths, *back):
             if _is_whole(Path(path)):
                 with contextlib.suppress(OSError):
                     Path(path).unlink()
-        _keep(state, ())
+        _keep(state, msgspec.structs.replace(known, paths=(), away=away))
         return
-    paths = list(known)
+    paths = [*known.paths, *back]
     for folder in sources[:FOLDERS_LIMIT]:
         if not _is_folder(Path(folder)):
             continue
         for name in NAMES:
             path = os.path.join(folder, name)  # noqa: PTH118 - the path as it is told to Borg
-            if path not in known and _write(Path(path)):
+            if path not in paths and _write(Path(path)):
                 paths.append(path)
-    _keep(state, tuple(paths))
+    _keep(state, msgspec.structs.replace(known, paths=tuple(paths), away=away))
 
 
-def look(state: Path) -> tuple[int, int]:
+def look(state: Path, archive: str) -> tuple[int, int]:
     """Return how many decoys there are and how many of them were changed or taken; those are forgotten and laid anew.
 
-    One whose folder is gone went with it, and does not count.
+    One whose folder is gone went with it, and does not count until that is back. Asked once more about the same
+    archive, as when its report was lost, it returns the same.
     """
-    known = [path for path in _known(state) if _is_folder(Path(path).parent)]
-    whole = [path for path in known if _is_whole(Path(path))]
-    _keep(state, tuple(whole))
-    return len(known), len(known) - len(whole)
+    known = _known(state)
+    if known.archive == archive:
+        return known.count, known.lost
+    if not known.paths:
+        return 0, 0
+    here = [path for path in known.paths if _is_folder(Path(path).parent)]
+    whole = [path for path in here if _is_whole(Path(path))]
+    away = (*known.away, *(path for path in known.paths if path not in here))[-AWAY_LIMIT:]
+    count, lost = len(here), len(here) - len(whole)
+    _keep(state, Placed(paths=tuple(whole), away=away, archive=archive, count=count, lost=lost))
+    return count, lost
 
 
 def _write(path: Path) -> bool:
@@ -100,15 +118,15 @@ def _is_whole(path: Path) -> bool:
         return False
 
 
-def _known(state: Path) -> tuple[str, ...]:
+def _known(state: Path) -> Placed:
     try:
-        return msgspec.json.decode((state / STATE_NAME).read_bytes(), type=Placed).paths
+        return msgspec.json.decode((state / STATE_NAME).read_bytes(), type=Placed)
     except (OSError, msgspec.MsgspecError):
-        return ()
+        return Placed()
 
 
-def _keep(state: Path, paths: tuple[str, ...]) -> None:
-    if paths == _known(state):
+def _keep(state: Path, placed: Placed) -> None:
+    if placed == _known(state):
         return
     with contextlib.suppress(OSError):
-        write_private(state / STATE_NAME, msgspec.json.encode(Placed(paths=paths)))
+        write_private(state / STATE_NAME, msgspec.json.encode(placed))

@@ -36,8 +36,7 @@ def choose(folder: Path, order: DrillOrder) -> list[Sample]:
     """Return what to restore, and keep how far the files have been gone through."""
     if not order.archives:
         return []
-    key, known = noted.key_of(folder), {archive.name for archive in order.archives}
-    everything = [each for each in noted.load(folder) if each.archive in known]
+    key, everything = noted.key_of(folder), _until_newest(noted.load(folder), order)
     found = noted.valid(key, everything)
     marks = _chosen_marks(sorted(found), _place(folder), order.files_limit)
     newest, older = order.archives[0], _older(order, everything)
@@ -50,6 +49,16 @@ def choose(folder: Path, order: DrillOrder) -> list[Sample]:
     if marks:
         write_private(folder / noted.PLACE, marks[_rotating(order.files_limit, len(marks)) - 1].encode())
     return [sample for sample in samples if sample.files]
+
+
+def _until_newest(everything: list[noted.Noted], order: DrillOrder) -> list[noted.Noted]:
+    """Return what was noted up to the newest of the archives: of those too that are no more, or not to be trusted.
+
+    They tell how a file was by then, and that an older note of it is void. What came later tells nothing.
+    """
+    known = {archive.name for archive in order.archives}
+    until = max((each.round for each in everything if each.archive in known), default=-1)
+    return [each for each in everything if each.round <= until]
 
 
 def _chosen_marks(marks: list[str], place: str, limit: int) -> list[str]:

@@ -51,6 +51,7 @@ ROOM = 2  # times the sample is to be free
 MISMATCHES_NAMED = 200
 TIME_STEP = 1_000_000  # nanoseconds: a file system may keep times less finely than Borg does
 PIECE = 1024**2
+CHANGES = ("missing", "size", "mode", "time")  # what people do to files
 DAMAGED = "damaged"  # Borg says that data is not what was written
 
 
@@ -143,7 +144,9 @@ def _restore(work: Work, sample: Sample, scratch: Path, tally: Tally) -> None:
     entries = tuple(entry.path for _archive, entry in sample.files)
     plan = Plan(entries=entries, target=entry_path(os.fsencode(target)))
     began = time.monotonic()
-    outcome = work.run([RESTORE, *COMMON, f"::{sample.archive.name}"], TunnelMode.READ, msgspec.json.encode(plan))
+    # Without flags: what is immutable could not be removed again.
+    words = [RESTORE, *COMMON, "--noflags", f"::{sample.archive.name}"]
+    outcome = work.run(words, TunnelMode.READ, msgspec.json.encode(plan))
     tally.seconds += time.monotonic() - began
     extracted = extracted_of(outcome)
     if extracted is not None and not extracted.error:
@@ -167,7 +170,7 @@ def _compare(sample: Sample, target: Path, extracted: Extracted, tally: Tally) -
             continue
         what = "missing" if entry.path in extracted.missing else difference(restored, entry)
         # Noted of another archive, the file may be another one by now: that says nothing about restoring.
-        if archive != sample.archive.name and (what in ("missing", "size", "time") or _is_newer(restored, entry)):
+        if archive != sample.archive.name and (what in CHANGES or _is_newer(restored, entry)):
             tally.passed_over += 1
         elif what:
             _add(tally, sample, entry, what)

@@ -26,7 +26,7 @@ from saveos.agent import engine, lifeline
 from saveos.agent.engine import PARENT_VARIABLE, end_with
 from saveos.agent.engine_archive import Refused, named, repository_of_environment
 from saveos.agent.engine_committed import Unsettled
-from saveos.agent.engine_locate import Locating
+from saveos.agent.engine_locate import UNREADABLE, Locating, require_damage
 from saveos.agent.verify_words import SaidOfVerify
 from saveos.protocol import VerifyFacts, VerifyOrder
 
@@ -93,16 +93,17 @@ class Verification:
         states = dict(self._states(asked))
         self._settle(states)
         damaged = [id_ for id_ in asked if states[id_] == DAMAGED]
-        marker, found = self._part()
+        marker, found = self._part(max(1, DAMAGED_LIMIT - len(damaged)))
         damaged += [id_ for id_ in found if id_ not in states]
         located, unseen = Locating(self._repository, self._manifest, self._key, self._tell).run(
             damaged, is_sealed=order.is_sealed
         )
+        unseen += max(0, len(located) - LOCATED_LIMIT)
         return VerifyFacts(
             marker=marker,
             objects_count=self._objects,
             read_bytes=self._bytes,
-            damaged=tuple(id_.hex() for id_ in damaged[:DAMAGED_LIMIT]),
+            damaged=tuple(id_.hex() for id_ in damaged[: 2 * DAMAGED_LIMIT]),
             sound=tuple(id_.hex() for id_ in asked if states[id_] == SOUND),
             gone=tuple(id_.hex() for id_ in asked if states[id_] == ABSENT),
             is_located=bool(damaged),
@@ -123,8 +124,8 @@ class Verification:
                     yield id_, self._decrypted(id_, data)
             except Repository.ObjectNotFound:
                 state = ABSENT
-            except IntegrityError:
-                pass
+            except UNREADABLE as error:
+                require_damage(error)
             if count < len(rest):  # what failed has ended the stream: the others are asked for anew
                 yield rest[count], state
             rest = rest[count + 1 :]
@@ -143,7 +144,7 @@ class Verification:
             for page in self._pages():
                 states.update((id_, DAMAGED) for id_ in absent.intersection(page))
 
-    def _part(self) -> tuple[str, list[bytes]]:
+    def _part(self, damaged_limit: int) -> tuple[str, list[bytes]]:
         """Decrypt what comes after the marker; return where the next part begins ("": at the end), and the damaged."""
         order = self._order
         marker = bytes.fromhex(order.marker) if order.marker else None
@@ -158,7 +159,7 @@ class Verification:
             self._objects += 1
             self._tell()
             is_over = self._bytes - begun_at >= order.bytes_limit or time.monotonic() >= until
-            if (is_over or len(damaged) >= DAMAGED_LIMIT) and number + 1 < len(ids):
+            if (is_over or len(damaged) >= damaged_limit) and number + 1 < len(ids):
                 return id_.hex(), damaged
         return ids[-1].hex() if more and ids else "", damaged
 

@@ -51,7 +51,7 @@ def facts_of(home: Home, archive: str, sources: Sequence[str]) -> GuardFacts | N
     facts = engine_guard.read(home.state / engine_guard.NAME, archive)
     if facts is None:
         return None
-    placed, lost = canaries.look(home.state)
+    placed, lost = canaries.look(home.state, archive)
     facts = msgspec.structs.replace(facts, canaries=placed, canaries_lost=lost)
     if (moves := _moves(home, archive, tuple(sources))) is not None:
         facts = msgspec.structs.replace(

@@ -19,6 +19,7 @@ from saveos.errors import NotFound
 from saveos.identity.principals import Principal
 from saveos.installers import updates
 from saveos.parts import Parts
+from saveos.proofs import damages
 from saveos.protocol import MachineClass
 from saveos.snapshots import guarding
 from saveos.snapshots.table_anomalies import GuardRun
@@ -125,7 +126,8 @@ class Guard(Controller):
     )
     def meant(self, agent_id: AgentIdPath, principal: Principal, parts: Parts) -> Meant:
         """Trust a host's suspect snapshots again: nothing is held for them, and the alert is over."""
-        return Meant(snapshots_count=guarding.say_meant(parts.database, principal, agent_id))
+        count = guarding.say_meant(parts.database, principal, agent_id, damages.tell)
+        return Meant(snapshots_count=count)
 
     @put(
         "/agents/{agent_id:str}/machine-class",

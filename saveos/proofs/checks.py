@@ -33,7 +33,6 @@ FIRST_AFTER = timedelta(days=1)
 PRIORITY = -10
 SOUND_AGAIN = "sound again"
 AGAIN_AFTER = timedelta(hours=6)  # a check that could not be done: others have their turn meanwhile
-REPOSITORY = "repository"  # in the place of a place: all of it
 
 
 def request(database: Database, principal: Principal, agent_id: str) -> Job | None:
@@ -83,7 +82,7 @@ def begin(connection: sqlite3.Connection, agent_id: AgentId, tenant_id: TenantId
     check = table.check_of(connection, agent_id, tenant_id)
     generation = table.generation_of(connection, agent_id)
     if check.began_at is None or check.generation != generation:
-        anew = {"began_at": clock.now(), "segment": -1, "read_bytes": 0, "objects_count": 0}
+        anew = {"began_at": clock.now(), "segment": -1, "read_bytes": 0, "objects_count": 0, "is_asked": False}
         check = msgspec.structs.replace(check, generation=generation, **anew)
         table.keep_check(connection, check)
     found = table.open_damages(connection, agent_id)
@@ -101,7 +100,7 @@ def advance(connection: sqlite3.Connection, agent_id: AgentId, tenant_id: Tenant
         raise Conflict("The repository was rolled back meanwhile: its check begins anew.")
     found = [(entry.place, entry.what, entry.segment) for entry in said.damages]
     damages.keep(connection, tenant_id, agent_id, found, FoundBy.CHECK)
-    damages.clear(connection, tenant_id, agent_id, said.sound, SOUND_AGAIN)
+    damages.clear(connection, tenant_id, agent_id, (*said.sound, damages.REPOSITORY), SOUND_AGAIN)
     check = msgspec.structs.replace(
         check,
         segment=max(check.segment, said.segment),
@@ -116,7 +115,7 @@ def advance(connection: sqlite3.Connection, agent_id: AgentId, tenant_id: Tenant
 
 def note_missing(connection: sqlite3.Connection, agent_id: AgentId, tenant_id: TenantId) -> None:
     """Keep that there is no repository where one was."""
-    damages.keep(connection, tenant_id, agent_id, [(REPOSITORY, "missing", -1)], FoundBy.CHECK)
+    damages.keep(connection, tenant_id, agent_id, [(damages.REPOSITORY, "missing", -1)], FoundBy.CHECK)
 
 
 def record_end(connection: sqlite3.Connection, job: Job, state: State, _report: JobReport) -> None:
@@ -124,7 +123,7 @@ def record_end(connection: sqlite3.Connection, job: Job, state: State, _report: 
     if job.agent_id is not None and state is State.FAILED:
         check = table.check_of(connection, job.agent_id, job.tenant_id)
         later = clock.now() + AGAIN_AFTER
-        table.keep_check(connection, msgspec.structs.replace(check, is_asked=False, not_before=later))
+        table.keep_check(connection, msgspec.structs.replace(check, not_before=later))
 
 
 def _ended(connection: sqlite3.Connection, check: Check) -> Check:
@@ -143,7 +142,7 @@ def _ended(connection: sqlite3.Connection, check: Check) -> Check:
         damages_count=len(table.open_damages(connection, check.agent_id)),
     )
     table.add_pass(connection, check.tenant_id, done)
-    return msgspec.structs.replace(check, began_at=None, segment=-1, checked_at=now, is_asked=False, not_before=None)
+    return msgspec.structs.replace(check, began_at=None, segment=-1, checked_at=now, not_before=None)
 
 
 def _queue(connection: sqlite3.Connection, agent_id: AgentId, tenant_id: TenantId, requested_by: str) -> Job:

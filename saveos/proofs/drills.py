@@ -179,14 +179,16 @@ def _judge(connection: sqlite3.Connection, agent_id: AgentId, drill: Drill) -> N
         table_drills.set_proven(connection, agent_id, drill.received_at)
         raising.clear(connection, drill.tenant_id, agent_id, AlertKind.UNPROVEN)
     elif drill.mismatches_count:
-        evidence = _evidence(drill, drill.statement)
+        evidence = _evidence(connection, drill, drill.statement)
         raising.raise_alert(connection, drill.tenant_id, agent_id, AlertKind.UNPROVEN, **evidence)
         table.ask_for_check(connection, agent_id, drill.tenant_id)  # the disk is the first that is suspected
 
 
-def _evidence(drill: Drill, statement: DrillStatement) -> dict[str, Any]:
+def _evidence(connection: sqlite3.Connection, drill: Drill, statement: DrillStatement) -> dict[str, Any]:
     """Return what an alert says: host, archives and files, and how much did come back."""
     bad = statement.mismatches[:NAMED]
+    names = {entry.archive for entry in bad}
+    ids = [archive.archive_id for archive in statement.archives if archive.name in names]
     return {
         "reason": "mismatch",
         "host": statement.hostname,
@@ -194,6 +196,7 @@ def _evidence(drill: Drill, statement: DrillStatement) -> dict[str, Any]:
         "compared": drill.files_count,
         "mismatches": drill.mismatches_count,
         "archives": list(dict.fromkeys(entry.archive for entry in bad)),
+        "snapshots_at": table.began_at(connection, drill.agent_id, ids),
         "files": [entry.path for entry in bad if entry.path],
         "what": list(dict.fromkeys(entry.what for entry in bad)),
     }

@@ -8,6 +8,7 @@ from saveos.agents import table as agents
 from saveos.errors import NotFound
 from saveos.identity.principals import Permission
 from saveos.proofs import table, table_drills
+from saveos.proofs.damages import evidence
 from saveos.proofs.model import Check, Health
 
 if TYPE_CHECKING:
@@ -25,12 +26,14 @@ def health(database: Database, principal: Principal, agent_id: str) -> Health:
     if agent is None:
         raise NotFound("There is no such agent.")
     good, every, _newest = table.sound_counts(connection, agent.id)
+    found = table.open_damages(connection, agent.id)
     return Health(
         check=table.check_of(connection, agent.id, agent.tenant_id),
-        damages=table.open_damages(connection, agent.id),
+        damages=found,
         drills=table_drills.find(connection, agent.tenant_id, agent_id=agent.id, limit=DRILLS),
         sound_count=good,
         snapshots_count=every,
+        evidence=evidence(connection, agent.id, found) if found else {},
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -22,7 +23,8 @@ class Damage(msgspec.Struct, frozen=True, kw_only=True):
     """Something in a repository that is not what was written.
 
     `place`: an object's id in hex, or words for bytes that no object lies in. `what`: checksum, missing, unreadable,
-    index, decryption. `located`: the archives that need it; None: its host has not told yet.
+    index, decryption. `located`: the archives that need it, of those that were there at `located_at`; None: its host
+    has not told yet. Without a moment it is to be located, again if something is known.
     """
 
     id: str
@@ -44,8 +46,9 @@ class Damage(msgspec.Struct, frozen=True, kw_only=True):
 class Check(msgspec.Struct, frozen=True, kw_only=True):
     """How far a repository is checked: on the disk by the appliance, and decrypted by its host.
 
-    `segment`: the last one read in this pass. `began_at`, `verify_began_at`: of the pass under way. `marker`: of the
-    host's pass, the last object's id. `*_bytes` and `*_count`: of the pass under way, else of the last one.
+    `segment`: the last one read in this pass. `is_asked`: another one is to begin. `began_at`, `verify_began_at`: of
+    the pass under way. `marker`: of the host's pass, the last object's id. `*_bytes` and `*_count`: of the pass under
+    way, else of the last one.
     """
 
     agent_id: AgentId
@@ -108,10 +111,14 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """One host's proofs: how far its repository is checked, what is damaged now, its last drills, newest first."""
+    """One host's proofs: how far its repository is checked, what is damaged now, its last drills, newest first.
+
+    `evidence`: what the alert about the damage says.
+    """
 
     check: Check
     damages: list[Damage]
     drills: list[Drill]
     sound_count: int  # snapshots that need nothing damaged
     snapshots_count: int
+    evidence: dict[str, Any] = {}

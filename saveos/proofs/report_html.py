@@ -11,6 +11,7 @@ from saveos.locale import LANGUAGES, sentence
 from saveos.proofs.report_model import Report
 from saveos.proofs.verification import BEGIN, END, embed
 from saveos.protocol import DrillStatement
+from saveos.visible import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,6 +44,16 @@ code{font-size:.85em;overflow-wrap:anywhere}
 @media print{input,input+label{display:none}body{margin:0;max-width:none}}
 @media print{tr{break-inside:avoid}table{min-width:0}}
 """
+STANDINGS = {"suspect": "hold.suspect", "damaged": "hold.damaged", "lost": "hold.lost"}
+ALERT_KINDS = {
+    "hostile-changes": "alert.hostile",
+    "unusual-changes": "alert.unusual",
+    "damage": "alert.damage",
+    "restore-failed": "alert.unproven",
+    "overdue": "alert.overdue",
+    "quota": "alert.quota",
+    "disk-full": "alert.disk_full",
+}
 MOODS = {"proven": "good", "young": "", "aging": "warn", "stale": "bad"}
 
 
@@ -121,7 +132,7 @@ def _host(host: ReportHost) -> Sequence[str]:
 def _drill(drill: ReportDrill) -> Sequence[str]:
     said = msgspec.json.decode(drill.statement, type=DrillStatement)
     bad = max(said.mismatches_count, len(said.mismatches))
-    named = ", ".join(f"{escape(entry.path)} ({escape(entry.what)})" for entry in said.mismatches[:NAMED])
+    named = ", ".join(f"{_name(entry.path)} ({escape(entry.what)})" for entry in said.mismatches[:NAMED])
     return (
         escape(said.hostname),
         _moment(drill.received_at),
@@ -153,7 +164,7 @@ def _damage(names: dict[str, str], damage: ReportDamage) -> Sequence[str]:
         _named(names, damage.agent_id),
         _moment(damage.found_at),
         f"<code>{escape(damage.place)}</code> ({escape(damage.what)})",
-        escape(", ".join(damage.files or damage.archives)) or NOTHING,
+        ", ".join(map(_name, damage.files or damage.archives)) or NOTHING,
         _moment(damage.cleared_at),
     )
 
@@ -161,21 +172,23 @@ def _damage(names: dict[str, str], damage: ReportDamage) -> Sequence[str]:
 def _alert(names: dict[str, str], alert: ReportAlert) -> Sequence[str]:
     return (
         _named(names, alert.agent_id or ""),
-        escape(alert.kind),
+        _both(ALERT_KINDS[alert.kind]) if alert.kind in ALERT_KINDS else escape(alert.kind),
         _moment(alert.opened_at),
         _moment(alert.cleared_at) + (f" ({escape(alert.cleared_by)})" if alert.cleared_by else ""),
     )
 
 
 def _snapshot(names: dict[str, str], snapshot: ReportSnapshot) -> Sequence[str]:
-    bad = snapshot.standing != "good"
+    bad, standing = snapshot.standing != "good", STANDINGS.get(snapshot.standing, "")
     return (
         _named(names, snapshot.agent_id),
         _moment(snapshot.started_at),
         f"<code>{escape(snapshot.archive)}</code>",
         str(snapshot.files_count),
         _size(snapshot.original_bytes),
-        f'<span class="bad">{escape(snapshot.standing)}</span>' if bad else _both("report.sound"),
+        f'<span class="bad">{_both(standing) if standing else escape(snapshot.standing)}</span>'
+        if bad
+        else _both("report.sound"),
     )
 
 
@@ -190,6 +203,11 @@ def _section(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) 
 def _both(key: str, **values: object) -> str:
     """Return a sentence in each language; the style shows one of them."""
     return "".join(f'<span lang="{code}">{escape(sentence(code, key, **values))}</span>' for code in LANGUAGES)
+
+
+def _name(path: str) -> str:
+    """Return what a host chose, visible whatever is in it."""
+    return escape(shown(path))
 
 
 def _named(names: dict[str, str], agent_id: str) -> str:

@@ -47,10 +47,10 @@ def keep_check(connection: sqlite3.Connection, check: Check) -> None:
 
 
 def ask_for_check(connection: sqlite3.Connection, agent_id: AgentId, tenant_id: TenantId) -> None:
-    """Let a host's repository be the next that is checked."""
+    """Let a host's repository be the next that is checked: as a whole, if a part of it is read already."""
     connection.execute(
         "INSERT INTO checks (agent_id, tenant_id, is_asked) VALUES (?, ?, 1)"
-        " ON CONFLICT (agent_id) DO UPDATE SET is_asked = 1, not_before = NULL",
+        " ON CONFLICT (agent_id) DO UPDATE SET is_asked = began_at IS NULL OR segment >= 0, not_before = NULL",
         (agent_id, tenant_id),
     )
 
@@ -167,12 +167,19 @@ def damages(
     return [_to_damage(row) for row in rows]
 
 
-def set_located(connection: sqlite3.Connection, damage_ids: Iterable[str], located: Sequence[LocatedArchive]) -> None:
-    """Keep which archives need these objects together."""
-    text, now = msgspec.json.encode(located).decode(), clock.to_text(clock.now())
-    connection.executemany(
-        "UPDATE damages SET located_json = ?, located_at = ? WHERE id = ?", [(text, now, id_) for id_ in damage_ids]
+def set_located(
+    connection: sqlite3.Connection, damage_id: str, located: Sequence[LocatedArchive], at: datetime
+) -> None:
+    """Keep which of the archives that were there at a moment need an object."""
+    connection.execute(
+        "UPDATE damages SET located_json = ?, located_at = ? WHERE id = ?",
+        (msgspec.json.encode(located).decode(), clock.to_text(at), damage_id),
     )
+
+
+def locate_again(connection: sqlite3.Connection, damage_ids: Iterable[str]) -> None:
+    """Have these looked for once more; what is known of them stays."""
+    connection.executemany("UPDATE damages SET located_at = NULL WHERE id = ?", [(id_,) for id_ in damage_ids])
 
 
 def clear_damages(connection: sqlite3.Connection, damage_ids: Iterable[str], why: str) -> None:
@@ -185,18 +192,33 @@ def clear_damages(connection: sqlite3.Connection, damage_ids: Iterable[str], why
 
 
 def set_standings(connection: sqlite3.Connection, agent_id: AgentId, damaged: Iterable[str]) -> None:
-    """Let exactly those snapshots stand as damaged whose archive ids these are; others' standings stay."""
+    """Let exactly those snapshots stand as damaged whose archive ids these are; others' standings stay.
+
+    A lost one stays lost, and is to stand like that once it is found.
+    """
     ids = msgspec.json.encode(sorted(damaged)).decode()
-    connection.execute(
-        "UPDATE snapshots SET standing = 'good' WHERE agent_id = ?1 AND standing = 'damaged'"
-        " AND archive_id NOT IN (SELECT value FROM json_each(?2))",
-        (agent_id, ids),
+    for name in ("standing", "lost_from"):
+        connection.execute(
+            f"UPDATE snapshots SET {name} = 'good' WHERE agent_id = ?1 AND {name} = 'damaged'"
+            " AND archive_id NOT IN (SELECT value FROM json_each(?2))",
+            (agent_id, ids),
+        )
+        connection.execute(
+            f"UPDATE snapshots SET {name} = 'damaged' WHERE agent_id = ?1 AND {name} = 'good'"
+            " AND archive_id IN (SELECT value FROM json_each(?2))",
+            (agent_id, ids),
+        )
+
+
+def began_at(connection: sqlite3.Connection, agent_id: str, archive_ids: Sequence[str]) -> list[str]:
+    """Return when (text) those snapshots of a host began that these archives are of, the newest first."""
+    rows = many(
+        connection,
+        "SELECT started_at FROM snapshots WHERE agent_id = ? AND archive_id IN (SELECT value FROM json_each(?))"
+        " ORDER BY started_at DESC",
+        (agent_id, msgspec.json.encode(archive_ids).decode()),
     )
-    connection.execute(
-        "UPDATE snapshots SET standing = 'damaged' WHERE agent_id = ?1 AND standing = 'good'"
-        " AND archive_id IN (SELECT value FROM json_each(?2))",
-        (agent_id, ids),
-    )
+    return [row["started_at"] for row in rows]
 
 
 def sound_counts(connection: sqlite3.Connection, agent_id: str) -> tuple[int, int, str | None]:

@@ -100,7 +100,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     drilled_at: datetime | None
     verified_at: datetime | None
     stored_bytes: int
-    unlocated_at: datetime | None  # when damage was last found that its host has not located yet
+    unlocated_at: datetime | None  # when damage was last found, or a snapshot made, that its host has not looked at
+    verify_failures: int = 0  # verifications since the last one that came to an end
 
 
 def turns(connection: sqlite3.Connection, seen_since: datetime, tried_since: datetime) -> list[Turn]:
@@ -117,8 +118,12 @@ def turns(connection: sqlite3.Connection, seen_since: datetime, tried_since: dat
         " AND (j.state NOT IN ('failed', 'cancelled') OR j.error_code LIKE 'drill-%' OR j.requested_at >= ?2))"
         " AS drilled_at,"
         " (SELECT max(j.requested_at) FROM jobs j WHERE j.agent_id = a.id AND j.kind = 'verify') AS verified_at,"
-        " (SELECT max(d.found_at) FROM damages d WHERE d.agent_id = a.id AND d.cleared_at IS NULL"
-        " AND d.located_at IS NULL AND length(d.place) = 64) AS unlocated_at"
+        " (SELECT count(*) FROM jobs j WHERE j.agent_id = a.id AND j.kind = 'verify' AND j.state = 'failed'"
+        " AND j.requested_at > coalesce((SELECT max(g.requested_at) FROM jobs g WHERE g.agent_id = a.id"
+        " AND g.kind = 'verify' AND g.state IN ('done', 'warned')), '')) AS verify_failures,"
+        " (SELECT max(CASE WHEN d.located_at IS NULL THEN d.found_at ELSE (SELECT max(s.ended_at) FROM snapshots s"
+        " WHERE s.agent_id = a.id AND s.standing <> 'lost' AND s.ended_at > d.located_at) END) FROM damages d"
+        " WHERE d.agent_id = a.id AND d.cleared_at IS NULL AND length(d.place) = 64) AS unlocated_at"
         " FROM agents a JOIN policies p ON p.id = a.policy_id JOIN repositories r ON r.agent_id = a.id"
         " WHERE a.state = 'ready' AND a.seen_at >= ?1 AND backed_up_at IS NOT NULL"
         " AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.agent_id = a.id AND j.kind IN ('drill', 'verify')"

@@ -22,7 +22,7 @@ DRILL_EVERY, DRILL_PATIENCE = timedelta(days=7), timedelta(days=2)
 FIRST_DRILL_AFTER = timedelta(hours=1)
 DRILL_AGAIN = timedelta(days=1)  # after one that came to no verdict
 VERIFY_EVERY, VERIFY_PATIENCE = timedelta(hours=20), timedelta(days=3)
-LOCATE_AGAIN = timedelta(minutes=30)
+LOCATE_AGAIN = timedelta(minutes=30)  # and twice as long after each time that it failed, a day at most
 AT_ONCE = 16  # hosts: their hours of maintenance begin together
 _WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
@@ -54,7 +54,7 @@ def wanted(turn: Turn, now: datetime) -> Kind | None:
     """
     known = turn.kinds.split()
     is_calm = is_within(turn.maintenance, turn.time_zone, now)
-    if Kind.VERIFY in known and _is_to_locate(turn, now):
+    if Kind.VERIFY in known and is_to_locate(turn, now):
         return Kind.VERIFY
     first_at = turn.backed_up_at + FIRST_DRILL_AFTER
     drill_at = turn.drilled_at + DRILL_EVERY if turn.drilled_at else first_at
@@ -76,12 +76,13 @@ def is_within(window: str, zone_name: str, now: datetime) -> bool:
     return begin <= local < end if begin < end else local >= begin or local < end
 
 
-def _is_to_locate(turn: Turn, now: datetime) -> bool:
-    """Return whether there is damage of which the host was not asked since it was found, or did not tell."""
+def is_to_locate(turn: Turn, now: datetime) -> bool:
+    """Return whether the host was not asked since damage was found or another snapshot made, or did not tell."""
     if turn.unlocated_at is None:
         return False
     asked_at = turn.verified_at
-    return asked_at is None or turn.unlocated_at > asked_at or now - asked_at >= LOCATE_AGAIN
+    wait = min(LOCATE_AGAIN * 2 ** min(turn.verify_failures, 8), timedelta(days=1))
+    return asked_at is None or turn.unlocated_at > asked_at or now - asked_at >= wait
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -19,7 +19,7 @@ from saveos.certificates.issuance import REPORT_URI
 from saveos.proofs import signatures
 from saveos.proofs.report_model import FORMAT, HTML_CONTEXT, VERSION, Report, SignedReport
 from saveos.proofs.signatures import NotGenuine
-from saveos.protocol import SignedDrill
+from saveos.protocol import DrillStatement, SignedDrill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,6 +128,8 @@ def _drill(drill: ReportDrill, host: ReportHost | None, report: Report, root_pem
         return Finding(
             level=Level.TOLD, line=f"{when}: {count} of {statement.files_count} files differ {names}".rstrip()
         )
+    if not statement.files_count:
+        return _good(f"{when}: nothing could be compared, signed by the host")
     return _good(f"{when}: {statement.files_count} files came back as they were, signed by the host")
 
 
@@ -136,9 +138,18 @@ def _hosts(report: Report) -> Iterator[Finding]:
     for host in report.hosts:
         if host.proven_at is None or not report.since <= host.proven_at < report.until:
             continue
-        if not any(drill.agent_id == host.agent_id and drill.received_at == host.proven_at for drill in report.drills):
+        own = (drill for drill in report.drills if drill.agent_id == host.agent_id)
+        if not any(drill.received_at == host.proven_at and _is_proof(drill) for drill in own):
             line = f"{host.hostname} is said to have proven a restore on {host.proven_at}, but no drill shows it"
             yield Finding(level=Level.BAD, line=line)
+
+
+def _is_proof(drill: ReportDrill) -> bool:
+    try:
+        said = msgspec.json.decode(drill.statement, type=DrillStatement)
+    except msgspec.MsgspecError:
+        return False
+    return said.files_count > 0 and not said.mismatches_count and not said.mismatches
 
 
 def _told(report: Report) -> Iterator[Finding]:

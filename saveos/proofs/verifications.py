@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
 PARTS = 90  # of a repository: one a day
 LEAST_BYTES = 1024**3
 SECONDS_LIMIT = 1800
-LOCATE_LIMIT = 1000
+LOCATE_LIMIT = 500  # half of what an answer names: the part that is decrypted may find others
 PRIORITY, LOCATE_PRIORITY = -10, 8
+NEVER = datetime.min.replace(tzinfo=UTC)
 TOO_OLD = "This host's agent is too old for that: update it first."
 
 
@@ -69,6 +71,7 @@ def queue(
     """Queue the next part inside the caller's transaction, and with it what is still to be located."""
     check = table.check_of(connection, agent_id, tenant_id)
     found = [damage for damage in table.open_damages(connection, agent_id) if damages.is_object(damage)]
+    found.sort(key=lambda damage: damage.located_at or NEVER)
     order = VerifyOrder(
         marker=check.marker,
         bytes_limit=max(LEAST_BYTES, stored_bytes // PARTS),
@@ -104,8 +107,7 @@ def record_end(connection: sqlite3.Connection, job: Job, state: State, report: J
     mine = [damage for damage in table.open_damages(connection, job.agent_id) if damage.found_by is not FoundBy.CHECK]
     sound = {*facts.sound, *facts.gone} & set(asked.locate) & {damage.place for damage in mine}
     damages.clear(connection, job.tenant_id, job.agent_id, sound, "sound again")
-    if facts.is_located:
-        damages.locate(connection, job.tenant_id, job.agent_id, facts.located)
+    damages.locate(connection, job.tenant_id, job.agent_id, facts, job.started_at or job.requested_at)
     _advance(connection, job, asked, facts)
 
 

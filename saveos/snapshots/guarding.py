@@ -22,14 +22,17 @@ from saveos.snapshots.table_anomalies import GuardRun, RunState
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
 
     from saveos.agents.model import Agent
     from saveos.alerts.model import Alert
     from saveos.database.connection import Database
     from saveos.jobs.model import Job
-    from saveos.protocol import GuardFacts
+    from saveos.protocol import AgentId, GuardFacts, TenantId
     from saveos.snapshots.anomaly import Finding
     from saveos.snapshots.model import Snapshot
+
+    OnTrusted = Callable[[sqlite3.Connection, TenantId, AgentId], None]
 
 CANDIDATES, HOLDS_LIMIT = 10, 100_000
 HELD_BECAUSE = "The last snapshot before files changed as they never do."
@@ -107,10 +110,11 @@ def _let_go(connection: sqlite3.Connection, agent: Agent, principal: Principal) 
             holds.note(connection, hold, principal.label, "hold-released")
 
 
-def say_meant(database: Database, principal: Principal, agent_id: str) -> int:
+def say_meant(database: Database, principal: Principal, agent_id: str, on_trusted: OnTrusted) -> int:
     """Say that the changes were meant: the snapshots are good, nothing is held for them, the alert is over.
 
-    Return how many snapshots were suspect. Raises NotFound, Conflict (nothing is suspect).
+    `on_trusted` is called in the same transaction: something else may be known against them. Return how many snapshots
+    were suspect. Raises NotFound, Conflict (nothing is suspect).
     """
     principal.require(Permission.ROLL_BACK)
 
@@ -119,6 +123,7 @@ def say_meant(database: Database, principal: Principal, agent_id: str) -> int:
         if agent is None:
             raise NotFound("There is no such agent.")
         count = table_anomalies.set_meant(connection, agent.id)
+        on_trusted(connection, agent.tenant_id, agent.id)
         is_cleared = raising.clear(connection, agent.tenant_id, agent.id, AlertKind.UNUSUAL, principal.label)
         if not count and not is_cleared:
             raise Conflict("No snapshot of this host is suspect.")

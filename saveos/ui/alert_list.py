@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from saveos.alerts import raising
 from saveos.alerts.model import AlertKind
 from saveos.identity.principals import Permission
+from saveos.proofs import damages
 from saveos.snapshots import guarding
 from saveos.ui import alert_words, components
 
@@ -108,6 +109,6 @@ class AlertList:
         await self._on_change()
 
     async def _mean(self, alert: Alert) -> None:
-        await self._visit.change(guarding.say_meant, alert.agent_id or "")
+        await self._visit.change(guarding.say_meant, alert.agent_id or "", damages.tell)
         self._visit.notify(self._visit.say("alert.meant_done"))
         await self._on_change()

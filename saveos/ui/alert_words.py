@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from saveos import clock, visible
+from saveos import clock
 from saveos.alerts.model import AlertKind
 from saveos.protocol import MachineClass
 from saveos.snapshots.anomaly import Sign
-from saveos.ui import upkeep_words
+from saveos.ui import damage_words, upkeep_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,7 +76,7 @@ def evidence(words: Words, alert: Alert) -> list[str]:
         AlertKind.UNUSUAL: _unusual,
         AlertKind.OVERDUE: _overdue,
         AlertKind.HOSTILE: _hostile,
-        AlertKind.DAMAGE: _damage,
+        AlertKind.DAMAGE: damage_words.damage,
         AlertKind.UNPROVEN: _unproven,
     }
     teller = known.get(alert.kind, _plain)
@@ -129,33 +129,12 @@ def _hostile(words: Words, told: Mapping[str, Any]) -> list[str]:
     return upkeep_words.findings(words, told.get("findings", {}))
 
 
-def _damage(words: Words, told: Mapping[str, Any]) -> list[str]:
-    objects, good, every = (int(told.get(name, 0)) for name in ("objects", "good_snapshots", "snapshots"))
-    return [
-        words.count("proof.damaged", objects) if objects else "",
-        words.say("proof.manifest") if told.get("is_manifest") else "",
-        *_concerned(words, told),
-        "" if told.get("is_located", True) else words.say("proof.not_told"),
-        words.say("proof.good_of", good=words.number(good), all=words.number(every)) + "." if every else "",
-    ]
-
-
 def _unproven(words: Words, told: Mapping[str, Any]) -> list[str]:
     if told.get("reason") == "not-genuine":
         return [words.problem("drill-not-genuine", "")]
     bad, compared = int(told.get("mismatches", 0)), int(told.get("compared", 0))
     differ = words.count("proof.differ", bad, all=words.number(compared)) + "." if bad else ""
-    return [differ, *_concerned(words, told)]
-
-
-def _concerned(words: Words, told: Mapping[str, Any]) -> list[str]:
-    """Name the files and archives that cannot be had back as they were."""
-    files = ", ".join(f"/{visible.shown(str(path))}" for path in told.get("files", ()))
-    archives = ", ".join(visible.shown(str(name)) for name in told.get("archives", ()))
-    return [
-        words.say("proof.files", files=files) if files else "",
-        words.say("proof.archives", archives=archives) if archives else "",
-    ]
+    return [differ, *damage_words.concerned(words, told)]
 
 
 def _plain(words: Words, told: Mapping[str, Any]) -> list[str]:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from saveos import clock
 from saveos.identity.principals import Permission
 from saveos.proofs import checks, drills
-from saveos.proofs.damages import MANIFEST, is_object, located_of
 from saveos.protocol import Kind
-from saveos.ui import components
+from saveos.ui import components, damage_words
 from saveos.ui.facts import Facts
 from saveos.ui.host_cells import PROOF_MOODS, PROOFS
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from saveos.snapshots.fleet import Host
     from saveos.ui.frame import Visit
     from saveos.ui.words import Words
-
-NAMED = 10
 
 
 class ProofsPart:
@@ -52,7 +49,7 @@ class ProofsPart:
         sentence = words.say(PROOFS[proof]) if PROOFS[proof] else ""
         self._state.show(words.listing([last or words.say("proof.never"), sentence]))
         components.dress(self._state, f"state {PROOF_MOODS[proof] or ('good' if agent.proven_at else 'muted')}")
-        damage = damage_words(words, health)
+        damage = damage_sentences(words, health)
         self._damage.show(damage)
         components.dress(self._damage, "notice bad" if damage else "notice hidden")
         self._facts.show(self._described(health))
@@ -104,25 +101,9 @@ def check_words(words: Words, check: Check) -> str:
     )
 
 
-def damage_words(words: Words, health: Health) -> str:
-    """Say what is damaged, which files need it, and what is still good; empty when nothing is."""
-    if not health.damages:
+def damage_sentences(words: Words, health: Health) -> str:
+    """Say what is damaged, what needs it, what is still good and what to do; empty when nothing is."""
+    if not health.evidence:
         return ""
-    archives = located_of(health.damages)
-    files = list(dict.fromkeys(path for archive in archives for path in archive.files))
-    is_told = all(damage.located is not None for damage in health.damages if is_object(damage))
-    return " ".join(
-        part
-        for part in (
-            words.count("proof.damaged", len(health.damages)),
-            words.say("proof.manifest") if any(damage.place == MANIFEST for damage in health.damages) else "",
-            words.say("proof.files", files=", ".join(f"/{path}" for path in files[:NAMED])) if files else "",
-            words.say("proof.archives", archives=", ".join(archive.name for archive in archives[:NAMED]))
-            if archives
-            else "",
-            words.say("proof.good_of", good=health.sound_count, all=health.snapshots_count) + "."
-            if is_told
-            else words.say("proof.not_told"),
-        )
-        if part
-    )
+    lines = [*damage_words.damage(words, health.evidence), words.say("alert.damage_do")]
+    return " ".join(line for line in lines if line)

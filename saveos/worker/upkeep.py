@@ -10,6 +10,7 @@ from saveos import clock
 from saveos.errors import Conflict, NotFound, RepositoryLocked, SaveOSError, UpkeepFailed
 from saveos.jobs import table as jobs
 from saveos.jobs.model import State
+from saveos.proofs import damages
 from saveos.protocol import AgentId, Kind
 from saveos.repositories import evidence, maintenance, quarantine, quotas, sizing, space, table_checkpoints
 from saveos.repositories import table as repositories
@@ -137,9 +138,12 @@ class Upkeep:
         quarantine.swap(folder, spare_place)
         self._database.write(lambda connection: table_checkpoints.set_made(connection, spare.id))
         segment = evidence.last_commit(folder)
-        self._database.write(
-            lambda connection: checkpoints.settle_roll_back(connection, running.job, checkpoint, segment)
-        )
+
+        def settle(connection: sqlite3.Connection) -> None:
+            checkpoints.settle_roll_back(connection, running.job, checkpoint, segment)
+            damages.rolled_back(connection, checkpoint.tenant_id, checkpoint.agent_id)
+
+        self._database.write(settle)
 
     def _compact(self, running: Running, folder: Path) -> Ending:
         """Compact, unless the disk's reserve is used up over it: what a checkpoint holds is written once more."""

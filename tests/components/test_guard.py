@@ -194,15 +194,15 @@ def test_a_decoy_that_changes_is_lost_and_one_whose_folder_went_is_not(tmp_path:
     sources = [str(first), str(second), str(tmp_path / "missing")]
 
     canaries.place(state, sources, is_wanted=True)
-    assert (3, 0) == canaries.look(state)
+    assert (3, 0) == canaries.look(state, "first")
     assert "my own file" == (first / canaries.NAMES[1]).read_text()
 
     (first / canaries.NAMES[0]).write_bytes(b"noise")
     shutil.rmtree(second)
-    assert (1, 1) == canaries.look(state)
+    assert (1, 1) == canaries.look(state, "second")
 
     canaries.place(state, sources, is_wanted=False)
-    assert (0, 0) == canaries.look(state)
+    assert (0, 0) == canaries.look(state, "third")
     assert b"noise" == (first / canaries.NAMES[0]).read_bytes()
 
 
@@ -213,3 +213,52 @@ def test_decoys_are_taken_away_when_nobody_wants_them(tmp_path: Path) -> None:
     canaries.place(tmp_path, [str(tmp_path)], is_wanted=False)
 
     assert [] == list(tmp_path.glob("*canary*"))
+
+
+def test_decoys_that_were_taken_are_told_again_of_the_archive_whose_report_did_not_arrive(tmp_path: Path) -> None:
+    sources = [str(tmp_path)]
+    canaries.place(tmp_path, sources, is_wanted=True)
+    (tmp_path / canaries.NAMES[0]).unlink()
+
+    told = [canaries.look(tmp_path, name) for name in ("first", "first", "second")]
+
+    assert [(2, 1), (2, 1), (1, 0)] == told
+    canaries.place(tmp_path, sources, is_wanted=True)
+    assert (2, 0) == canaries.look(tmp_path, "third")
+
+
+@pytest.mark.parametrize(("meanwhile", "expected"), [("nothing", (2, 0)), ("changed", (2, 1)), ("anew", (2, 0))])
+def test_decoys_of_a_folder_that_was_away_for_a_while_are_watched_again(
+    tmp_path: Path, meanwhile: str, expected: tuple[int, int]
+) -> None:
+    """Such as a disk that is plugged in now and then; a folder that is made anew has lost nothing."""
+    folder, away = tmp_path / "folder", tmp_path / "away"
+    folder.mkdir()
+    canaries.place(tmp_path, [str(folder)], is_wanted=True)
+    folder.rename(away)
+    canaries.place(tmp_path, [str(folder)], is_wanted=True)
+    assert (0, 0) == canaries.look(tmp_path, "first")
+    if meanwhile == "changed":
+        (away / canaries.NAMES[0]).write_bytes(b"noise")
+    if meanwhile == "anew":
+        shutil.rmtree(away)
+        away.mkdir()
+    away.rename(folder)
+
+    canaries.place(tmp_path, [str(folder)], is_wanted=True)
+
+    assert expected == canaries.look(tmp_path, "second")
+
+
+def test_decoys_of_a_folder_that_is_away_go_when_it_comes_back_to_a_policy_without_them(tmp_path: Path) -> None:
+    folder, away = tmp_path / "folder", tmp_path / "away"
+    folder.mkdir()
+    canaries.place(tmp_path, [str(folder)], is_wanted=True)
+    folder.rename(away)
+    canaries.look(tmp_path, "first")
+    canaries.place(tmp_path, [str(folder)], is_wanted=False)
+    away.rename(folder)
+
+    canaries.place(tmp_path, [str(folder)], is_wanted=False)
+
+    assert [] == list(folder.iterdir())

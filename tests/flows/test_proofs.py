@@ -253,6 +253,23 @@ def test_what_a_killed_drill_left_is_removed_at_the_next_start(served: RealAgent
     assert ask(served, "drill")["state"] == "done"
 
 
+def test_drill_leaves_nothing_of_a_file_that_nobody_may_change(served: RealAgent, tree: Path) -> None:
+    state, file = served.folder / "agent" / "state", tree / "immutable"
+    file.write_text("of a user")
+    subprocess.run(["chattr", "+i", str(file)], check=True)
+    try:
+        job = served.appliance.wait_for_job(served.back_up())
+        assert job["state"] == "done", job
+
+        for _round in range(3):
+            assert ask(served, "drill")["state"] == "done"
+
+        assert list(state.glob("drill-*/*")) == []
+    finally:
+        subprocess.run(["chattr", "-i", str(file)], check=True)
+        subprocess.run(["chattr", "-R", "-i", *map(str, state.glob("drill-*")), str(file)], check=False)
+
+
 def saveos(*words: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the appliance's program as on a machine that has nothing of the appliance but its root certificate."""
     return subprocess.run(

@@ -97,6 +97,19 @@ def restored(agent: RealAgent, snapshot_id: str, target: Path) -> Path:
     return target
 
 
+def know_damage(agent: RealAgent, snapshot: dict[str, Any]) -> None:
+    """Let something be damaged, for longer than this test, that a snapshot needs."""
+    located = json.dumps([{"name": snapshot["archive"], "archive_id": snapshot["archive_id"]}])
+    with database(agent.appliance) as connection:
+        connection.execute(
+            "INSERT INTO damages (id, tenant_id, agent_id, place, what, segment, found_at, seen_at, found_by,"
+            " located_at, located_json) SELECT 'dmg_1', tenant_id, id, 'segment 3, byte 8', 'checksum', 3,"
+            " '2040-01-01T00:00:00.000000Z', '2040-01-01T00:00:00.000000Z', 'check', '2040-01-01T00:00:00.000000Z', ?"
+            " FROM agents WHERE id = ?",
+            (located, agent.id),
+        )
+
+
 def stored(agent: RealAgent) -> int:
     return sum(path.stat().st_size for path in (agent.repository / "data").rglob("*") if path.is_file())
 
@@ -114,6 +127,7 @@ def test_retention_removes_what_no_rule_keeps_and_a_roll_back_brings_it_back(
     assert 0 < protection(host)["quarantine_bytes"]
     restored(host, left[0]["id"], tmp_path / "kept")
     assert_restored(tree, tmp_path / "kept")
+    know_damage(host, before[1])
 
     path = f"/api/v1/agents/{host.id}/checkpoints/{checkpoint['id']}/roll-back"
     assert host.appliance.call("POST", path, {"hostname": "another"}).status == 400
@@ -122,6 +136,9 @@ def test_retention_removes_what_no_rule_keeps_and_a_roll_back_brings_it_back(
 
     assert done["state"] == "done", done
     assert [one["id"] for one in before] == [one["id"] for one in host.appliance.snapshots(host.id)]
+    with database(host.appliance) as connection:
+        rows = connection.execute("SELECT id FROM snapshots WHERE agent_id = ? AND standing = 'damaged'", (host.id,))
+        assert [(before[1]["id"],)] == [tuple(row) for row in rows.fetchall()]
     restored(host, before[1]["id"], tmp_path / "back")
     assert sorted(path.name for path in tree.iterdir() if path.name != "more 1") == sorted(
         os.listdir(tmp_path / "back" / str(tree).lstrip("/"))

@@ -190,6 +190,62 @@ def test_every_kind_of_alert_is_told_whatever_its_evidence_is(parts: Parts, kind
             ],
         ),
         (
+            AlertKind.DAMAGE,
+            {
+                "objects": 2,
+                "loose_bytes": 1,
+                "is_located": True,
+                "archives": ["web-1", "web-2"],
+                "archives_count": 3,
+                "snapshots_at": ["2026-03-04T12:00:00.000000Z", "2026-03-03T12:00:00.000000Z"],
+                "unlisted": 1,
+                "files": ["etc/a\u202eb"],
+                "files_count": 9,
+                "good_snapshots": 4,
+                "snapshots": 7,
+                "newest_good": "2026-03-05T12:00:00.000000Z",
+            },
+            [
+                "2 places of the repository are damaged.",
+                "One place on the disk is damaged that no snapshot needs.",
+                "Files that need it: /etc/a\\u{202e}b, and others.",
+                "Snapshots that need it: 4 Mar 2026, 12:00 UTC; 3 Mar 2026, 12:00 UTC, and others.",
+                "One of these snapshots cannot say any more what it holds: little or nothing comes back from it.",
+                "4 of 7 snapshots are good.",
+                "The newest good one: 5 Mar 2026, 12:00 UTC.",
+            ],
+        ),
+        (
+            AlertKind.DAMAGE,
+            {"objects": 1, "is_manifest": True, "is_located": False, "good_snapshots": 3, "snapshots": 3},
+            [
+                "One place of the repository is damaged.",
+                "The list of its archives is among them: none of them can be opened until that is repaired.",
+            ],
+        ),
+        (
+            AlertKind.DAMAGE,
+            {"objects": 0, "loose_bytes": 1, "is_missing": True, "good_snapshots": 3, "snapshots": 3},
+            ["The repository is not on the appliance\u2019s disk. Nothing can be restored until its folder is back."],
+        ),
+        (
+            AlertKind.DAMAGE,
+            {"objects": 1, "is_located": False, "archives_count": 0, "good_snapshots": 3, "snapshots": 3},
+            [
+                "One place of the repository is damaged.",
+                "The host says which files need it as soon as it is online.",
+            ],
+        ),
+        (
+            AlertKind.DAMAGE,
+            {"objects": 1, "archives": ["web-1"], "archives_count": 1, "files_count": 2},
+            [
+                "One place of the repository is damaged.",
+                "2 files need it. Their names are sealed, or too many to be kept.",
+                "Snapshots that need it: web-1.",
+            ],
+        ),
+        (
             AlertKind.UNPROVEN,
             {"reason": "mismatch", "mismatches": 2, "compared": 30, "files": ["a\u202eb"], "archives": []},
             ["2 of 30 files did not come back as they were.", "Files that need it: /a\\u{202e}b."],

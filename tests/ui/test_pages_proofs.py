@@ -96,19 +96,22 @@ def test_host_shows_what_is_damaged_and_what_is_good(fleet: Parts) -> None:
     agent_id = AgentId(id_of(fleet, "fresh"))
     with sqlite3.connect(fleet.settings.database) as connection:
         tenant_id = TenantId(connection.execute("SELECT id FROM tenants").fetchone()[0])
-    located = [LocatedArchive(name="archive-1", archive_id="a" * 64, files_count=1, files=("srv/a file",))]
+    located = [
+        LocatedArchive(name="archive-1", archive_id="a" * 64, files_count=1, files=("srv/a file", "srv/\u202eexe.\n"))
+    ]
 
     def damage(connection: sqlite3.Connection) -> None:
         told = {"place": "ab" * 32, "what": "checksum", "found_by": FoundBy.CHECK}
         table.add_damage(connection, tenant_id, agent_id, **told)  # type: ignore[arg-type]
-        table.set_located(connection, [table.open_damages(connection, agent_id)[0].id], located)
+        table.set_located(connection, table.open_damages(connection, agent_id)[0].id, located, clock.now())
 
     fleet.database.write(damage)
 
     async def journey(user: User) -> None:
         await user.open(f"/agents/{agent_id}")
         await user.should_see("One place of the repository is damaged.")
-        await user.should_see("/srv/a file")
+        await user.should_see("/srv/a file, /srv/\\u{202e}exe.\\u{a}.")
+        await user.should_see("disk and memory now, and replace what fails")
         await user.should_see("archive-1")
         await user.should_see("2 of 2 snapshots are good")
         await user.should_see("Last proven restore 2 days ago")

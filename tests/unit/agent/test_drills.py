@@ -6,12 +6,15 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
-from saveos.agent import drill_sample, noted
-from saveos.agent.drills import difference
+from saveos.agent import drill_sample, drills, noted
+from saveos.agent.drill_sample import Sample
+from saveos.agent.drills import Tally, difference
+from saveos.agent.engine_extract import Extracted
 from saveos.agent.noted import Entry, Noted
-from saveos.protocol import DrillOrder, NamedArchive
+from saveos.protocol import DrillOrder, NamedArchive, RestoreFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +68,42 @@ def test_notes_of_archives_that_are_no_more_are_not_taken(tmp_path: Path) -> Non
 
     assert drill_sample.choose(tmp_path, order()) == []
     assert drill_sample.choose(tmp_path, DrillOrder(nonce="0" * 64)) == []
+
+
+def test_last_word_on_a_file_counts_although_its_archive_is_no_more(tmp_path: Path) -> None:
+    """Its mode, or its content at the same time, changed before a backup that retention has removed since."""
+    first, second = entry("a"), msgspec.structs.replace(entry("a"), mode=0o600)
+    noted.keep(tmp_path, Noted(archive="old", round=0, entries=(first, entry("b"))))
+    void = noted.mark_of(noted.key_of(tmp_path), "b")
+    noted.keep(tmp_path, Noted(archive="deleted", round=1, entries=(second,), changed=(void,)))
+    noted.keep(tmp_path, Noted(archive="new", round=2))
+
+    samples = drill_sample.choose(tmp_path, order())
+
+    assert [("deleted", second)] == [each for sample in samples if sample.archive == NEWEST for each in sample.files]
+
+
+def test_word_on_a_file_that_came_after_the_archive_does_not_count(tmp_path: Path) -> None:
+    noted.keep(tmp_path, Noted(archive="old", round=0, entries=(entry("a"),)))
+    noted.keep(tmp_path, Noted(archive="suspect", round=1, entries=(msgspec.structs.replace(entry("a"), mode=0o600),)))
+
+    (sample,) = drill_sample.choose(tmp_path, DrillOrder(nonce="0" * 64, archives=(OLDER,)))
+
+    assert [("old", entry("a"))] == list(sample.files)
+
+
+@pytest.mark.parametrize(("archive", "count"), [("new", 1), ("old", 0)])
+def test_mode_of_another_archives_note_says_nothing_about_restoring(
+    restored: tuple[Path, Entry], archive: str, count: int
+) -> None:
+    path, expected = restored
+    path.chmod(0o600)
+    tally = Tally()
+
+    sample, extracted = Sample(archive=NEWEST, files=((archive, expected),)), Extracted(facts=RestoreFacts())
+    drills._compare(sample, path.parent, extracted, tally)
+
+    assert (count, 1 - count) == (len(tally.mismatches), tally.passed_over)
 
 
 @pytest.fixture

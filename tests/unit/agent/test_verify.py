@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import subprocess
@@ -10,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from borg.remote import RemoteRepository
 
+from saveos.agent.engine_locate import require_damage
 from saveos.agent.verify_words import SaidOfVerify
 from saveos.protocol import VerifyFacts, VerifyOrder
 from tests.support.archives import PASSPHRASE, Store
@@ -131,6 +135,7 @@ def test_damaged_object_is_traced_to_the_archives_and_files_that_need_it(store: 
 
     assert set(facts.damaged) == {shared, own}
     assert located(facts) == {"one": (False, ("tree/b", "tree/c")), "two": (False, ("tree/c",))}
+    assert {archive.name: set(archive.objects) for archive in facts.located} == {"one": {shared, own}, "two": {shared}}
     assert (facts.is_located, facts.archives_count, facts.unseen_archives_count) == (True, 2, 0)
 
 
@@ -152,6 +157,7 @@ def test_archive_whose_own_list_is_damaged_is_named_and_the_other_stays_good(sto
     facts = verify(store)
 
     assert located(facts) == {"one": (True, ())}
+    assert facts.located[0].objects == ()  # nobody can tell which ones it needs
 
 
 def test_objects_of_a_lost_segment_are_damaged(store: Store) -> None:
@@ -173,6 +179,63 @@ def test_what_is_asked_for_is_told_sound_damaged_or_gone(store: Store) -> None:
 
     assert (facts.damaged, facts.sound, facts.gone) == ((bad,), (good,), (gone,))
     assert located(facts) == {"one": (False, ("tree/a",))}
+
+
+# The verification, on a disk that gives some of a repository's segments no more.
+BAD_DISK = """
+import errno, sys
+from borg.repository import LoggedIO
+from saveos.agent import engine_verify
+segment, reads = int(sys.argv[1]), LoggedIO.read
+def read(self, number, *more, **how):
+    if number == segment:
+        raise OSError(int(sys.argv[2]), "as the system says")
+    return reads(self, number, *more, **how)
+LoggedIO.read = read
+sys.exit(engine_verify.main())
+"""
+
+
+def said_on_a_bad_disk(store: Store, segment: int, number: int) -> SaidOfVerify:
+    done = subprocess.run(
+        [sys.executable, "-c", BAD_DISK, str(segment), str(number)],
+        input=msgspec.json.encode(VerifyOrder()),
+        env=environment(store),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=SaidOfVerify)
+
+
+def test_object_that_the_disk_does_not_give_is_damaged_and_the_part_goes_on(store: Store) -> None:
+    place = inside(store, "one")["tree/c"][0]
+
+    facts = said_on_a_bad_disk(store, place[1], errno.EIO).facts
+
+    assert facts is not None
+    assert place[0] in facts.damaged
+    assert facts.marker == ""
+    assert located(facts) == {"one": (True, ()), "two": (False, ("tree/c",))}
+
+
+def test_error_that_says_nothing_of_what_is_stored_is_no_damage(store: Store) -> None:
+    ended = said_on_a_bad_disk(store, inside(store, "one")["tree/c"][0][1], errno.EMFILE)
+
+    assert (ended.facts, ended.error_code) == (None, "engine-error")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "is_damage"),
+    [("OSError", [errno.EIO, b"x"], True), ("OSError", [errno.EMFILE], False), ("ValueError", [errno.EIO], False)],
+)
+def test_what_the_appliance_passes_on_of_its_disk_is_damage(
+    name: str, arguments: list[Any], *, is_damage: bool
+) -> None:
+    error = RemoteRepository.RPCError({b"exception_class": name.encode(), b"exception_args": arguments})
+
+    with contextlib.nullcontext() if is_damage else pytest.raises(RemoteRepository.RPCError):
+        require_damage(error)
 
 
 def test_repository_whose_manifest_is_damaged_says_so(store: Store) -> None:

@@ -177,6 +177,7 @@ def test_host_locates_what_is_damaged_and_the_others_stay_good(world: World, hos
     assert evidence is not None
     assert (evidence["archives"], evidence["files"], evidence["is_located"]) == ([name], ["srv/a"], True)
     assert (evidence["good_snapshots"], evidence["snapshots"]) == (2, 3)
+    assert evidence["snapshots_at"] == ["2026-01-01T02:00:00.000000Z"]
     begin(world, host)
     hear(world, host, sound=(OBJECT,))
     assert standings(world) == ["good", "good", "good"]
@@ -268,3 +269,73 @@ def test_check_that_cannot_be_done_lets_the_others_have_their_turn(world: World,
     assert not world.database.write(checks.queue_due)
     pass_time(hours=6)
     assert fail() == host
+
+
+def ask(world: World, host: AgentId) -> None:
+    world.database.write(lambda connection: table.ask_for_check(connection, host, TENANT))
+
+
+def next_host(world: World) -> str | None:
+    now = clock.now()
+    found = table.next_to_check(world.database.read, now, now - checks.PERIOD, now - checks.FIRST_AFTER)
+    return found[0] if found else None
+
+
+def test_check_that_is_asked_for_while_one_is_under_way_reads_all_from_then_on(world: World, host: AgentId) -> None:
+    ask(world, host)
+    begin(world, host)
+    hear(world, host, segment=3)
+
+    ask(world, host)  # what was read before this may have changed since
+    hear(world, host, segment=4, is_end=True)
+
+    assert next_host(world) == host
+    begin(world, host)
+    hear(world, host, segment=4, is_end=True)
+    assert next_host(world) is None
+
+
+def test_check_that_is_asked_for_before_anything_is_read_is_the_one_that_begins(world: World, host: AgentId) -> None:
+    begin(world, host)
+
+    ask(world, host)
+    hear(world, host, segment=4, is_end=True)
+
+    assert next_host(world) is None
+
+
+def test_check_that_is_asked_for_while_one_fails_comes_after_the_others_had_their_turn(
+    world: World, host: AgentId
+) -> None:
+    other = AgentId(world.add_host("bureau"))
+    add_repository(world, other, days=20)
+    ask(world, host)
+    assert world.database.write(checks.queue_due)
+    job = jobs.waiting_on_appliance(world.database.read, Kind.CHECK)
+    assert job is not None
+    begin(world, host)
+    hear(world, host, segment=3)
+    ask(world, host)
+
+    world.database.write(
+        lambda connection: checks.record_end(connection, job, State.FAILED, JobReport(outcome=Outcome.FAILED))
+    )
+
+    assert next_host(world) == other
+    pass_time(hours=6)
+    assert begin(world, host)[0] == 3  # it goes on, and then all is read once more
+    hear(world, host, segment=4, is_end=True)
+    assert next_host(world) == host
+
+
+def test_repository_that_is_back_is_missing_no_more(world: World, host: AgentId) -> None:
+    begin(world, host)
+    world.database.write(lambda connection: checks.note_missing(connection, host, TENANT))
+    evidence = alert(world, host)
+    assert evidence is not None
+    assert evidence["is_missing"]
+
+    begin(world, host)
+    hear(world, host, segment=1)
+
+    assert alert(world, host) is None

@@ -36,15 +36,20 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> World:
-    """Two hosts: one proved a restore, the other's drill found a file that differs; its name would break out."""
+    """One host proved a restore, one drill found a file that differs, whose name would break out, one had nothing."""
     world = World.made(tmp_path_factory.mktemp("world") / "data")
-    for name in ("atelier", "bureau"):
+    for name in ("atelier", "bureau", "cave"):
         host = Signer.of(authority, world.add_host(name), name)
         know(world, host)
         world.add_snapshot(host.agent_id)
         job = ordered(world, host)
-        bad = (DrillMismatch(path="srv/</script><b>", archive="archive", what="content"),) if name == "bureau" else ()
-        end(world, authority, job, host.sign(job.id, nonce_of(job), mismatches=bad, mismatches_count=len(bad)))
+        bad = (
+            (DrillMismatch(path="srv/</script><b>\u202e", archive="archive", what="content"),)
+            if name == "bureau"
+            else ()
+        )
+        told = {"mismatches": bad, "mismatches_count": len(bad)} if name != "cave" else {"files_count": 0}
+        end(world, authority, job, host.sign(job.id, nonce_of(job), **told))
     return world
 
 
@@ -82,6 +87,7 @@ def test_report_is_genuine_and_tells_of_each_drill(
     assert any("bureau" in line and "1 of 12 files differ" in line for line in told)
     good = lines(data, authority.root_pem, Level.GOOD)
     assert any("atelier" in line and "12 files came back" in line for line in good)
+    assert any("cave" in line and "nothing could be compared" in line for line in good)
 
 
 @pytest.mark.parametrize("form", ["json_report", "html_report"])
@@ -116,6 +122,9 @@ def test_page_escapes_what_hosts_say_and_holds_both_languages(html_report: bytes
 
     assert page.count("</script>") == 1
     assert "<b>" not in page
+    assert "\u202e" not in page[: page.index("<script")]
+    assert "Restore drill failed" in page or "A restore drill failed" in page
+    assert "restore-failed" not in page[: page.index("<script")]
     assert 'lang="en">Last proven restore<' in page
     assert "Instantanés intacts" in page
     assert 'id="in-fr" checked' in page
@@ -133,7 +142,7 @@ def forged(authority: Authority, data: bytes, change: Callable[[dict[str, Any]],
 
 
 def swap_drills(told: dict[str, Any]) -> None:
-    one, other = told["drills"]
+    one, other, _third = told["drills"]
     one["agent_id"], other["agent_id"] = other["agent_id"], one["agent_id"]
 
 
@@ -162,6 +171,12 @@ def without_its_drill(told: dict[str, Any]) -> None:
     told["drills"] = [drill for drill in told["drills"] if drill["agent_id"] != told["hosts"][0]["agent_id"]]
 
 
+def proven_by_a_drill_that_failed(told: dict[str, Any]) -> None:
+    (drill,) = (drill for drill in told["drills"] if drill["agent_id"] == "agt_bureau")
+    (host,) = (host for host in told["hosts"] if host["agent_id"] == "agt_bureau")
+    host["proven_at"] = drill["received_at"]
+
+
 def unknown_host(told: dict[str, Any]) -> None:
     told["hosts"] = told["hosts"][:1]
 
@@ -170,6 +185,7 @@ def unknown_host(told: dict[str, Any]) -> None:
     "change",
     [
         swap_drills, rename_host, better_statement, other_nonce, later, no_certificate, without_its_drill, unknown_host,
+        proven_by_a_drill_that_failed,
     ],
     ids=lambda each: each.__name__,
 )  # fmt: skip

@@ -31,6 +31,10 @@ TENANT, AGENT = TenantId("tnt_1"), AgentId("agt_1")
 US = system(TENANT)
 
 
+def nothing_else(*_said: object) -> None:
+    """Nothing else is known against a snapshot."""
+
+
 class Case:
     """One host whose backups are recorded one day after the other."""
 
@@ -100,14 +104,14 @@ def test_a_person_who_meant_it_makes_all_good_again(case: Case) -> None:
     hit = case.record(case.machine.back_up(wiped(case.machine)))
     assert {hit} & {case.alerts()[0].evidence["snapshot"]}
 
-    assert 1 == guarding.say_meant(case.database, US, AGENT)
+    assert 1 == guarding.say_meant(case.database, US, AGENT, nothing_else)
 
     assert [] == case.alerts()
     assert set() == case.held()
     assert Standing.GOOD is case.standing(hit)
     assert "meant" == guarding.of_agent(case.database, US, AGENT)[0].state
     with pytest.raises(Conflict):
-        guarding.say_meant(case.database, US, AGENT)
+        guarding.say_meant(case.database, US, AGENT, nothing_else)
     assert Standing.GOOD is case.standing(case.record(case.machine.back_up()))
 
 
@@ -177,7 +181,7 @@ def test_who_may_say_that_it_was_meant(case: Case) -> None:
     operator = Principal(actor=Actor.USER, id="u", tenant_id=TENANT, role=Role.OPERATOR)
 
     with pytest.raises(NotAllowed):
-        guarding.say_meant(case.database, operator, AGENT)
+        guarding.say_meant(case.database, operator, AGENT, nothing_else)
     with pytest.raises(NotFound):
-        guarding.say_meant(case.database, system(TenantId("tnt_2")), AGENT)
+        guarding.say_meant(case.database, system(TenantId("tnt_2")), AGENT, nothing_else)
     assert guarding.of_snapshot(case.database, system(TenantId("tnt_2")), "snp_1") is None
