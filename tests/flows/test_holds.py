@@ -79,6 +79,18 @@ def test_operator_pins_and_viewer_sees(court: Court) -> None:
     assert 409 == court.call("operator", "DELETE", f"{path}/pin").status
 
 
+def test_snapshots_are_found_by_how_they_stand(court: Court) -> None:
+    with contextlib.closing(sqlite3.connect(court.appliance.data / "saveos.db")) as connection, connection:
+        connection.execute("UPDATE snapshots SET standing = 'suspect' WHERE id = ?", (court.snapshots[5],))
+
+    suspect = court.call("viewer", "GET", "/snapshots?standing=suspect").expect(200)
+    good = court.call("viewer", "GET", "/snapshots?standing=good").expect(200)
+
+    assert [court.snapshots[5]] == [item["id"] for item in suspect["snapshots"]]
+    assert len(court.snapshots) - 1 == good["total"]
+    assert 400 == court.call("viewer", "GET", "/snapshots?standing=odd").status
+
+
 def test_legal_hold_is_not_an_operators_and_needs_reason_and_future(court: Court) -> None:
     path = f"/snapshots/{court.snapshots[-2]}/holds"
 
