@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from saveos import clock
+from saveos.alerts import raising
 from saveos.identity.principals import Role
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
@@ -118,6 +119,42 @@ def test_viewer_sees_use_and_no_button(parts: Parts, agent_id: str) -> None:
         visit(parts, f"/agents/{agent_id}", journey)
     finally:
         _set_role(parts, Role.ADMINISTRATOR)
+
+
+def test_alert_says_which_limit_is_reached_and_changes_with_it(parts: Parts, agent_id: str) -> None:
+    principal, _cookie = board.sign_in(parts)
+    warned, stopped = "Storage has reached its warning limit", "Storage has reached its limit: backups stop"
+
+    def told() -> list[tuple[bool, int]]:
+        found = raising.find(parts.database, principal, agent_id=agent_id, is_open=True)
+        return [(alert.evidence["is_hard"], alert.evidence["limit_bytes"]) for alert in found]
+
+    def ended(state: str, error_code: str) -> None:
+        with sqlite3.connect(parts.settings.database) as connection:
+            sentence = "UPDATE jobs SET state = ?, error_code = ?, ended_at = ? WHERE id = ?"
+            connection.execute(sentence, (state, error_code, clock.to_text(clock.now()), job.id))
+
+    async def both(hands: Hands) -> None:
+        await hands.read(warned, "Backups still go on")
+        parts.database.write(lambda connection: quotas.explain(connection, parts.settings, job))
+        await hands.read(stopped)
+        assert warned not in hands.texts
+
+    quotas.set_host(parts.database, principal, agent_id, Quota(soft_bytes=3 * GIGABYTE, hard_bytes=5 * GIGABYTE))
+    job = backup.request(parts.database, principal, agent_id)
+    assert [(False, 3 * GIGABYTE)] == told()
+    ended("failed", "quota-exceeded")
+    visit(parts, f"/agents/{agent_id}", both)
+    for _again in range(2):  # a look at what is stored does not change why backups stopped
+        parts.database.write(quotas.judge_all)
+        assert [(True, 5 * GIGABYTE)] == told()
+    ended("done", "")
+    parts.database.write(quotas.judge_all)
+    assert [(False, 3 * GIGABYTE)] == told()
+    quotas.set_host(parts.database, principal, agent_id, Quota(soft_bytes=GIGABYTE, hard_bytes=4 * GIGABYTE))
+    assert [(True, 4 * GIGABYTE)] == told()
+    quotas.set_host(parts.database, principal, agent_id, Quota())
+    assert [] == told()
 
 
 def test_stopped_backup_says_which_limit_in_both_languages(parts: Parts, agent_id: str) -> None:
