@@ -102,20 +102,19 @@ class SnapshotsPage(frame.Page):
         components.dress(self._none, "muted" if not page.total else "muted hidden")
 
     def _choice(self) -> SnapshotChoice:
-        until = self._day(self._asked["until"])
         return SnapshotChoice(
             search=self._asked["search"].strip(),
             policy_id=self._asked["policy"],
             since=self._day(self._asked["since"]),
-            until=until + timedelta(days=1) if until else None,
+            until=self._day(self._asked["until"], after=1),
             **STATES[self._asked["state"]][0],
         )
 
-    def _day(self, text: str) -> datetime | None:
-        """Return the beginning of a day in the reader's zone; what is no date excludes nothing."""
+    def _day(self, text: str, after: int = 0) -> datetime | None:
+        """Return the beginning of a day, or of one `after` it, in the reader's zone; no date excludes nothing."""
         try:
-            return self.visit.words.midnight(date.fromisoformat(text))
-        except ValueError:
+            return self.visit.words.midnight(date.fromisoformat(text) + timedelta(days=after))
+        except (ValueError, OverflowError):
             return None
 
     async def _look_anew(self) -> None:
