@@ -89,7 +89,7 @@ def test_host_page_shows_use_and_takes_a_limit_as_people_write_it(parts: Parts, 
 
 def test_settings_take_a_limit_of_all_hosts_and_count_quarantine(parts: Parts, agent_id: str) -> None:
     async def journey(hands: Hands) -> None:
-        await hands.read("5.0\N{NO-BREAK SPACE}GB used, without a limit", "in quarantine")
+        await hands.read("5.0\N{NO-BREAK SPACE}GB used, without a limit", "in checkpoints")
         hands.press("Change the limits")
         hands.type("Stop backups at", "5 GB")
         hands.press("Keep these limits")
