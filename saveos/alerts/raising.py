@@ -80,6 +80,12 @@ def look(database: Database, principal: Principal, choice: AlertChoice, offset: 
     return table.page(database.read, principal.tenant_id, choice, offset, limit)
 
 
+def of_appliance(database: Database, principal: Principal, kind: AlertKind) -> Alert | None:
+    """Return the alert of a kind that goes on about the tenant as a whole."""
+    principal.require(Permission.READ)
+    return table.open_of_kind(database.read, principal.tenant_id, None, kind)
+
+
 def put_away(database: Database, principal: Principal, alert_id: str) -> None:
     """End an alert by hand: somebody has seen to it. Raises NotFound, Conflict (it is over)."""
     principal.require(Permission.BACK_UP)

@@ -198,10 +198,10 @@ def test_limits_are_set_among_the_settings(parts: Parts) -> None:
     async def journey(hands: Hands) -> None:
         await hands.read("When a backup is overdue")
         hands.type("Server: hours without a backup after it was due", "none")
-        hands.press("Keep")
+        hands.press("Save: When a backup is overdue")
         await hands.read("A number of hours from 1 to 8784.")
         hands.type("Server: hours without a backup after it was due", "96")
-        hands.press("Keep")
+        hands.press("Save: When a backup is overdue")
         await hands.until(lambda: Limits(server=96) == machines.limits(parts.database, us(parts)))
 
     visit(parts, "/settings", journey)

@@ -109,6 +109,22 @@ def test_settings_take_a_limit_of_all_hosts_and_count_quarantine(parts: Parts, a
     quotas.set_tenant(parts.database, principal, Quota())
 
 
+def test_overview_tells_of_a_limit_that_stopped_a_backup_before_it_was_full(parts: Parts, agent_id: str) -> None:
+    principal, _cookie = board.sign_in(parts)
+    quotas.set_tenant(parts.database, principal, Quota(hard_bytes=5_900_000_000))
+    job = backup.request(parts.database, principal, agent_id)
+
+    async def overview(hands: Hands) -> None:
+        await hands.until(lambda: "Overview" in hands.texts)
+        assert not any("Storage of all hosts" in text for text in hands.texts)
+        parts.database.write(lambda connection: quotas.explain(connection, parts.settings, job))
+        await hands.read("(84%) · Storage has reached its limit: backups stop · Raise the limit")
+
+    visit(parts, "/", overview)
+    quotas.set_tenant(parts.database, principal, Quota())
+    lifecycle.cancel(parts.database, principal, job.id, {})
+
+
 def test_viewer_sees_use_and_no_button(parts: Parts, agent_id: str) -> None:
     async def journey(hands: Hands) -> None:
         await hands.read("4.0\N{NO-BREAK SPACE}GB")
