@@ -47,7 +47,10 @@ if TYPE_CHECKING:
     from saveos.app import Appliance, Stores
     from saveos.config import Settings
 
-EXIT_CODES = "Exit codes: 0 done, 1 error, 2 wrong usage, 11 locked, 130 interrupted."
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 error, 2 wrong usage, 3 done with warnings, 11 locked, 13 appliance unreachable,"
+    " 130 interrupted."
+)
 FLAGS = {
     "address": "address to listen on",
     "port": "the one HTTPS port",

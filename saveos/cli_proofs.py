@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from saveos import clock
+from saveos import cli_days, clock
 from saveos.agents import enrolment
 from saveos.cli_catalogue import Shown, printed
 from saveos.errors import InvalidRequest
@@ -45,8 +45,10 @@ def add(commands: Any, verb: Callable[..., Any], by_default: Callable[..., Any])
     check.add_argument("agent", help="id or hostname")
     check.add_argument("--wait", action="store_true", help="wait for the end")
     made = verb(commands, "report", "write a signed report for an auditor", by_default(_report))
-    made.add_argument("--since", type=_day, help="the first day, YYYY-MM-DD (default: 90 days ago)")
-    made.add_argument("--until", type=_day, help="the day after the last one (default: now)")
+    made.add_argument(
+        "--since", type=cli_days.first, metavar="DAY", help="the first day, YYYY-MM-DD (default: 90 days ago)"
+    )
+    made.add_argument("--until", type=cli_days.last, metavar="DAY", help="the last day (default: now)")
     made.add_argument("--agent", default="", help="of this host alone: id or hostname")
     made.add_argument("--html", action="store_true", help="a page to print instead of JSON")
     made.add_argument("--language", choices=("en", "fr"), default="en", help="which one the page shows first")
@@ -121,7 +123,3 @@ def _told(job: Job) -> Shown:
     good = {State.DONE: ExitCode.DONE, State.WARNED: ExitCode.WARNINGS}
     result = {"job": job.id, "state": job.state.value, "message": job.message, "error_code": job.error_code}
     return Shown(result, [f"{job.state.value}: {printed(job.message)}"], good.get(job.state, ExitCode.ERROR))
-
-
-def _day(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)

@@ -80,5 +80,5 @@ def _size(text: str, field: str) -> int:
 
 def _line(name: str, use: HostUse | TenantUse) -> str:
     soft, hard = (sizes.shown(size) if size else "none" for size in (use.soft_bytes, use.hard_bytes))
-    used, quarantine = sizes.shown(use.used_bytes), sizes.shown(use.quarantine_bytes)
-    return f"{name:<30}  used {used:>8}  quarantine {quarantine:>8}  soft {soft:>8}  hard {hard:>8}"
+    used, held = sizes.shown(use.used_bytes), sizes.shown(use.quarantine_bytes)
+    return f"{name:<30}  used {used:>8}  checkpoints {held:>8}  soft {soft:>8}  hard {hard:>8}"

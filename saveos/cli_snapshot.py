@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import getpass
 import sys
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from saveos import cli_days
 from saveos.agents import enrolment
 from saveos.cli_catalogue import Shown
-from saveos.errors import InvalidRequest, NotAuthenticated
+from saveos.errors import NotAuthenticated
 from saveos.identity import sessions
 from saveos.identity.sessions import Visitor
 from saveos.snapshots import dry_run, hold_release, holds
@@ -40,7 +40,8 @@ def add(group: Callable[..., Any], verb: Callable[..., Any]) -> None:
     hold = verb(snapshot, "hold", "place a legal hold", _hold)
     hold.add_argument("snapshot", help="a snapshot's id")
     hold.add_argument("--reason", required=True)
-    hold.add_argument("--until", metavar="TIME", help="its end, as 2027-01-31 or 2027-01-31T12:00Z (default: none)")
+    until = "the last day, as 2027-01-31, or a moment, as 2027-01-31T12:00Z (default: none)"
+    hold.add_argument("--until", metavar="TIME", type=cli_days.end, help=until)
     release = verb(snapshot, "release", "end a hold; a legal one needs two administrators", _release)
     release.add_argument("snapshot", help="a snapshot's id")
     release.add_argument("hold", help="a hold's id")
@@ -63,12 +64,7 @@ def _unpin(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> 
 
 
 def _hold(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> Shown:
-    try:
-        until = datetime.fromisoformat(parsed.until).astimezone() if parsed.until else None
-    except ValueError as error:
-        message = f"{parsed.until!r} is not a time."
-        raise InvalidRequest(message, field="until") from error
-    return _shown(holds.place(stores.database, principal, parsed.snapshot, parsed.reason, until))
+    return _shown(holds.place(stores.database, principal, parsed.snapshot, parsed.reason, parsed.until))
 
 
 def _release(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> Shown:

@@ -12,15 +12,15 @@ from saveos.protocol import AgentId, TenantId
 
 
 class AlertKind(StrEnum):
-    """What is wrong. Of one host there is at most one open alert of a kind."""
+    """What is wrong, the worst first. Of one host there is at most one open alert of a kind."""
 
     HOSTILE = "hostile-changes"  # a host changed its repository as no order told it to
     UNUSUAL = "unusual-changes"  # files of a host changed as they never do
     DAMAGE = "damage"  # data of a repository is not what was written
     UNPROVEN = "restore-failed"  # a restore drill did not give back what was backed up
-    OVERDUE = "overdue"
-    QUOTA = "quota"
     DISK_FULL = "disk-full"
+    QUOTA = "quota"
+    OVERDUE = "overdue"
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,3 +40,18 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     def is_open(self) -> bool:
         """Whether it goes on."""
         return self.cleared_at is None
+
+
+class AlertChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """Which alerts are looked for; what is empty excludes none."""
+
+    agent_id: str = ""
+    is_open: bool = False
+    is_of_host: bool = False  # not of the appliance as a whole
+
+
+class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a list and how many there are in all: those that go on first, the worst first, then the newest."""
+
+    alerts: list[Alert]
+    total: int

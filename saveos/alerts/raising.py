@@ -14,7 +14,7 @@ from saveos.identity.principals import Permission, Principal
 if TYPE_CHECKING:
     import sqlite3
 
-    from saveos.alerts.model import Alert
+    from saveos.alerts.model import Alert, AlertChoice, AlertPage
     from saveos.database.connection import Database
     from saveos.protocol import AgentId, TenantId
 
@@ -73,6 +73,18 @@ def find(
     return table.find(
         database.read, principal.tenant_id, agent_id=agent_id, is_open=is_open, before=before, limit=limit
     )
+
+
+def look(database: Database, principal: Principal, choice: AlertChoice, offset: int = 0, limit: int = 50) -> AlertPage:
+    """Return a part of the tenant's alerts: those that go on first, the worst first, then the newest."""
+    principal.require(Permission.READ)
+    return table.page(database.read, principal.tenant_id, choice, offset, limit)
+
+
+def of_appliance(database: Database, principal: Principal, kind: AlertKind) -> Alert | None:
+    """Return the alert of a kind that goes on about the tenant as a whole."""
+    principal.require(Permission.READ)
+    return table.open_of_kind(database.read, principal.tenant_id, None, kind)
 
 
 def put_away(database: Database, principal: Principal, alert_id: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from saveos import clock
-from saveos.alerts.model import Alert, AlertKind
+from saveos.alerts.model import Alert, AlertKind, AlertPage
 from saveos.database.connection import many, one
 from saveos.database.identifiers import new_id
 
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping
 
+    from saveos.alerts.model import AlertChoice
     from saveos.protocol import AgentId, TenantId
 
+_RANKS = " ".join(f"WHEN '{kind}' THEN {rank}" for rank, kind in enumerate(AlertKind))
+_GRAVITY = f"CASE WHEN l.cleared_at IS NULL THEN CASE l.kind {_RANKS} END END"
 _ALERT = "SELECT l.*, a.hostname FROM alerts l LEFT JOIN agents a ON a.id = l.agent_id"
 
 
@@ -115,6 +118,24 @@ def find(
         {"tenant": tenant_id, "agent": agent_id, "is_open": is_open, "before": before, "limit": limit},
     )
     return [_to_alert(row) for row in rows]
+
+
+def page(
+    connection: sqlite3.Connection, tenant_id: TenantId, choice: AlertChoice, offset: int, limit: int
+) -> AlertPage:
+    """Return a part of a tenant's alerts: those that go on first, the worst first, then the newest."""
+    values = {"tenant": tenant_id, **msgspec.structs.asdict(choice), "offset": offset, "limit": limit}
+    chosen = (
+        "WHERE l.tenant_id = :tenant AND (:agent_id = '' OR l.agent_id = :agent_id)"
+        " AND (NOT :is_open OR l.cleared_at IS NULL) AND (NOT :is_of_host OR l.agent_id IS NOT NULL)"
+    )
+    row = one(connection, f"SELECT count(*) AS count FROM alerts l {chosen}", values)
+    rows = many(
+        connection,
+        f"{_ALERT} {chosen} ORDER BY l.cleared_at IS NOT NULL, {_GRAVITY}, l.id DESC LIMIT :limit OFFSET :offset",
+        values,
+    )
+    return AlertPage(alerts=[_to_alert(row) for row in rows], total=int(row["count"]) if row else 0)
 
 
 def _encoded(evidence: Mapping[str, Any]) -> str:

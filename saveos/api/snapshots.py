@@ -18,7 +18,7 @@ from saveos.identity.principals import Principal
 from saveos.parts import Parts
 from saveos.protocol import AgentId, Count, EntryPath, HostPath, OnConflict, RestoreFacts, SnapshotId
 from saveos.snapshots import again, backup, listing, restore
-from saveos.snapshots.model import Snapshot, SnapshotChoice, SnapshotPage
+from saveos.snapshots.model import Snapshot, SnapshotChoice, SnapshotPage, Standing
 
 IdPath = Annotated[str, Parameter(max_length=64)]
 
@@ -68,11 +68,19 @@ def provide_choice(
     policy_id: Annotated[str, Parameter(max_length=64)] = "",
     since: datetime | None = None,
     until: datetime | None = None,
+    standing: Annotated[Standing | None, Parameter(description="What is known of their archive")] = None,
     *,
     is_held: Annotated[bool, Parameter(description="Only those that something holds")] = False,
 ) -> SnapshotChoice:
     """Return which snapshots a request looks for."""
-    return SnapshotChoice(search=search, policy_id=policy_id, since=aware(since), until=aware(until), is_held=is_held)
+    return SnapshotChoice(
+        search=search,
+        policy_id=policy_id,
+        since=aware(since),
+        until=aware(until),
+        standing=standing,
+        is_held=is_held,
+    )
 
 
 class Snapshots(Controller):

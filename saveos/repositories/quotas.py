@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from saveos.alerts import raising
+from saveos.alerts import table as alerts
 from saveos.alerts.model import AlertKind
 from saveos.audit.record import record
 from saveos.errors import InvalidRequest, NotFound
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from saveos.config import Settings
     from saveos.database.connection import Database
     from saveos.jobs.model import Job
-    from saveos.protocol import AgentId
+    from saveos.protocol import AgentId, TenantId
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,23 +123,43 @@ def judge_all(connection: sqlite3.Connection) -> None:
 
 
 def judge_host(connection: sqlite3.Connection, agent_id: str, *, is_new: bool = False) -> None:
-    """Tell when a host is at its soft limit. `is_new`: what stopped it before was another limit."""
+    """Tell which of its limits a host is at. `is_new`: what stopped it before was another limit."""
     host = _known(table_quotas.host(connection, agent_id))
-    if host.told_at and host.used_bytes >= host.told_at:
-        told = Reached(scope=Scope.HOST, limit_bytes=host.told_at, used_bytes=host.used_bytes)
-        raising.raise_alert(connection, host.tenant_id, host.agent_id, AlertKind.QUOTA, **told.facts)
-    elif is_new or table_quotas.stopped_by(connection, agent_id) != Scope.HOST:
-        raising.clear(connection, host.tenant_id, host.agent_id, AlertKind.QUOTA)
+    is_stopped = not is_new and table_quotas.stopped_by(connection, agent_id) == Scope.HOST
+    _judge(connection, host, Scope.HOST, is_stopped=is_stopped)
 
 
 def judge_tenant(connection: sqlite3.Connection, tenant_id: str, *, is_new: bool = False) -> None:
-    """Tell when a tenant is at its soft limit."""
+    """Tell which of its limits a tenant is at. `is_new`: what stopped its hosts before was another limit."""
     tenant = _tenant(connection, tenant_id)
-    if tenant.told_at and tenant.used_bytes >= tenant.told_at:
-        told = Reached(scope=Scope.TENANT, limit_bytes=tenant.told_at, used_bytes=tenant.used_bytes)
-        raising.raise_alert(connection, tenant.tenant_id, None, AlertKind.QUOTA, **told.facts)
-    elif is_new or not table_quotas.stopped_hosts(connection, tenant_id):
-        raising.clear(connection, tenant.tenant_id, None, AlertKind.QUOTA)
+    is_stopped = not is_new and table_quotas.stopped_hosts(connection, tenant_id) > 0
+    _judge(connection, tenant, Scope.TENANT, is_stopped=is_stopped)
+
+
+def _judge(connection: sqlite3.Connection, use: HostUse | TenantUse, scope: Scope, *, is_stopped: bool) -> None:
+    """Tell what is reached. `is_stopped`: the last backup was, so that an alert which says so goes on."""
+    agent_id = use.agent_id if isinstance(use, HostUse) else None
+    told = alerts.open_of_kind(connection, use.tenant_id, agent_id, AlertKind.QUOTA)
+    if is_stopped and told is not None and told.evidence.get("is_hard"):
+        return
+    is_hard = 0 < use.hard_bytes <= use.used_bytes
+    if is_hard or 0 < use.soft_bytes <= use.used_bytes:
+        limit_bytes = use.hard_bytes if is_hard else use.soft_bytes
+        reached = Reached(scope=scope, limit_bytes=limit_bytes, used_bytes=use.used_bytes)
+        _tell(connection, use.tenant_id, agent_id, reached, is_hard=is_hard)
+    else:
+        raising.clear(connection, use.tenant_id, agent_id, AlertKind.QUOTA)
+
+
+def _tell(
+    connection: sqlite3.Connection, tenant_id: TenantId, agent_id: AgentId | None, reached: Reached, *, is_hard: bool
+) -> None:
+    """Open the alert on a limit; one that is open on another limit is over: whoever heard of that hears of this."""
+    told = alerts.open_of_kind(connection, tenant_id, agent_id, AlertKind.QUOTA)
+    said = {"is_hard": is_hard, "limit_bytes": reached.limit_bytes}
+    if told is not None and any(told.evidence.get(name) != value for name, value in said.items()):
+        raising.clear(connection, tenant_id, agent_id, AlertKind.QUOTA)
+    raising.raise_alert(connection, tenant_id, agent_id, AlertKind.QUOTA, is_hard=is_hard, **reached.facts)
 
 
 def explain(connection: sqlite3.Connection, settings: Settings, job: Job) -> None:
@@ -159,7 +180,7 @@ def explain(connection: sqlite3.Connection, settings: Settings, job: Job) -> Non
         return  # there is none any more
     jobs.explain(connection, job.id, found.message, found.facts)
     agent_id = host.agent_id if found.scope is Scope.HOST else None
-    raising.raise_alert(connection, host.tenant_id, agent_id, AlertKind.QUOTA, **found.facts)
+    _tell(connection, host.tenant_id, agent_id, found, is_hard=True)
 
 
 def _note(connection: sqlite3.Connection, principal: Principal, quota: Quota, target: str) -> None:

@@ -91,7 +91,7 @@ class SnapshotChoice(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
     has_warnings: bool | None = None
     is_held: bool = False  # only those that something holds
-    is_lost: bool | None = None
+    standing: Standing | None = None
 
 
 class ListedSnapshot(Snapshot, frozen=True, kw_only=True):

@@ -149,6 +149,7 @@ def _conditions(tenant_id: TenantId, choice: SnapshotChoice) -> tuple[str, dict[
         "since": ("s.started_at >= :since", clock.to_text(choice.since) if choice.since else ""),
         "until": ("s.started_at < :until", clock.to_text(choice.until) if choice.until else ""),
         "now": (f"s.id IN ({_HELD})", clock.to_text(clock.now()) if choice.is_held else ""),
+        "standing": ("s.standing = :standing", choice.standing.value if choice.standing else ""),
     }
     values = {name: value for name, (_condition, value) in wanted.items() if value}
     # The plus keeps SQLite from walking the whole tenant where the index by agent is the short way.
@@ -157,6 +158,4 @@ def _conditions(tenant_id: TenantId, choice: SnapshotChoice) -> tuple[str, dict[
     conditions = [tenant, *(wanted[name][0] for name in values)]
     if choice.has_warnings is not None:
         conditions.append("s.warnings_count > 0" if choice.has_warnings else "s.warnings_count = 0")
-    if choice.is_lost is not None:
-        conditions.append("s.standing = 'lost'" if choice.is_lost else "s.standing <> 'lost'")
     return " AND ".join(conditions), {**values, "tenant_id": tenant_id}

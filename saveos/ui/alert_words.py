@@ -35,6 +35,12 @@ ADVICE = {
     AlertKind.QUOTA: "alert.quota_do",
     AlertKind.DISK_FULL: "alert.disk_full_do",
 }
+LIMITS = {  # by whether it is the hard one
+    ("alert.quota", True): "alert.quota_hard",
+    ("alert.quota", False): "alert.quota_soft",
+    ("alert.quota_do", True): "alert.quota_do",
+    ("alert.quota_do", False): "alert.quota_soft_do",
+}
 MACHINES = {
     MachineClass.SERVER: "alert.server",
     MachineClass.WORKSTATION: "alert.workstation",
@@ -57,7 +63,7 @@ SMALL_SHARE = 0.1  # below it a percentage has decimals
 
 def title(words: Words, alert: Alert) -> str:
     """Say what it is."""
-    return words.say(TITLES[alert.kind])
+    return words.say(_of_limit(alert, TITLES[alert.kind]))
 
 
 def whose(words: Words, alert: Alert) -> str:
@@ -67,7 +73,15 @@ def whose(words: Words, alert: Alert) -> str:
 
 def advice(words: Words, alert: Alert) -> str:
     """Say what to do."""
-    return words.say(ADVICE[alert.kind])
+    return words.say(_of_limit(alert, ADVICE[alert.kind]))
+
+
+def _of_limit(alert: Alert, key: str) -> str:
+    """Return the sentence on the very limit that is reached, where one is."""
+    is_hard = alert.evidence.get("is_hard")
+    if alert.kind is not AlertKind.QUOTA or not isinstance(is_hard, bool):
+        return key
+    return LIMITS[key, is_hard]
 
 
 def evidence(words: Words, alert: Alert) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from saveos import clock
 from saveos.agents.model import KeyMode, Proof
+from saveos.alerts.model import AlertKind
 from saveos.clock import to_text
 from saveos.jobs.model import State
 from saveos.protocol import Platform
@@ -116,10 +117,11 @@ def state(words: Words, host: Host, *, may_cancel: bool) -> Cell:
 
 def why(words: Words, host: Host) -> str:
     """Say more of why a host needs a person."""
-    if host.need is Need.FROZEN:
-        return words.say("protection.need_more")
-    if host.need is Need.ALERT:
-        return words.listing([words.say(alert_words.TITLES[kind]) for kind in sorted(host.alerts)])
+    if host.need in (Need.FROZEN, Need.ALERT):
+        is_frozen = host.need is Need.FROZEN  # which says what its own alert would
+        told = [kind for kind in AlertKind if kind in host.alerts and not (is_frozen and kind is AlertKind.HOSTILE)]
+        decide = words.say("protection.need_more") if is_frozen else ""
+        return words.listing([decide, *(words.say(alert_words.TITLES[kind]) for kind in told)])
     failure = host.failure if host.need is Need.FAILED else None
     return words.problem(failure.error_code, failure.message, failure.error_facts) if failure else ""
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from saveos.alerts import raising
+from saveos.alerts.model import Alert, AlertKind
 from saveos.repositories import quotas, space
 from saveos.repositories.quota_model import TenantUse
-from saveos.ui import components, quota
+from saveos.ui import alert_words, components, quota
 
 if TYPE_CHECKING:
     from saveos.database.connection import Database
@@ -18,10 +20,11 @@ if TYPE_CHECKING:
 
 
 class LimitsNow(msgspec.Struct, frozen=True, kw_only=True):
-    """How it stands. `full_since`: backups wait for room on the disk; None: they do not."""
+    """How it stands. `full_since`: backups wait for room on the disk; None: they do not. `alert`: on the limit."""
 
     full_since: datetime | None
     tenant: TenantUse
+    alert: Alert | None
 
 
 class LimitNotices:
@@ -36,16 +39,20 @@ class LimitNotices:
     def look(self, database: Database, principal: Principal) -> LimitsNow:
         """Return how it stands."""
         return LimitsNow(
-            full_since=space.full_since(database, principal), tenant=quotas.of_tenant(database, principal).tenant
+            full_since=space.full_since(database, principal),
+            tenant=quotas.of_tenant(database, principal).tenant,
+            alert=raising.of_appliance(database, principal, AlertKind.QUOTA),
         )
 
     def show(self, now: LimitsNow) -> None:
         """Show what there is to tell."""
-        words, use = self._visit.words, now.tenant
+        words, use, alert = self._visit.words, now.tenant, now.alert
         full = words.say("space.full", when=words.exact(now.full_since)) if now.full_since else ""
         self._full.show(full)
         components.dress(self._full, "notice bad limit-notice" if full else "hidden")
-        mood = quota.mood(use)
-        told = words.listing([words.say("quota.all"), quota.used(words, use)]) if mood else ""
+        is_stopped = alert is not None and alert.evidence.get("is_hard")  # by a backup that needs more than is left
+        mood = "bad" if is_stopped else quota.mood(use)
+        more = [alert_words.title(words, alert), alert_words.advice(words, alert)] if alert else []
+        told = words.listing([words.say("quota.all"), quota.used(words, use), *more]) if mood else ""
         self._limit.show(told)
         components.dress(self._limit, f"notice {mood} limit-notice" if told else "hidden")

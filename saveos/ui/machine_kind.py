@@ -62,7 +62,7 @@ class LimitFields:
         with components.element("section"):
             components.text("h2", visit.say("machine.limits"))
             components.text("p", visit.say("machine.limits_more"), "muted")
-            self._place = components.element("div", "row")
+            self._place = components.element("div", "fields")
             self._error = components.text("p", "", "field-error", role="alert")
 
     async def refresh(self) -> None:
@@ -81,7 +81,9 @@ class LimitFields:
                 field = self._fields[kind] = components.Field(label, value=hours, inputmode="numeric")
                 components.put(field.input, "readonly", None if self._may else True)
             if self._may:
-                components.button(say("machine.save"), self._visit.doing(self._keep))
+                label = f"{say('machine.save')}: {say('machine.limits')}"  # others on the page save, too
+                with components.element("div", "fields-foot"):
+                    components.button(say("machine.save"), self._visit.doing(self._keep), aria_label=label)
 
     async def _keep(self) -> None:
         say = self._visit.say

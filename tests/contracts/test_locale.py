@@ -15,6 +15,10 @@ from saveos.locale import LANGUAGES, catalogue
 PACKAGE = Path(saveos.__file__).parent
 SPEAKERS = {"say", "sentence", "count"}  # functions that take a key
 NUMBERS = ("_one", "_many")
+OTHER_NAMES = {  # of what has one name already: checkpoint, damaged, appliance
+    "en": ("quarantine",),
+    "fr": ("quarantaine", "abîmé", "le serveur"),
+}
 
 
 @cache
@@ -97,3 +101,10 @@ def test_sentences_are_typeset_for_people(language: str) -> None:
     texts = catalogue(language).values()
 
     assert [text for text in texts if "..." in text or text != text.strip() or "'" in text] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_thing_has_one_name_on_screen(language: str) -> None:
+    sentences = catalogue(language).items()
+
+    assert [] == [key for key, text in sentences if any(name in text.lower() for name in OTHER_NAMES[language])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -77,6 +78,18 @@ def test_operator_pins_and_viewer_sees(court: Court) -> None:
         assert (403, "not-allowed") == (refused.status, refused.body["code"])
     assert court.call("operator", "DELETE", f"{path}/pin").expect(200)["released_at"]
     assert 409 == court.call("operator", "DELETE", f"{path}/pin").status
+
+
+def test_snapshots_are_found_by_how_they_stand(court: Court) -> None:
+    with contextlib.closing(sqlite3.connect(court.appliance.data / "saveos.db")) as connection, connection:
+        connection.execute("UPDATE snapshots SET standing = 'suspect' WHERE id = ?", (court.snapshots[5],))
+
+    suspect = court.call("viewer", "GET", "/snapshots?standing=suspect").expect(200)
+    good = court.call("viewer", "GET", "/snapshots?standing=good").expect(200)
+
+    assert [court.snapshots[5]] == [item["id"] for item in suspect["snapshots"]]
+    assert len(court.snapshots) - 1 == good["total"]
+    assert 400 == court.call("viewer", "GET", "/snapshots?standing=odd").status
 
 
 def test_legal_hold_is_not_an_operators_and_needs_reason_and_future(court: Court) -> None:
@@ -159,6 +172,9 @@ def test_command_line_pins_tells_and_asks_two_persons_for_their_passwords(court:
     ]
     assert run("snapshot", "unpin", snapshot)["released_at"]
     hold = run("snapshot", "hold", snapshot, "--reason", "Case 4711", "--until", "2099-01-31")
+    assert datetime(2099, 2, 1).astimezone() == datetime.fromisoformat(hold["until"])
+    held_today = run("snapshot", "hold", snapshot, "--reason", "Today", "--until", f"{date.today()}")  # noqa: DTZ011
+    assert held_today["until"]
     release = ("snapshot", "release", snapshot, hold["id"])
     assert "not-allowed" == run(*release, code=1)["error"]["code"]
     assert "not-authenticated" == run(*release, "--as", EMAIL, stdin="wrong\n", code=1)["error"]["code"]
@@ -166,4 +182,4 @@ def test_command_line_pins_tells_and_asks_two_persons_for_their_passwords(court:
     alone = run(*release, "--as", EMAIL, "--confirm", stdin=f"{PASSWORD}\n", code=1)
     assert "second-person-needed" == alone["error"]["code"]
     assert run(*release, "--as", SECOND, "--confirm", stdin=f"{PASSWORD}\n")["released_at"]
-    assert ["legal", "pin"] == [item["kind"] for item in run("snapshot", "holds", snapshot)]
+    assert ["legal", "legal", "pin"] == [item["kind"] for item in run("snapshot", "holds", snapshot)]

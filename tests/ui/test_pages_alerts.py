@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,15 @@ from saveos.snapshots import backup, guarding, overdue
 from saveos.snapshots.model import Standing
 from saveos.tenants import users
 from saveos.ui.alert_words import evidence
+from saveos.ui.grid import Grid
 from saveos.ui.words import Words
 from tests.support import recording
+from tests.support.big_fleet import plant
 from tests.support.machines import OfficeServer, in_place
 from tests.ui import board
 from tests.ui.hands import Hands
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Awaitable, Callable, Iterator
 
     from saveos.identity.principals import Principal
@@ -73,6 +75,65 @@ def test_front_page_tells_what_is_wrong_with_its_evidence(parts: Parts) -> None:
         await hands.read("A server may go without a backup for 1 d 0 h", "It has never been backed up.")
 
     visit(parts, "/", journey)
+
+
+def test_gravest_alert_stands_first_however_many_backups_are_missing(parts: Parts) -> None:
+    plant(parts.settings.database, 120, 1)
+    with sqlite3.connect(parts.settings.database) as connection:
+        connection.execute("DELETE FROM alerts WHERE kind = 'overdue'")
+        connection.execute(
+            "INSERT INTO alerts (id, tenant_id, agent_id, kind, opened_at, evidence_json)"
+            " SELECT 'alt_zz' || id, tenant_id, id, 'overdue', ?, '{}' FROM agents WHERE id <> 'agt_files'",
+            (clock.to_text(clock.now()),),
+        )
+        (missed,) = connection.execute("SELECT count(*) FROM alerts WHERE kind = 'overdue'").fetchone()
+    assert missed > 100
+
+    async def overview(hands: Hands) -> None:
+        await hands.read("Files changed as they never do", f"{missed - 4} more alerts")
+
+    async def every(hands: Hands) -> None:
+        await hands.read("Files changed as they never do", f"1 to 50 of {missed + 1}")
+        titles = [getattr(e, "text", "") for e in hands.elements if e.tag == "h2"]
+        assert "Files changed as they never do" == titles[0]
+        hands.press("Next")
+        await hands.read(f"51 to 100 of {missed + 1}")
+
+    visit(parts, "/", overview)
+    visit(parts, "/alerts", every)
+
+
+def test_host_names_all_its_alerts_the_worst_first(parts: Parts) -> None:
+    def write(connection: sqlite3.Connection) -> None:
+        for kind in (AlertKind.OVERDUE, AlertKind.QUOTA, AlertKind.DAMAGE):
+            raising.raise_alert(connection, us(parts).tenant_id, AgentId("agt_files"), kind)
+
+    parts.database.write(write)
+    wanted = (
+        "Files changed as they never do · Stored data is damaged · A storage limit is reached · No backup for too long"
+    )
+
+    async def journey(hands: Hands) -> None:
+        await hands.until(lambda: wanted in subs(hands))
+        parts.database.write(
+            lambda connection: raising.raise_alert(
+                connection, us(parts).tenant_id, AgentId("agt_files"), AlertKind.HOSTILE
+            )
+        )
+        with sqlite3.connect(parts.settings.database) as connection:
+            connection.execute(
+                "INSERT INTO repositories (id, tenant_id, agent_id, state, created_at, frozen_at)"
+                " SELECT 'rep_1', tenant_id, id, 'ready', enrolled_at, enrolled_at FROM agents WHERE id = 'agt_files'"
+            )
+        await hands.until(lambda: f"Somebody has to look at it and decide. · {wanted}" in subs(hands))
+
+    visit(parts, "/agents", journey)
+
+
+def subs(hands: Hands) -> list[str]:
+    """Return what stands small in the cells of the grids."""
+    grids = [element for element in hands.elements if isinstance(element, Grid)]
+    return [cell.sub for grid in grids for row in grid.rows for cell in row.cells.values() if cell.sub]
 
 
 def test_alert_is_put_away_on_a_click(parts: Parts) -> None:
@@ -137,10 +198,10 @@ def test_limits_are_set_among_the_settings(parts: Parts) -> None:
     async def journey(hands: Hands) -> None:
         await hands.read("When a backup is overdue")
         hands.type("Server: hours without a backup after it was due", "none")
-        hands.press("Keep")
+        hands.press("Save: When a backup is overdue")
         await hands.read("A number of hours from 1 to 8784.")
         hands.type("Server: hours without a backup after it was due", "96")
-        hands.press("Keep")
+        hands.press("Save: When a backup is overdue")
         await hands.until(lambda: Limits(server=96) == machines.limits(parts.database, us(parts)))
 
     visit(parts, "/settings", journey)

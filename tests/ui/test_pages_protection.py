@@ -296,7 +296,7 @@ def test_lost_snapshot_is_shown_as_such_and_offers_no_restore(parts: Parts, host
     async def in_list(hands: Hands) -> None:
         await hands.until(lambda: row_ids(hands))
         assert {lost.id, host.snapshots()[3].id} == row_ids(hands)
-        assert {"Its archive is gone"} <= set(hands.grid_texts())
+        assert {"Lost: its archive is gone"} <= set(hands.grid_texts())
         acts = [act.id for e in hands.elements for row in getattr(e, "rows", ()) for act in row.cells["acts"].acts]
         assert ["files", "pin", "files", "pin"] == acts
 
@@ -307,7 +307,7 @@ def test_lost_snapshot_is_shown_as_such_and_offers_no_restore(parts: Parts, host
         assert ["files", "pin"] == [act.id for act in rows[lost.id].cells["acts"].acts]
 
     async def itself(hands: Hands) -> None:
-        await hands.read("Its archive is gone", "The archive of this snapshot is gone from the repository")
+        await hands.read("its archive is gone", "The archive of this snapshot is gone from the repository")
         assert "Restore…" not in buttons(hands)
 
     visit(parts, f"/snapshots?state=lost&search={host.name}", in_list)
@@ -315,14 +315,19 @@ def test_lost_snapshot_is_shown_as_such_and_offers_no_restore(parts: Parts, host
     visit(parts, f"/snapshots/{lost.id}", itself)
 
 
-def test_good_snapshots_are_found_without_the_lost_ones(parts: Parts, host: Host) -> None:
-    host.freeze()
+def test_snapshots_are_chosen_by_how_they_stand(parts: Parts, host: Host) -> None:
+    newest, second, third, fourth = (snapshot.id for snapshot in host.snapshots())
+    standings = {second: "suspect", third: "damaged", fourth: "lost"}
+    with sqlite3.connect(parts.settings.database) as connection:
+        connection.executemany("UPDATE snapshots SET standing = ? WHERE id = ?", [(s, i) for i, s in standings.items()])
 
     async def journey(hands: Hands) -> None:
-        await hands.until(lambda: row_ids(hands))
-        assert not {host.snapshots()[2].id, host.snapshots()[3].id} & row_ids(hands)
+        await hands.until(lambda: len(row_ids(hands)) == 4)
+        for state, wanted in {"good": newest, "suspect": second, "damaged": third, "lost": fourth}.items():
+            hands.choose("State", state)
+            await hands.until(lambda wanted=wanted: row_ids(hands) == {wanted}, state)
 
-    visit(parts, f"/snapshots?state=good&search={host.name}", journey)
+    visit(parts, f"/snapshots?search={host.name}", journey)
 
 
 def test_days_are_kept_and_a_wrong_number_is_told(parts: Parts, host: Host) -> None:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from saveos import clock
+from saveos.alerts import raising
 from saveos.identity.principals import Role
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
@@ -88,7 +89,7 @@ def test_host_page_shows_use_and_takes_a_limit_as_people_write_it(parts: Parts, 
 
 def test_settings_take_a_limit_of_all_hosts_and_count_quarantine(parts: Parts, agent_id: str) -> None:
     async def journey(hands: Hands) -> None:
-        await hands.read("5.0\N{NO-BREAK SPACE}GB used, without a limit", "in quarantine")
+        await hands.read("5.0\N{NO-BREAK SPACE}GB used, without a limit", "in checkpoints")
         hands.press("Change the limits")
         hands.type("Stop backups at", "5 GB")
         hands.press("Keep these limits")
@@ -108,6 +109,22 @@ def test_settings_take_a_limit_of_all_hosts_and_count_quarantine(parts: Parts, a
     quotas.set_tenant(parts.database, principal, Quota())
 
 
+def test_overview_tells_of_a_limit_that_stopped_a_backup_before_it_was_full(parts: Parts, agent_id: str) -> None:
+    principal, _cookie = board.sign_in(parts)
+    quotas.set_tenant(parts.database, principal, Quota(hard_bytes=5_900_000_000))
+    job = backup.request(parts.database, principal, agent_id)
+
+    async def overview(hands: Hands) -> None:
+        await hands.until(lambda: "Overview" in hands.texts)
+        assert not any("Storage of all hosts" in text for text in hands.texts)
+        parts.database.write(lambda connection: quotas.explain(connection, parts.settings, job))
+        await hands.read("(84%) · Storage has reached its limit: backups stop · Raise the limit")
+
+    visit(parts, "/", overview)
+    quotas.set_tenant(parts.database, principal, Quota())
+    lifecycle.cancel(parts.database, principal, job.id, {})
+
+
 def test_viewer_sees_use_and_no_button(parts: Parts, agent_id: str) -> None:
     async def journey(hands: Hands) -> None:
         await hands.read("4.0\N{NO-BREAK SPACE}GB")
@@ -118,6 +135,42 @@ def test_viewer_sees_use_and_no_button(parts: Parts, agent_id: str) -> None:
         visit(parts, f"/agents/{agent_id}", journey)
     finally:
         _set_role(parts, Role.ADMINISTRATOR)
+
+
+def test_alert_says_which_limit_is_reached_and_changes_with_it(parts: Parts, agent_id: str) -> None:
+    principal, _cookie = board.sign_in(parts)
+    warned, stopped = "Storage has reached its warning limit", "Storage has reached its limit: backups stop"
+
+    def told() -> list[tuple[bool, int]]:
+        found = raising.find(parts.database, principal, agent_id=agent_id, is_open=True)
+        return [(alert.evidence["is_hard"], alert.evidence["limit_bytes"]) for alert in found]
+
+    def ended(state: str, error_code: str) -> None:
+        with sqlite3.connect(parts.settings.database) as connection:
+            sentence = "UPDATE jobs SET state = ?, error_code = ?, ended_at = ? WHERE id = ?"
+            connection.execute(sentence, (state, error_code, clock.to_text(clock.now()), job.id))
+
+    async def both(hands: Hands) -> None:
+        await hands.read(warned, "Backups still go on")
+        parts.database.write(lambda connection: quotas.explain(connection, parts.settings, job))
+        await hands.read(stopped)
+        assert warned not in hands.texts
+
+    quotas.set_host(parts.database, principal, agent_id, Quota(soft_bytes=3 * GIGABYTE, hard_bytes=5 * GIGABYTE))
+    job = backup.request(parts.database, principal, agent_id)
+    assert [(False, 3 * GIGABYTE)] == told()
+    ended("failed", "quota-exceeded")
+    visit(parts, f"/agents/{agent_id}", both)
+    for _again in range(2):  # a look at what is stored does not change why backups stopped
+        parts.database.write(quotas.judge_all)
+        assert [(True, 5 * GIGABYTE)] == told()
+    ended("done", "")
+    parts.database.write(quotas.judge_all)
+    assert [(False, 3 * GIGABYTE)] == told()
+    quotas.set_host(parts.database, principal, agent_id, Quota(soft_bytes=GIGABYTE, hard_bytes=4 * GIGABYTE))
+    assert [(True, 4 * GIGABYTE)] == told()
+    quotas.set_host(parts.database, principal, agent_id, Quota())
+    assert [] == told()
 
 
 def test_stopped_backup_says_which_limit_in_both_languages(parts: Parts, agent_id: str) -> None:

@@ -10,7 +10,7 @@ from nicegui import Client, ui
 from saveos.agents import enrolment
 from saveos.agents.model import AgentCertificate
 from saveos.alerts import raising
-from saveos.alerts.model import Alert, AlertKind
+from saveos.alerts.model import Alert, AlertChoice, AlertKind
 from saveos.errors import NotFound
 from saveos.identity.principals import Permission
 from saveos.installers import updates
@@ -110,7 +110,7 @@ class AgentPage(frame.Page):
             jobs=lifecycle.look(database, principal, JobChoice(agent_id=self._id), limit=JOBS),
             has_update=updates.has_update(host.agent, updates.offers(self.visit.parts.settings)),
             key=keys.held(database, principal, self._id),
-            alerts=raising.find(database, principal, agent_id=self._id, is_open=True),
+            alerts=raising.look(database, principal, AlertChoice(agent_id=self._id, is_open=True)).alerts,
             runs=guarding.of_agent(database, principal, self._id, RUNS),
             protection=checkpoints.of_host(database, principal, self._id),
             quota=quotas.of_host(database, principal, self._id),

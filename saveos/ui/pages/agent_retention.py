@@ -84,7 +84,7 @@ class RetentionPage(frame.Page):
         columns = [
             Column("when", say("snapshot.when"), "when-cell"),
             Column("fate", say("retention.fate")),
-            Column("why", say("retention.why")),
+            Column("why", say("retention.why"), "message-cell"),
         ]
         self._grid = Grid(say("retention.each"), columns, kind="fates")
         self._none = components.text("p", say("snapshot.none"), "muted hidden")

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 from nicegui import Client, ui
 
 from saveos.alerts import raising
-from saveos.alerts.model import Alert
+from saveos.alerts.model import AlertChoice
 from saveos.ui import components, frame
 from saveos.ui.alert_list import ADDRESS, AlertList
+from saveos.ui.pager import Pager
 
 if TYPE_CHECKING:
     from saveos.database.connection import Database
     from saveos.identity.principals import Principal
     from saveos.ui.frame import Board, Visit
 
-SHOWN = 100
 EVERY = ""
-
-
-class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """What the page shows at one moment."""
-
-    alerts: list[Alert]
-    hosts: dict[str, str]
 
 
 def register(board: Board) -> None:
@@ -48,14 +40,14 @@ class AlertsPage(frame.Page):
 
     async def prepare(self) -> None:
         """Read the names of the hosts."""
-        self._now = await self.visit.ask(self._look)
+        self._names = await self.visit.ask(self._look)
 
     def draw(self) -> None:
         """Draw what does not change."""
         say = self.visit.say
         with components.element("div", "lead"), components.element("div"):
             components.text("h1", say("alert.title"))
-        options = {EVERY: say("alert.filter_every"), **self._now.hosts}
+        options = {EVERY: say("alert.filter_every"), **self._names}
         chosen = self._agent_id if self._agent_id in options else EVERY
         anew = self.visit.doing(self._look_anew)
         with components.element("div", "filters narrow", role="search"):
@@ -64,22 +56,24 @@ class AlertsPage(frame.Page):
             self._state = components.Select(say("jobs.state"), states, "open" if self._is_open else "", anew)
         self._list = AlertList(self.visit, self.refresh)
         self._none = components.text("p", say("alert.empty"), "muted hidden")
+        self._pager = Pager(self.visit, self.refresh)
 
     async def refresh(self) -> None:
         """Show the alerts that are looked for."""
-        self._now = await self.visit.ask(self._look)
-        self._list.show(self._now.alerts)
-        components.dress(self._none, "muted hidden" if self._now.alerts else "muted")
+        choice = AlertChoice(agent_id=self._agent_id, is_open=self._is_open)
+        page = await self.visit.ask(raising.look, choice, self._pager.offset, self._pager.size)
+        self._pager.show(page.total)
+        self._list.show(page.alerts)
+        components.dress(self._none, "muted hidden" if page.total else "muted")
 
-    def _look(self, database: Database, principal: Principal) -> Look:
+    def _look(self, database: Database, principal: Principal) -> dict[str, str]:
+        """Return the names of the hosts by id, in their order."""
         hosts = self.visit.board.hosts(database, principal)
         named = sorted(((host.agent.hostname, host.agent.id) for host in hosts), key=lambda one: one[0].casefold())
-        return Look(
-            alerts=raising.find(database, principal, agent_id=self._agent_id, is_open=self._is_open, limit=SHOWN),
-            hosts={agent_id: name for name, agent_id in named},
-        )
+        return {agent_id: name for name, agent_id in named}
 
     async def _look_anew(self) -> None:
         self._agent_id, self._is_open = self._host.value, self._state.value == "open"
+        self._pager.offset = 0
         self.visit.stand_at(ADDRESS, agent=self._agent_id, state=self._state.value)
         await self.refresh()

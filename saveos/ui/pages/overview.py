@@ -12,8 +12,7 @@ from nicegui import Client, ui
 from saveos import clock
 from saveos.agents import provisioning
 from saveos.agents.model import Provisioning
-from saveos.alerts import raising
-from saveos.alerts.model import Alert
+from saveos.alerts.model import AlertPage
 from saveos.identity.principals import Permission
 from saveos.measurements.outlook import Outlook, storage_outlook
 from saveos.proofs import drills
@@ -21,7 +20,7 @@ from saveos.snapshots.day import Cell, last_day
 from saveos.snapshots.fleet import NEEDY, Host, Need
 from saveos.snapshots.model import Hold
 from saveos.ui import components, frame, host_acts, host_cells
-from saveos.ui.alert_section import ALERTS_LIMIT, AlertSection
+from saveos.ui.alert_section import AlertSection
 from saveos.ui.grid import Column, Grid
 from saveos.ui.hold_reminder import HoldReminder
 from saveos.ui.kit_reminder import KitReminder
@@ -52,7 +51,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     proven_at: datetime | None  # a restore drill
     own: Own
     is_kit_open: bool  # nobody has confirmed yet that the recovery kit is at hand
-    alerts: list[Alert]  # that go on, the newest first
+    alerts: AlertPage  # of hosts, that go on
     asked_holds: list[Hold]  # legal holds whose end waits for this reader's agreement
     limits: LimitsNow
     pending: list[Provisioning]  # rights to enrol that nobody has used yet
@@ -117,7 +116,7 @@ class Overview(frame.Page):
             proven_at=drills.last_proven_at(database, principal),
             own=self._own.look(database, principal, hosts),
             is_kit_open=self._kit.look(database, principal),
-            alerts=raising.find(database, principal, is_open=True, limit=ALERTS_LIMIT),
+            alerts=self._alerts.look(database, principal),
             asked_holds=self._holds.look(database, principal),
             limits=self._limits.look(database, principal),
             pending=pending,

@@ -81,7 +81,7 @@ class Filters:
             least, most = self._bytes(self._least, asked["min"]), self._bytes(self._most, asked["max"])
         except ValueError:
             return None
-        since, until = self._day(asked["since"]), self._day(asked["until"])
+        since, until = self._day(asked["since"]), self._day(asked["until"], after=1)
         if not text and all(condition is None for condition in (least, most, since, until)):
             return None
         return SearchQuery(
@@ -91,7 +91,7 @@ class Filters:
             min_bytes=least,
             max_bytes=most,
             modified_since=since,
-            modified_until=until + timedelta(days=1) if until else None,
+            modified_until=until,
             scope=Scope(asked["held"]),
         )
 
@@ -102,11 +102,11 @@ class Filters:
             field.error.show(self._visit.say("search.no_size"))
             raise
 
-    def _day(self, text: str) -> datetime | None:
-        """Return the beginning of a day in the reader's zone; what is no date excludes nothing."""
+    def _day(self, text: str, after: int = 0) -> datetime | None:
+        """Return the beginning of a day, or of one `after` it, in the reader's zone; no date excludes nothing."""
         try:
-            return self._visit.words.midnight(date.fromisoformat(text))
-        except ValueError:
+            return self._visit.words.midnight(date.fromisoformat(text) + timedelta(days=after))
+        except (ValueError, OverflowError):
             return None
 
     async def _look(self) -> None:

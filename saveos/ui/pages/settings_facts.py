@@ -72,7 +72,7 @@ def draw_limits(visit: Visit) -> None:
         columns = [
             Column("what", say("settings.what")),
             Column("value", say("settings.value"), "num"),
-            Column("origin", say("settings.origin")),
+            Column("origin", say("settings.origin"), "message-cell"),
         ]
         Grid(say("settings.limits"), columns).show([_limit(visit, name) for name in LIMITS])
 

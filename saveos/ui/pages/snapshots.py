@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nicegui import Client, ui
 
 from saveos.identity.principals import Permission
 from saveos.policies import defaults
 from saveos.snapshots import hold_release, holds, listing
-from saveos.snapshots.model import SnapshotChoice
-from saveos.ui import components, frame, snapshot_cells
+from saveos.snapshots.model import SnapshotChoice, Standing
+from saveos.ui import components, frame, hold_words, snapshot_cells
 from saveos.ui.grid import Grid
 from saveos.ui.pager import Pager
 from saveos.ui.pages import restore
@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from saveos.snapshots.model import ListedSnapshot
     from saveos.ui.frame import Board, Visit
 
-HELD = "held"
-LOST = "lost"
-STATES = {
-    "": (None, "snapshots.every_state"),
-    "good": (False, "snapshots.good"),
-    "warned": (True, "snapshots.warned"),
-    HELD: (None, "hold.held"),
-    LOST: (None, "protection.lost"),
+STATES: dict[
+    str, tuple[dict[str, Any], str]
+] = {  # as the column names them: warnings are told only of what is good otherwise
+    "": ({}, "snapshots.every_state"),
+    "good": ({"standing": Standing.GOOD, "has_warnings": False}, "snapshots.good"),
+    "warned": ({"standing": Standing.GOOD, "has_warnings": True}, "snapshots.warned"),
+    "suspect": ({"standing": Standing.SUSPECT}, hold_words.STANDINGS[Standing.SUSPECT]),
+    "damaged": ({"standing": Standing.DAMAGED}, hold_words.STANDINGS[Standing.DAMAGED]),
+    "lost": ({"standing": Standing.LOST}, hold_words.STANDINGS[Standing.LOST]),
+    "held": ({"is_held": True}, "hold.held"),
 }
 
 
@@ -100,22 +102,19 @@ class SnapshotsPage(frame.Page):
         components.dress(self._none, "muted" if not page.total else "muted hidden")
 
     def _choice(self) -> SnapshotChoice:
-        until = self._day(self._asked["until"])
         return SnapshotChoice(
             search=self._asked["search"].strip(),
             policy_id=self._asked["policy"],
             since=self._day(self._asked["since"]),
-            until=until + timedelta(days=1) if until else None,
-            has_warnings=STATES[self._asked["state"]][0],
-            is_held=self._asked["state"] == HELD,
-            is_lost={"": None, HELD: None, LOST: True}.get(self._asked["state"], False),
+            until=self._day(self._asked["until"], after=1),
+            **STATES[self._asked["state"]][0],
         )
 
-    def _day(self, text: str) -> datetime | None:
-        """Return the beginning of a day in the reader's zone; what is no date excludes nothing."""
+    def _day(self, text: str, after: int = 0) -> datetime | None:
+        """Return the beginning of a day, or of one `after` it, in the reader's zone; no date excludes nothing."""
         try:
-            return self.visit.words.midnight(date.fromisoformat(text))
-        except ValueError:
+            return self.visit.words.midnight(date.fromisoformat(text) + timedelta(days=after))
+        except (ValueError, OverflowError):
             return None
 
     async def _look_anew(self) -> None:
