@@ -163,5 +163,5 @@ def builders(appliance: Appliance) -> list[int]:
     return [
         process.pid
         for process in processes()
-        if process.words[:1] == (sys.executable,) and "PyInstaller" in process.words and mark in " ".join(process.words)
+        if process.words[:1] == (sys.executable,) and "--noconfirm" in process.words and mark in " ".join(process.words)
     ]

@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -74,10 +75,14 @@ class Appliance:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env={name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
+            env={name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+            | {"PYTHONFAULTHANDLER": "1"},
         )  # where NiceGUI sees that variable, it compresses nothing
         assert self.process.stdout is not None
+        too_long = threading.Timer(START_SECONDS, self.process.send_signal, [signal.SIGABRT])  # it says where it hangs
+        too_long.start()
         line = self.process.stdout.readline()
+        too_long.cancel()
         assert line, (self.data.parent / "appliance.log").read_text()[-3000:]
         self.ready = json.loads(line)
         self.port = int(self.ready["address"].rsplit(":", 1)[1])
