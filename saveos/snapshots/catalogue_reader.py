@@ -54,10 +54,10 @@ class Reader:
     def __init__(self, connection: sqlite3.Connection) -> None:
         """Read the moments; the rest as it is asked for."""
         self.connection = connection
-        rows = table.moments(connection)
-        self.ks = [row["k"] for row in rows]
-        self._by_snapshot = {row["snapshot_id"]: row["k"] for row in rows}
-        self._moments = {row["k"]: row for row in rows}
+        moments = table.moments(connection)
+        self.ks = [moment.k for moment in moments]
+        self._by_snapshot: dict[str, int] = {moment.snapshot_id: moment.k for moment in moments}
+        self._moments = {moment.k: moment for moment in moments}
 
     def k_of(self, snapshot_id: str) -> int | None:
         """Return the moment of a snapshot, None when it is not indexed."""
@@ -75,11 +75,11 @@ class Reader:
 
     def entries_count(self, k: int) -> int:
         """Return how many entries a moment has."""
-        return int(self._moments[k]["entries_count"])
+        return self._moments[k].entries_count
 
     def snapshot(self, k: int) -> tuple[SnapshotId, datetime]:
         """Return a moment's snapshot and when it was made."""
-        return self._moments[k]["snapshot_id"], datetime.fromisoformat(self._moments[k]["at"])
+        return self._moments[k].snapshot_id, datetime.fromisoformat(self._moments[k].at)
 
     def first_from(self, k: int) -> int | None:
         """Return the first moment that is still known from k on."""
@@ -162,6 +162,6 @@ class Reader:
         if row["place"] < 0:
             return None
         then = self._moments.get(row["first"])
-        if then is None or not then["entries_count"]:
+        if then is None or not then.entries_count:
             return int(row["place"])
-        return int(row["place"] * self.entries_count(k) // then["entries_count"])
+        return int(row["place"] * self.entries_count(k) // then.entries_count)

@@ -30,8 +30,11 @@ if TYPE_CHECKING:
     from saveos.protocol import AgentId
 
 HITS_LIMIT = 1000
-WIDTH = 4  # hosts looked into at once
+WIDTH = 4  # hosts looked into at once, by all searches together
+WINDOW = 16  # hosts of one search that wait for that: what is found at those behind a page's end is found in vain
 SECONDS = 5.0  # then what was found is shown
+
+_threads = ThreadPoolExecutor(WIDTH, thread_name_prefix="search")
 
 
 def search(
@@ -97,7 +100,7 @@ class _Page:
     def next_hosts(self) -> list[Host]:
         """Return the hosts to look into at once."""
         chosen = self._hosts[self.at : self.at + self._width]
-        self._width = WIDTH
+        self._width = min(self._width * WIDTH, WINDOW)
         return chosen
 
     def take(self, found: Iterable[tuple[Look, int | None, bool]]) -> None:
@@ -128,8 +131,7 @@ def _side_by_side(
 
     if len(looks) == 1:
         return iter([look_into(looks[0], paths[0])])
-    with ThreadPoolExecutor(len(looks), thread_name_prefix="search") as threads:
-        return iter(list(threads.map(look_into, looks, paths)))
+    return iter(list(_threads.map(look_into, looks, paths)))
 
 
 def hosts_of(database: Database, principal: Principal, query: SearchQuery) -> list[tuple[AgentId, str, bool]]:

@@ -6,7 +6,10 @@ import heapq
 import sqlite3
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from saveos.database.connection import many, one
+from saveos.protocol import SnapshotId
 from saveos.snapshots.table_catalogue import OPEN
 
 if TYPE_CHECKING:
@@ -35,11 +38,26 @@ def stop_at(connection: sqlite3.Connection, is_over: Callable[[], bool] | None) 
     connection.set_progress_handler(is_over, 20_000)
 
 
-def moments(connection: sqlite3.Connection) -> list[sqlite3.Row]:
-    """Return all moments in their order: k, snapshot_id, at, entries_count."""
-    return many(
-        connection, "SELECT k, snapshot_id, at, entries_count FROM moments WHERE snapshot_id IS NOT NULL ORDER BY k"
+class Moment(msgspec.Struct, frozen=True, array_like=True):
+    """When a snapshot was made (text), and how many entries it has."""
+
+    k: int
+    snapshot_id: SnapshotId
+    at: str
+    entries_count: int
+
+
+_MOMENTS, _COUNTS = msgspec.json.Decoder(list[Moment]), msgspec.json.Decoder(dict[str, int])
+
+
+def moments(connection: sqlite3.Connection) -> list[Moment]:
+    """Return all moments in their order; in one row, as each lets go of the interpreter, and others wait to get it."""
+    row = one(
+        connection,
+        "SELECT json_group_array(json_array(k, snapshot_id, at, entries_count)) AS found FROM"
+        " (SELECT * FROM moments WHERE snapshot_id IS NOT NULL ORDER BY k)",
     )
+    return _MOMENTS.decode(row["found"]) if row else []
 
 
 def node(connection: sqlite3.Connection, parent: int, name: bytes, is_leaf: int) -> int | None:
@@ -162,8 +180,9 @@ def _ids(connection: sqlite3.Connection, statement: str, k: int, after: int) -> 
 def trigram_counts(connection: sqlite3.Connection, trigrams: Sequence[str]) -> dict[str, int]:
     """Return how often trigrams occur in the sample; those that do not are left out."""
     marks = ", ".join("?" * len(trigrams))
-    rows = many(connection, f"SELECT text, count FROM trigrams WHERE text IN ({marks})", trigrams)
-    return {row["text"]: row["count"] for row in rows}
+    statement = f"SELECT json_group_object(text, count) AS found FROM trigrams WHERE text IN ({marks})"
+    row = one(connection, statement, trigrams)
+    return _COUNTS.decode(row["found"]) if row else {}
 
 
 def nodes_matching(

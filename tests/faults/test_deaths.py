@@ -44,6 +44,7 @@ def test_borg_on_the_host(patient: Patient) -> None:
     patient.recovered(job_id)
 
 
+@pytest.mark.matrix
 def test_borgs_server_on_the_appliance(patient: Patient) -> None:
     with patient.under_way() as job_id:
         kill(*server_of(patient))
@@ -63,6 +64,7 @@ def test_tunnels_process_on_the_appliance(patient: Patient) -> None:
     assert patient.recovered(job_id)["attempts"] == 1
 
 
+@pytest.mark.matrix
 def test_agent_with_everything_it_started(patient: Patient) -> None:
     agent = patient.agent
     assert agent.process is not None
@@ -74,6 +76,7 @@ def test_agent_with_everything_it_started(patient: Patient) -> None:
     patient.recovered(job_id)
 
 
+@pytest.mark.matrix
 def test_agent_alone_takes_its_borg_along(patient: Patient) -> None:
     agent = patient.agent
     assert agent.process is not None
@@ -98,6 +101,7 @@ def test_appliance(patient: Patient) -> None:
     patient.recovered(job_id)
 
 
+@pytest.mark.matrix
 def test_appliance_and_agent_at_once(patient: Patient) -> None:
     """A power cut of the house."""
     appliance, agent = patient.appliance, patient.agent

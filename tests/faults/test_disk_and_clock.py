@@ -81,7 +81,7 @@ def clock_off_by(offset: str) -> tuple[str, ...]:
     return ("env", f"LD_PRELOAD={library}", f"FAKETIME={offset}")
 
 
-@pytest.mark.parametrize("offset", ["-1d", "+1d"])
+@pytest.mark.parametrize("offset", ["-1d", pytest.param("+1d", marks=pytest.mark.matrix)])
 def test_clock_of_the_host_a_day_off(appliance: Appliance, tmp_path: Path, offset: str) -> None:
     with protected(appliance, tmp_path, before=clock_off_by(offset)) as patient:
         patient.change()
@@ -90,6 +90,7 @@ def test_clock_of_the_host_a_day_off(appliance: Appliance, tmp_path: Path, offse
         assert started == sorted(started, reverse=True)
 
 
+@pytest.mark.matrix
 def test_clock_of_the_host_jumps_a_day_back_between_backups(appliance: Appliance, tmp_path: Path) -> None:
     with protected(appliance, tmp_path) as patient:
         patient.agent.stop()

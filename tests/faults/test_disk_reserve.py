@@ -29,7 +29,7 @@ RATE = 4 * MEGABYTE
 KEEP_ONE = '{"keep_hourly":0,"keep_daily":0,"keep_weekly":0,"keep_monthly":0,"keep_yearly":1}'
 
 
-@pytest.fixture(params=["tmpfs", "ext4"])
+@pytest.fixture(params=[pytest.param("tmpfs", marks=pytest.mark.matrix), "ext4"])
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A small file system of its own, so it needs root."""
     disk = tmp_path / "served" / "data"

@@ -32,6 +32,7 @@ def test_line_cut_for_longer_than_the_lease(patient: Patient) -> None:
     patient.recovered(job_id)
 
 
+@pytest.mark.matrix
 def test_line_frozen_until_both_ends_give_up(patient: Patient) -> None:
     with patient.under_way() as job_id:
         patient.proxy.freeze()
@@ -42,6 +43,7 @@ def test_line_frozen_until_both_ends_give_up(patient: Patient) -> None:
     patient.recovered(job_id)
 
 
+@pytest.mark.matrix
 def test_line_frozen_for_a_moment_costs_nothing(patient: Patient) -> None:
     with patient.under_way() as job_id:
         patient.proxy.freeze()
@@ -51,6 +53,7 @@ def test_line_frozen_for_a_moment_costs_nothing(patient: Patient) -> None:
     assert patient.recovered(job_id)["attempts"] == 1
 
 
+@pytest.mark.matrix
 def test_appliance_restarts_while_the_agent_waits_for_work(patient: Patient) -> None:
     appliance = patient.appliance
     for how in (appliance.stop, appliance.kill):
@@ -65,6 +68,7 @@ def test_appliance_restarts_while_the_agent_waits_for_work(patient: Patient) -> 
         patient.assert_protected()
 
 
+@pytest.mark.matrix
 def test_appliance_stopped_in_order_in_mid_backup(patient: Patient) -> None:
     appliance = patient.appliance
     with patient.under_way() as job_id:

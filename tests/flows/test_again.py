@@ -60,8 +60,7 @@ def test_backup_of_chosen_paths_is_done_again_with_those(host: WireHost) -> None
 def ask_for_restore(host: WireHost) -> str:
     """Ask for some of the host's first snapshot; return the snapshot's id."""
     first = host.heartbeat()["assignment"]
-    facts = {"name": first["backup"]["archive"], "archive_id": first["job_id"].encode().hex().ljust(64, "0")}
-    host.call("POST", f"/api/v1/jobs/{first['job_id']}/report", {"outcome": "done", "archive": facts}).expect(204)
+    host.report_made(first).expect(204)
     snapshot_id = str(host.appliance.snapshots(host.id)[0]["id"])
     asked = {"snapshot_id": snapshot_id, "paths": ["etc/hosts"], "target": "/srv/back"}
     host.appliance.call("POST", "/api/v1/restore", asked).expect(202)
@@ -110,9 +109,7 @@ def test_job_of_a_revoked_host_is_not_done_again(host: WireHost) -> None:
 
 def test_snapshots_of_all_hosts_are_found_by_name_and_time(host: WireHost) -> None:
     assignment = host.heartbeat()["assignment"]
-    facts = {"name": assignment["backup"]["archive"], "archive_id": assignment["job_id"].encode().hex().ljust(64, "0")}
-    report = {"outcome": "done", "archive": facts}
-    host.call("POST", f"/api/v1/jobs/{assignment['job_id']}/report", report).expect(204)
+    host.report_made(assignment).expect(204)
     hostname = host.appliance.call("GET", f"/api/v1/agents/{host.id}").expect(200)["hostname"]
 
     def found(**asked: str) -> list[str]:

@@ -28,8 +28,9 @@ def host(shared_appliance: Appliance, tmp_path: Path) -> WireHost:
 
 
 def report(host: WireHost, assignment: dict[str, Any], outcome: str = "done", **said: Any) -> int:
-    facts = {"name": assignment["backup"]["archive"], "archive_id": assignment["job_id"].encode().hex().ljust(64, "0")}
-    body = {"outcome": outcome, **({"archive": facts} if outcome == "done" else {}), **said}
+    if outcome == "done" and not said:
+        return host.report_made(assignment).status
+    body = {"outcome": outcome, **said}
     return host.call("POST", f"/api/v1/jobs/{assignment['job_id']}/report", body).status
 
 
@@ -97,6 +98,17 @@ def test_report_of_another_archive_than_ordered_makes_no_snapshot(host: WireHost
     report(host, assignment, archive=lie)
 
     assert 1 == len(host.appliance.snapshots(host.id))
+
+
+def test_report_of_an_archive_that_was_never_written_makes_no_snapshot(host: WireHost) -> None:
+    back_up(host)
+    assignment = host.heartbeat()["assignment"]
+
+    report(host, assignment, archive={"name": assignment["backup"]["archive"], "archive_id": "ef" * 32})
+
+    assert 1 == len(host.appliance.snapshots(host.id))
+    path = f"/api/v1/agents/{host.id}/protection"
+    assert {"untrue": 1} == host.appliance.call("GET", path).expect(200)["findings"]
 
 
 def test_cancel_of_a_running_job_reaches_the_host(host: WireHost) -> None:

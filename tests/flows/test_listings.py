@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import signal
 import sqlite3
 import subprocess
@@ -50,9 +49,7 @@ def back_up(host: WireHost) -> str:
     """Report the backup that the appliance asks for, and return the archive's name."""
     assignment = wait_until(lambda: host.heartbeat()["assignment"], 10, "the backup to be asked for")
     archive = str(assignment["backup"]["archive"])
-    facts = {"name": archive, "archive_id": os.urandom(32).hex(), "files_count": 1}
-    report = {"outcome": "done", "archive": facts}
-    host.call("POST", f"/api/v1/jobs/{assignment['job_id']}/report", report).expect(204)
+    host.report_made(assignment, files_count=1).expect(204)
     return archive
 
 

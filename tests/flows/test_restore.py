@@ -145,8 +145,7 @@ def test_order_with_choices_is_no_order_for_an_agent_that_does_not_know_them(
     old = WireHost.enrolled(appliance, tmp_path / "old", "old")
     old.make_ready()
     first = old.heartbeat(wait_seconds=20)["assignment"]
-    facts = {"name": first["backup"]["archive"], "archive_id": "ab" * 32}
-    old.call("POST", f"/api/v1/jobs/{first['job_id']}/report", {"outcome": "done", "archive": facts}).expect(204)
+    old.report_made(first).expect(204)
     asked = {"snapshot_id": appliance.snapshots(old.id)[0]["id"], "dry_run": True}
     appliance.call("POST", "/api/v1/restore", asked).expect(202)
 

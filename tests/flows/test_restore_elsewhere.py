@@ -148,8 +148,7 @@ def test_snapshot_of_a_host_that_is_gone_says_what_to_do_instead(
     gone = WireHost.enrolled(appliance, tmp_path / "gone", "gone")
     gone.make_ready()
     first = gone.heartbeat(wait_seconds=20)["assignment"]
-    facts = {"name": first["backup"]["archive"], "archive_id": "ab" * 32}
-    gone.call("POST", f"/api/v1/jobs/{first['job_id']}/report", {"outcome": "done", "archive": facts}).expect(204)
+    gone.report_made(first).expect(204)
     body = {"snapshot_id": appliance.snapshots(gone.id)[0]["id"], "onto_agent_id": other.id, "target": "/srv/back"}
     appliance.call("DELETE", f"/api/v1/agents/{gone.id}").expect(200)
 

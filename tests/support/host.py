@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from saveos.repositories.evidence import Evidence
+from tests.support.agent import database
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +81,19 @@ class WireHost:
         sealed = base64.b64encode(bytes(100)).decode()
         body = {"sealed": sealed, "repository_id": "ab" * 32}
         self.call("POST", "/api/v1/agents/escrow", body).expect(204)
+
+    def report_made(self, assignment: dict[str, Any], **facts: Any) -> Answer:
+        """Say that a backup is made, whose archive shall have come through the tunnel."""
+        job_id = assignment["job_id"]
+        archive = {"name": assignment["backup"]["archive"], "archive_id": job_id.encode().hex().ljust(64, "0"), **facts}
+        seen = Evidence(base=0, at=datetime.now(UTC), job_id=job_id, newest_id=archive["archive_id"])
+        with database(self.appliance) as connection:
+            connection.execute(
+                "INSERT INTO writes (agent_id, name, job_id, at, put_bytes, facts_json) VALUES (?, ?, ?, '', 0, ?)"
+                " ON CONFLICT DO NOTHING",
+                (self.id, job_id, job_id, msgspec.json.encode(seen).decode()),
+            )
+        return self.call("POST", f"/api/v1/jobs/{job_id}/report", {"outcome": "done", "archive": archive})
 
     def heartbeat(self, **said: Any) -> dict[str, Any]:
         """Send a heartbeat and return the answer."""

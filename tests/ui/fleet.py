@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -63,8 +62,6 @@ class Fleet:
     def done(self, name: str, job_id: str, files: int, size: int, added: int, **more: Any) -> None:
         """End a backup well. `more`: of its archive."""
         archive = {
-            "name": self.appliance.job(job_id)["order"]["backup"]["archive"],
-            "archive_id": secrets.token_hex(32),
             "files_count": files,
             "original_bytes": size,
             "compressed_bytes": size // 2,
@@ -73,7 +70,8 @@ class Fleet:
             "sources": ["/etc", "/home", "/root", "/srv", "/var"],
             **more,
         }
-        self.report(name, job_id, outcome="done", archive=archive)
+        assignment = {"job_id": job_id, "backup": self.appliance.job(job_id)["order"]["backup"]}
+        self.hosts[name].report_made(assignment, **archive).expect(204)
 
     def report(self, name: str, job_id: str, **said: Any) -> None:
         """End a job."""

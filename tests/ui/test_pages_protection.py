@@ -339,11 +339,11 @@ def test_days_are_kept_and_a_wrong_number_is_told(parts: Parts, host: Host) -> N
         await hands.until(lambda: hands.field("Days").props["value"] == "14")
         for wrong in ("366", "-1", "two", ""):
             hands.type("Days", wrong)
-            hands.press("Save")
+            hands.press("Save: Checkpoints")
             await hands.read("A whole number from 0 to 365.")
         assert 14 == days()
         hands.type("Days", " 30 ")
-        hands.press("Save")
+        hands.press("Save: Checkpoints")
         await hands.read("Checkpoints are kept for 30 days")
 
     visit(parts, "/settings", journey)

@@ -38,7 +38,8 @@ class Quarantine:
                     maxlength=3,
                 )
                 self._field.on_change(self._keep)
-                components.text("button", say("policy.save"), "button", type="submit")
+                label = f"{say('policy.save')}: {say('protection.quarantine')}"  # others on the page save, too
+                components.text("button", say("policy.save"), "button", type="submit", aria_label=label)
 
     async def refresh(self) -> None:
         """Show for how long, and what is held."""
