@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import os
 import resource
 from typing import TYPE_CHECKING, Any
 
@@ -17,29 +15,25 @@ from saveos.agents.pulse import Pulse
 from saveos.agents.streams import Streams
 from saveos.agents.waiting import Waiting
 from saveos.api import application
-from saveos.certificates import authority as authorities
-from saveos.certificates.authority import Authority
 from saveos.config import FILE_NAME, Origins, Settings
 from saveos.connections import Http, WebSocket
-from saveos.database.connection import Database
-from saveos.database.migrations import migrate
-from saveos.errors import AlreadyRunning, Unavailable
+from saveos.errors import Unavailable
 from saveos.gate import Gate
-from saveos.installers import own_host, updates
+from saveos.installers import own_host
 from saveos.jobs import lifecycle
 from saveos.measurements.sample import Sampler
 from saveos.parts import Parts
-from saveos.proofs import checks, drills, verifications
-from saveos.protocol import NOT_IN_BACKUPS, AgentId, Kind
+from saveos.protocol import AgentId, Kind
 from saveos.repositories import holder, quotas
 from saveos.repositories.access import Access
 from saveos.repositories.limits import Limits
 from saveos.repositories.sessions import Sessions
 from saveos.repositories.unlocks import Unlocks
 from saveos.server import Contexts, Server, listen
-from saveos.snapshots import backup, checkpoints, pruning, restore, witness
+from saveos.snapshots import checkpoints, witness
 from saveos.snapshots.unsealing import Unsealing
 from saveos.standing import Standing
+from saveos.stores import Stores, endings_of, hold, open_stores
 from saveos.tenants import facts, users
 from saveos.worker import schedule
 from saveos.worker.checks import check_repository
@@ -47,22 +41,15 @@ from saveos.worker.indexing import Indexer
 from saveos.worker.installers import build_agent, protect_appliance
 from saveos.worker.queue import Worker
 from saveos.worker.upkeep import Upkeep
-from saveos.worker.upkeep import endings as upkeep_endings
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
+
+    from saveos.database.connection import Database
 
 log = logging.getLogger("saveos.app")
 STOP_SECONDS = 5
-
-
-class Stores(msgspec.Struct, frozen=True, kw_only=True):
-    """What lies on disk, opened: enough for the command line."""
-
-    settings: Settings
-    database: Database
-    authority: Authority
 
 
 class Appliance(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,64 +64,6 @@ class Appliance(msgspec.Struct, frozen=True, kw_only=True):
     sessions: Sessions
     parts: Parts
     addresses: tuple[str, ...]
-
-
-@contextlib.contextmanager
-def open_stores(settings: Settings) -> Iterator[Stores]:
-    """Open (and on the first start make) database and authority; close them at the end."""
-    folder = settings.folder
-    os.umask(0o077)  # what is written here is for its owner alone
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        migrate(settings.database)
-        authority = authorities.open_authority(settings.authority)
-        for kept_out in (settings.repositories, settings.catalogues):
-            kept_out.mkdir(exist_ok=True, mode=0o700)
-            (kept_out / NOT_IN_BACKUPS).touch(mode=0o600)
-    except OSError as error:
-        message = f"The data folder {folder} cannot be used: {error}."
-        raise Unavailable(message) from error
-    database = Database(settings.database)
-    try:
-        yield Stores(settings=settings, database=database, authority=authority)
-    finally:
-        database.close()
-
-
-@contextlib.contextmanager
-def hold(settings: Settings) -> Iterator[None]:
-    """Hold the data folder: one serving process at a time. Raises AlreadyRunning."""
-    os.umask(0o077)
-    settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with settings.lock.open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.seek(0)
-            message = (
-                f"Another SaveOS (process {lock.read().strip() or 'unknown'}) serves {settings.folder}."
-                " Stop it first, or use another folder with --data."
-            )
-            raise AlreadyRunning(message) from error
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
-
-
-def endings_of(stores: Stores) -> dict[Kind, Any]:
-    """Return what else happens, in the same transaction, when a job of a kind ends."""
-    settings = stores.settings
-    endings: dict[Kind, Any] = {
-        Kind.BACKUP: backup.after_backup(settings),
-        Kind.PRUNE: pruning.after_prune(settings),
-        Kind.RESTORE: restore.record_end,
-        Kind.CHECK: checks.record_end,
-        Kind.DRILL: drills.ending(stores.authority.root_pem),
-        Kind.VERIFY: verifications.record_end,
-        Kind.BUILD_AGENT: updates.after_build(settings),
-    }
-    return endings | upkeep_endings(settings)
 
 
 def build(stores: Stores, port: int, origins: Origins | None = None) -> Appliance:

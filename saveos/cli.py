@@ -14,7 +14,6 @@ import msgspec
 
 from saveos import (
     __version__,
-    app,
     cli_alerts,
     cli_catalogue,
     cli_download,
@@ -39,13 +38,15 @@ from saveos.jobs.model import ENDED, GOOD
 from saveos.policies import defaults
 from saveos.protocol import ExitCode, Hostname, Platform, Stamp
 from saveos.standing import addresses
+from saveos.stores import hold, open_stores
 from saveos.tenants import facts, users
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from saveos.app import Appliance, Stores
+    from saveos.app import Appliance
     from saveos.config import Settings
+    from saveos.stores import Stores
 
 EXIT_CODES = (
     "Exit codes: 0 done, 1 error, 2 wrong usage, 3 done with warnings, 11 locked, 13 appliance unreachable,"
@@ -66,12 +67,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings, origins = config.load_with_origins(_flags(parsed), os.environ, parsed.config)
         logging.configure(settings.log_level)
         if parsed.command == "serve":
+            from saveos import app  # noqa: PLC0415 - a second of imports that no other command needs
+
             app.serve(settings, _announce(as_json=parsed.json), origins)
             return ExitCode.DONE
         if parsed.remote is not None:
             shown = parsed.remote(settings, parsed)
         else:
-            with app.open_stores(settings) as stores:
+            with open_stores(settings) as stores:
                 shown = parsed.run(stores, parsed)
         if shown:
             _show(shown, as_json=parsed.json)
@@ -253,7 +256,7 @@ def _wait_for_base(stores: Stores, principal: Principal, platform: Platform) -> 
     """Return the platform's executable. A serving appliance builds it; when none serves, it is built here."""
     while (base := bases.find(stores.settings, platform)) is None:
         try:
-            with app.hold(stores.settings):
+            with hold(stores.settings):
                 print("Building the agent's executable, about a minute, once …", file=sys.stderr)
                 return bases.build(stores.settings, platform, lambda _line: None, lambda: False)
         except AlreadyRunning:

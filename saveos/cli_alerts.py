@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from saveos.app import Stores
     from saveos.identity.principals import Principal
+    from saveos.stores import Stores
 
 ITSELF = "itself"
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from saveos.app import Stores
     from saveos.snapshots.catalogue_model import Changed
+    from saveos.stores import Stores
 
 STATES = {
     CatalogueState.WAITING: "The host has not sent the listing of this snapshot yet.",

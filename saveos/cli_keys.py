@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from saveos.app import Stores
     from saveos.identity.principals import Principal
+    from saveos.stores import Stores
     from saveos.tenants.model import Kit
 
 TO_CONFIRM = (

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from saveos.app import Stores
     from saveos.config import Settings
     from saveos.identity.principals import Principal
     from saveos.jobs.model import Job
+    from saveos.stores import Stores
 
 LOOK_SECONDS = 0.5
 FILE_LIMIT = 512 * 1024**2

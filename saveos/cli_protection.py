@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from saveos import app
 from saveos.agents import enrolment
 from saveos.cli_catalogue import Shown, printed
 from saveos.errors import InvalidRequest
@@ -17,17 +16,18 @@ from saveos.jobs.model import ENDED, State
 from saveos.protocol import ExitCode
 from saveos.repositories import keeping
 from saveos.snapshots import checkpoints, pruning, roll_back
+from saveos.stores import endings_of
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from saveos.app import Stores
     from saveos.identity.principals import Principal
     from saveos.jobs.model import Job
     from saveos.repositories.model import Checkpoint
     from saveos.snapshots.checkpoints import Protection
     from saveos.snapshots.roll_back import RollBack
+    from saveos.stores import Stores
 
 LOOK_SECONDS = 0.5
 
@@ -93,7 +93,7 @@ def _roll_back(stores: Stores, principal: Principal, parsed: argparse.Namespace)
             )
         print("\n".join(told), file=sys.stderr)
         typed = input(f"Type {agent.hostname} to confirm: ")
-    endings = app.endings_of(stores)
+    endings = endings_of(stores)
     job = checkpoints.request_roll_back(stores.database, principal, agent.id, parsed.checkpoint, typed, endings)
     return _asked(stores, principal, job, parsed)
 

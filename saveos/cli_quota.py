@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from saveos.app import Stores
     from saveos.identity.principals import Principal
     from saveos.repositories.quota_model import HostUse, TenantUse
+    from saveos.stores import Stores
 
 NONE = ("none", "0", "")
 

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saveos import app
 from saveos.errors import InvalidRequest, SaveOSError
 from saveos.protocol import ExitCode
+from saveos.stores import open_stores
 from saveos.tenants import facts
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Remote:
 
 
 def _own_address(settings: Settings) -> str:
-    with app.open_stores(settings) as stores:
+    with open_stores(settings) as stores:
         addresses = facts.addresses(stores.database)
     if not addresses:
         message = "This data folder has not been served yet. Name the appliance with --server."

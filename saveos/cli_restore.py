@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from saveos.app import Stores
     from saveos.identity.principals import Principal
     from saveos.jobs.model import Job
+    from saveos.stores import Stores
 
 LOOK_SECONDS = 0.5
 COUNTS = ("new", "identical", "replaced", "skipped", "renamed", "refused", "failed")

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from saveos.app import Stores
     from saveos.identity.principals import Principal
     from saveos.snapshots.model import Hold
     from saveos.snapshots.retention import Decided
+    from saveos.stores import Stores
 
 MINUTE_HOURS = 1 / 60  # how long a password given here opens a session, which is ended at once
 KINDS = {HoldKind.PIN: "pin", HoldKind.LEGAL: "legal hold", HoldKind.ANOMALY: "hold after an anomaly"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 
 from cryptography.exceptions import InvalidKey
@@ -12,6 +13,7 @@ from saveos.errors import InvalidRequest
 SHORTEST = 8  # NIST SP 800-63B
 LONGEST = 1024
 _MEMORY_KIB = 64 * 1024
+_PASSES, _LANES, _SALT_BYTES, _HASH_BYTES = 3, 4, 16, 32
 
 
 def hash_password(password: str) -> str:
@@ -19,7 +21,13 @@ def hash_password(password: str) -> str:
     if not SHORTEST <= len(password) <= LONGEST:
         message = f"A password has {SHORTEST} to {LONGEST} characters."
         raise InvalidRequest(message, field="password")
-    kdf = Argon2id(salt=os.urandom(16), length=32, iterations=3, lanes=4, memory_cost=_MEMORY_KIB)
+    kdf = Argon2id(
+        salt=os.urandom(_SALT_BYTES),
+        length=_HASH_BYTES,
+        iterations=_PASSES,
+        lanes=_LANES,
+        memory_cost=_MEMORY_KIB,
+    )
     return kdf.derive_phc_encoded(password.encode())
 
 
@@ -32,5 +40,11 @@ def is_right(password: str, stored: str) -> bool:
     return True
 
 
-# Verified against when nobody has that address, so that both answers take as long.
-NOBODY = hash_password("nobody has this password")
+def _random_base64(size: int) -> str:
+    return base64.b64encode(os.urandom(size)).decode().rstrip("=")
+
+
+# Verified against when nobody has that address, so that both answers take as long. No password is known to fit it.
+NOBODY = (
+    f"$argon2id$v=19$m={_MEMORY_KIB},t={_PASSES},p={_LANES}${_random_base64(_SALT_BYTES)}${_random_base64(_HASH_BYTES)}"
+)

@@ -25,6 +25,7 @@ from saveos.identity import sessions, table, tokens
 from saveos.identity.sessions import COOKIE
 from saveos.identity.tokens import TokenKind
 from saveos.policies import defaults
+from saveos.stores import open_stores
 from saveos.tenants import users
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ EMAIL, PASSWORD = "anna@example.org", "correct horse battery staple"
 def appliance(folder: Path) -> Iterator[Parts]:
     """Return the parts of an appliance that does not serve; it has its administrator."""
     shutil.copytree(_set_up(), folder, dirs_exist_ok=True)
-    with app.open_stores(_settings(folder)) as stores:
+    with open_stores(_settings(folder)) as stores:
         yield app.build(stores, 8000).parts
 
 
@@ -51,7 +52,7 @@ def _set_up() -> Path:
     """Return a data folder to copy: to make the tables and to hash the password takes longer than most tests."""
     folder = Path(tempfile.mkdtemp(prefix="saveos-board-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    with app.open_stores(_settings(folder)) as stores:
+    with open_stores(_settings(folder)) as stores:
         users.create_administrator(stores.database, EMAIL, PASSWORD, "en", defaults.give_default)
     return folder
 

@@ -54,6 +54,14 @@ def test_is_right_tells_passwords_apart() -> None:
     assert not passwords.is_right("correct hors", stored)
 
 
+def test_nobody_is_hashed_like_everybody_and_has_no_password() -> None:
+    stored = passwords.hash_password("correct horse")
+
+    assert stored.split("$")[:4] == passwords.NOBODY.split("$")[:4]
+    assert list(map(len, stored.split("$"))) == list(map(len, passwords.NOBODY.split("$")))
+    assert not passwords.is_right("correct horse", passwords.NOBODY)
+
+
 @pytest.mark.parametrize("password", ["", "1234567", "x" * 1025])
 def test_hash_password_refuses_lengths_out_of_range(password: str) -> None:
     with pytest.raises(InvalidRequest):

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from saveos import app, config
+from saveos import config
 from saveos.errors import InvalidRequest, NotAllowed, NotFound
 from saveos.identity.principals import Actor, Principal, Role, system
 from saveos.protocol import AgentId, TenantId
 from saveos.repositories import quota_model, quotas
 from saveos.repositories.quota_model import HostUse, Quota, Scope, TenantUse
+from saveos.stores import open_stores
 from saveos.tenants import users
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def test_reached_names_the_narrower_limit() -> None:
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     settings = config.load({"data": str(tmp_path_factory.mktemp("quotas"))}, {})
-    with app.open_stores(settings) as stores:
+    with open_stores(settings) as stores:
         users.create_administrator(stores.database, "anna@example.org", "correct horse battery", "en", lambda *_: None)
         yield stores.database
 
