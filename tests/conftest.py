@@ -25,6 +25,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("matrix")]
 
 
+@pytest.fixture(autouse=True)
+def usual_umask() -> None:
+    """Make files as most people do: an appliance that was opened in this process has changed that for itself."""
+    os.umask(0o022)
+
+
 @pytest.fixture(scope="session")
 def shared_appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
     """A serving appliance with an administrator, for tests that leave no trace which others would mind."""
