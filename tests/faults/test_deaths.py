@@ -52,6 +52,7 @@ def test_borgs_server_on_the_appliance(patient: Patient) -> None:
     patient.recovered(job_id)
 
 
+@pytest.mark.matrix
 def test_tunnels_process_on_the_appliance(patient: Patient) -> None:
     """Running sessions go on; the next ones come from its successor."""
     appliance = patient.appliance
@@ -133,6 +134,7 @@ def test_borg_in_the_middle_of_a_restore(patient: Patient, tmp_path: Path) -> No
     patient.assert_protected()
 
 
+@pytest.mark.matrix
 def test_appliance_in_the_middle_of_a_build(tmp_path: Path) -> None:
     """The worker's task dies with the appliance; the next start takes the job up again and ends it."""
     with pytest.MonkeyPatch.context() as patch:

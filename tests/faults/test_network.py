@@ -23,6 +23,7 @@ def test_line_reset_in_mid_backup(patient: Patient) -> None:
     patient.recovered(job_id)
 
 
+@pytest.mark.matrix
 def test_line_cut_for_longer_than_the_lease(patient: Patient) -> None:
     with patient.under_way() as job_id:
         patient.proxy.cut()

@@ -101,7 +101,7 @@ def kill_agent(patient: Patient) -> None:
 @pytest.mark.parametrize(
     "strike",
     [
-        restart,
+        pytest.param(restart, marks=matrix),
         pytest.param(kill_borg, marks=matrix),
         pytest.param(kill_server, marks=matrix),
         pytest.param(kill_agent, marks=matrix),

@@ -155,6 +155,14 @@ def standings(agent: RealAgent) -> list[str]:
         return [row[0] for row in rows.fetchall()]
 
 
+def located(agent: RealAgent) -> list[dict[str, Any]]:
+    """Wait until the host, which is asked within half a minute, has told what needs the damage; return the alerts."""
+    found: list[dict[str, Any]] = wait_until(
+        lambda: [one for one in alerts(agent, "damage") if one["is_located"]], 90, "the damage to be located"
+    )
+    return found
+
+
 def test_one_flipped_byte_is_named_with_host_archive_and_file_and_cleared_when_it_is_mended(
     served: RealAgent, tree: Path
 ) -> None:
@@ -169,11 +177,7 @@ def test_one_flipped_byte_is_named_with_host_archive_and_file_and_cleared_when_i
     job = ask(served, "check")
     assert job["state"] == "done", job
     assert [damage["place"] for damage in proofs(served)["damages"]] == [id_]
-    assert alerts(served, "damage")[0]["is_located"] is False
-
-    job = ask(served, "verify")  # the appliance would ask by itself, within half a minute
-    assert job["state"] == "warned", job
-    (evidence,) = alerts(served, "damage")
+    (evidence,) = located(served)
     assert (evidence["host"], evidence["archives"]) == ("served", [first])
     assert evidence["files"] == [str(tree / "large-3").lstrip("/")]
     assert (evidence["good_snapshots"], evidence["snapshots"]) == (1, 2)
@@ -205,8 +209,7 @@ def test_drill_that_meets_a_flipped_byte_names_it_and_the_disk_is_read_by_itself
     statement = msgspec.json.decode(proofs(served)["drills"][0]["statement_text"], type=DrillStatement)
     assert [(entry.path, entry.what) for entry in statement.mismatches] == [(lost, "damaged")]
     assert statement.files_count > 10  # the others came back
-    wait_until(lambda: (found := alerts(served, "damage")) and found[0]["is_located"], 90, "the damage to be located")
-    (evidence,) = alerts(served, "damage")
+    (evidence,) = located(served)
     assert (evidence["files"], evidence["good_snapshots"]) == ([lost], 0)
     assert [damage["place"] for damage in proofs(served)["damages"]] == [id_]
 
@@ -226,10 +229,10 @@ def test_names_stay_on_the_host_where_they_are_sealed(served: RealAgent, tree: P
             if ask(served, "drill")["state"] == "failed":
                 break
         assert ask(served, "check")["state"] == "done"
-        assert ask(served, "verify")["state"] == "warned"
+        (damage,) = located(served)
 
         found = proofs(served)
-        (unproven,), (damage,) = alerts(served, "restore-failed"), alerts(served, "damage")
+        (unproven,) = alerts(served, "restore-failed")
         assert (unproven["mismatches"], unproven["files"], damage["files"]) == (1, [], [])
         assert found["damages"][0]["located"][0]["files_count"] == 1
         assert b"large-2" not in json.dumps([found["drills"][0], found["damages"]]).encode()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-START_SECONDS = 60
+START_SECONDS = 120
 EMAIL = "admin@example.org"
 PASSWORD = "correct horse battery staple"
 
