@@ -197,6 +197,6 @@ def _evidence(connection: sqlite3.Connection, drill: Drill, statement: DrillStat
         "mismatches": drill.mismatches_count,
         "archives": list(dict.fromkeys(entry.archive for entry in bad)),
         "snapshots_at": table.began_at(connection, drill.agent_id, ids),
-        "files": [entry.path for entry in bad if entry.path],
+        "files": list(dict.fromkeys(entry.path for entry in bad if entry.path)),  # one may be bad in two archives
         "what": list(dict.fromkeys(entry.what for entry in bad)),
     }

@@ -146,7 +146,7 @@ def test_retention_of_a_host_tells_what_goes_and_what_keeps_the_rest(court: Cour
     told = court.call("viewer", "GET", path).expect(200)
 
     assert (40, 40) == (told["kept_count"] + told["going_count"], len(told["items"]))
-    assert ["daily"] * 7 == [item["rule"] for item in told["items"][:10] if item["rule"]]  # two may be of one day
+    assert ["daily"] * 7 == [item["rule"] for item in told["items"] if item["rule"]][:7]  # two may be of one day
     assert told["items"][0]["is_last"]
     last = told["items"][-1]
     assert (old, ["pin"], False) == (last["snapshot_id"], last["holds"], last["is_going"])

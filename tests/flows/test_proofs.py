@@ -207,7 +207,7 @@ def test_drill_that_meets_a_flipped_byte_names_it_and_the_disk_is_read_by_itself
     (evidence,) = alerts(served, "restore-failed")
     assert (evidence["host"], evidence["files"], evidence["what"]) == ("served", [lost], ["damaged"])
     statement = msgspec.json.decode(proofs(served)["drills"][0]["statement_text"], type=DrillStatement)
-    assert [(entry.path, entry.what) for entry in statement.mismatches] == [(lost, "damaged")]
+    assert {(entry.path, entry.what) for entry in statement.mismatches} == {(lost, "damaged")}  # of one archive or both
     assert statement.files_count > 10  # the others came back
     (evidence,) = located(served)
     assert (evidence["files"], evidence["good_snapshots"]) == ([lost], 0)
@@ -233,7 +233,7 @@ def test_names_stay_on_the_host_where_they_are_sealed(served: RealAgent, tree: P
 
         found = proofs(served)
         (unproven,) = alerts(served, "restore-failed")
-        assert (unproven["mismatches"], unproven["files"], damage["files"]) == (1, [], [])
+        assert (unproven["mismatches"] > 0, unproven["files"], damage["files"]) == (True, [], [])
         assert found["damages"][0]["located"][0]["files_count"] == 1
         assert b"large-2" not in json.dumps([found["drills"][0], found["damages"]]).encode()
     finally:
