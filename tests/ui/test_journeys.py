@@ -313,8 +313,9 @@ def test_frozen_host_is_rolled_back_by_two_clicks_and_its_name(dashboard: Dashbo
         )
         connection.execute("UPDATE repositories SET frozen_at = ? WHERE agent_id = ?", (now, host.id))
         connection.execute(
-            "UPDATE snapshots SET standing = 'lost' WHERE agent_id = ? AND id <> ? AND kind = 'incremental'",
-            (host.id, newest["id"]),
+            "UPDATE snapshots SET standing = 'lost', lost_at = ?"
+            " WHERE agent_id = ? AND id <> ? AND kind = 'incremental'",
+            (now, host.id, newest["id"]),
         )
     given = {"host": name, "agent": host.id}
     dashboard.journey("protection", label="light", **given).end()
