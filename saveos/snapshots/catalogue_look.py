@@ -65,6 +65,10 @@ class Look:
             table.stop_at(reader.connection, None)
         return self._last if self._last < largest else None
 
+    def give_up(self) -> None:
+        """Let it end soon, whichever thread it is in: nobody wants to know any more."""
+        self._deadline = 0.0
+
     def _step(self, reader: Reader, limit: int, largest: int, k: int | None) -> None:
         """Look at the next nodes: what has been looked at counts, whether or not anything fits."""
         until = min(self._last + (MATCH_STEP if self._pattern.trigrams else SCAN_STEP), largest)

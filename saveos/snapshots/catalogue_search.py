@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 from saveos.errors import InvalidRequest
@@ -22,7 +23,7 @@ from saveos.snapshots.catalogue_pattern import Pattern
 from saveos.snapshots.table_catalogue import OPEN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable
     from pathlib import Path
 
     from saveos.config import Settings
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 HITS_LIMIT = 1000
 WIDTH = 4  # hosts looked into at once, by all searches together
-WINDOW = 16  # hosts of one search that wait for that: what is found at those behind a page's end is found in vain
+WINDOW = 16  # hosts of one search that wait for that; those behind a page's end are given up
 SECONDS = 5.0  # then what was found is shown
 
 _threads = ThreadPoolExecutor(WIDTH, thread_name_prefix="search")
@@ -60,7 +61,8 @@ def search(
     while page.is_going_on(deadline):
         looks = [Look(query, pattern, host, deadline) for host in page.next_hosts()]
         paths = [files.to_read(settings, principal.tenant_id, look.host.id) for look in looks]
-        page.take(_side_by_side(looks, paths, page.room, page.begin_node))
+        with contextlib.closing(_side_by_side(looks, paths, page.room, page.begin_node)) as found:
+            page.take(found)
     is_out_of_time = page.next_after is not None and page.room > 0
     return SearchPage(
         hits=tuple(page.hits),
@@ -122,16 +124,28 @@ class _Page:
 
 def _side_by_side(
     looks: list[Look], paths: list[Path], limit: int, after: int
-) -> Iterator[tuple[Look, int | None, bool]]:
-    """Look into some hosts at once and give each, in their order, with where it goes on and whether it was readable."""
+) -> Generator[tuple[Look, int | None, bool], None, None]:
+    """Look into some hosts at once and give each, in their order, with where it goes on and whether it was readable.
+
+    Closed before its end, it gives up the rest.
+    """
 
     def look_into(look: Look, path: Path) -> tuple[Look, int | None, bool]:
         with pool.reading(path) as reader:
             return look, look.into(reader, limit, after) if reader else None, reader is not None
 
     if len(looks) == 1:
-        return iter([look_into(looks[0], paths[0])])
-    return iter(list(_threads.map(look_into, looks, paths)))
+        yield look_into(looks[0], paths[0])
+        return
+    asked = [_threads.submit(look_into, look, path) for look, path in zip(looks, paths, strict=True)]
+    try:
+        for one in asked:
+            yield one.result()
+    finally:
+        for look, one in zip(looks, asked, strict=True):
+            look.give_up()
+            one.cancel()
+        wait(asked)
 
 
 def hosts_of(database: Database, principal: Principal, query: SearchQuery) -> list[tuple[AgentId, str, bool]]:
