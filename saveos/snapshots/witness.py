@@ -47,6 +47,8 @@ def judge(database: Database, settings: Settings, agent_id: AgentId) -> None:
         done = database.write(lambda connection: judge_in(connection, settings, agent_id))
         for path in paths:
             path.unlink(missing_ok=True)  # what was not judged speaks of a commit that never happened
+        # Not before: what is forgotten and still lies there would be judged again, as if it were new.
+        database.write(lambda connection: table_protection.forget_writes(connection, agent_id, WRITES_KEPT))
         log.info("%d commits of %s are judged.", done, agent_id)
 
 
@@ -62,8 +64,6 @@ def judge_in(connection: sqlite3.Connection, settings: Settings, agent_id: Agent
             count += 1
             if table_protection.add_write(connection, agent_id, path.name, evidence):
                 court.judge(evidence)
-    if count:
-        table_protection.forget_writes(connection, agent_id, WRITES_KEPT)
     return count
 
 

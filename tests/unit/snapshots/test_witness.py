@@ -78,6 +78,25 @@ def test_flood_is_judged_forgotten_but_for_what_is_needed_and_judged_once(parts:
     assert ["job_0", "job_1", "job_2", "job_flood"] == list(table_protection.bytes_of_jobs(connection, agent_id, 20))
 
 
+def test_what_the_end_of_a_job_has_judged_is_not_judged_again_at_the_end_of_its_session(
+    parts: Parts, agent_id: AgentId
+) -> None:
+    folder, many = parts.settings.evidence / agent_id, 2 * witness.WRITES_KEPT
+    leave(
+        folder,
+        *(Evidence(base=2 + one, at=NOW, job_id="job_1", put_bytes=7, manifest_bytes=500) for one in range(many)),
+    )
+    leave(folder, Evidence(base=2 + many, at=NOW, job_id="job_1", put_bytes=7, manifest_bytes=900))
+
+    parts.database.write(lambda connection: witness.judge_in(connection, parts.settings, agent_id))
+    connection = parts.database.read
+    assert {"job_1": 7 * (many + 1)} == table_protection.bytes_of_jobs(connection, agent_id, 20)
+    witness.judge(parts.database, parts.settings, agent_id)
+
+    assert 900 == table_protection.last_manifest(connection, agent_id)[0]
+    assert witness.WRITES_KEPT + 1 == connection.execute("SELECT count(*) FROM writes").fetchone()[0]
+
+
 def test_growth_within_one_flood_is_seen_by_what_all_its_commits_add(parts: Parts, agent_id: AgentId) -> None:
     folder, gib = parts.settings.evidence / agent_id, 1024**3
     for job in range(5):
