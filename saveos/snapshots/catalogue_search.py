@@ -31,11 +31,9 @@ if TYPE_CHECKING:
     from saveos.protocol import AgentId
 
 HITS_LIMIT = 1000
-WIDTH = 4  # hosts looked into at once, by all searches together
-WINDOW = 16  # hosts of one search that wait for that; those behind a page's end are given up
+WIDTH = 4  # hosts looked into at once
+WINDOW = 16  # hosts that wait for that; those behind a page's end are given up
 SECONDS = 5.0  # then what was found is shown
-
-_threads = ThreadPoolExecutor(WIDTH, thread_name_prefix="search")
 
 
 def search(
@@ -58,11 +56,13 @@ def search(
     pattern = Pattern(query.text)
     hosts, skipped = _hosts(database, settings, principal, query)
     page = _Page(hosts, limit, *_after(after, hosts))
-    while page.is_going_on(deadline):
-        looks = [Look(query, pattern, host, deadline) for host in page.next_hosts()]
-        paths = [files.to_read(settings, principal.tenant_id, look.host.id) for look in looks]
-        with contextlib.closing(_side_by_side(looks, paths, page.room, page.begin_node)) as found:
-            page.take(found)
+    # Threads of its own, made as they are needed: nobody's search waits behind another one, of another tenant perhaps.
+    with ThreadPoolExecutor(WIDTH, thread_name_prefix="search") as threads:
+        while page.is_going_on(deadline):
+            looks = [Look(query, pattern, host, deadline) for host in page.next_hosts()]
+            paths = [files.to_read(settings, principal.tenant_id, look.host.id) for look in looks]
+            with contextlib.closing(_side_by_side(threads, looks, paths, page.room, page.begin_node)) as found:
+                page.take(found)
     is_out_of_time = page.next_after is not None and page.room > 0
     return SearchPage(
         hits=tuple(page.hits),
@@ -123,7 +123,7 @@ class _Page:
 
 
 def _side_by_side(
-    looks: list[Look], paths: list[Path], limit: int, after: int
+    threads: ThreadPoolExecutor, looks: list[Look], paths: list[Path], limit: int, after: int
 ) -> Generator[tuple[Look, int | None, bool], None, None]:
     """Look into some hosts at once and give each, in their order, with where it goes on and whether it was readable.
 
@@ -137,7 +137,7 @@ def _side_by_side(
     if len(looks) == 1:
         yield look_into(looks[0], paths[0])
         return
-    asked = [_threads.submit(look_into, look, path) for look, path in zip(looks, paths, strict=True)]
+    asked = [threads.submit(look_into, look, path) for look, path in zip(looks, paths, strict=True)]
     try:
         for one in asked:
             yield one.result()
