@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ARCHIVES_LIMIT = 10_000
-COMMITS_LIMIT = (
-    3000  # of one session: a backup makes one in five minutes, for ten days; a host that floods us many a second
-)
+COMMITS_LIMIT = 3000  # of one session: a backup makes one in five minutes, for ten days; a flood is many a second
 COMMIT = b"\x40\xf4\x3c\x25\x09\x00\x00\x00\x02"  # how a committed segment ends: LoggedIO.COMMIT of Borg 1.4
 
 

@@ -80,6 +80,7 @@ class Appliance:
         )  # where NiceGUI sees that variable, it compresses nothing
         assert self.process.stdout is not None
         too_long = threading.Timer(START_SECONDS, self.process.send_signal, [signal.SIGABRT])  # it says where it hangs
+        too_long.daemon = True
         too_long.start()
         line = self.process.stdout.readline()
         too_long.cancel()

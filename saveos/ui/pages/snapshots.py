@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from saveos.snapshots.model import ListedSnapshot
     from saveos.ui.frame import Board, Visit
 
-STATES: dict[
-    str, tuple[dict[str, Any], str]
-] = {  # as the column names them: warnings are told only of what is good otherwise
+# As the column names them: warnings are told only of what is good otherwise.
+STATES: dict[str, tuple[dict[str, Any], str]] = {
     "": ({}, "snapshots.every_state"),
     "good": ({"standing": Standing.GOOD, "has_warnings": False}, "snapshots.good"),
     "warned": ({"standing": Standing.GOOD, "has_warnings": True}, "snapshots.warned"),
