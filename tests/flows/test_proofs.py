@@ -160,6 +160,8 @@ def located(agent: RealAgent) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = wait_until(
         lambda: [one for one in alerts(agent, "damage") if one["is_located"]], 90, "the damage to be located"
     )
+    jobs = agent.appliance.call("GET", f"/api/v1/jobs?agent_id={agent.id}&kind=verify").expect(200)["items"]
+    assert "warned" == jobs[0]["state"], jobs[0]
     return found
 
 
@@ -207,7 +209,9 @@ def test_drill_that_meets_a_flipped_byte_names_it_and_the_disk_is_read_by_itself
     (evidence,) = alerts(served, "restore-failed")
     assert (evidence["host"], evidence["files"], evidence["what"]) == ("served", [lost], ["damaged"])
     statement = msgspec.json.decode(proofs(served)["drills"][0]["statement_text"], type=DrillStatement)
-    assert {(entry.path, entry.what) for entry in statement.mismatches} == {(lost, "damaged")}  # of one archive or both
+    assert {(entry.path, entry.what) for entry in statement.mismatches} == {(lost, "damaged")}
+    archives = [entry.archive for entry in statement.mismatches]
+    assert 1 <= len(archives) == len(set(archives)) <= 2  # of one archive or both, once each
     assert statement.files_count > 10  # the others came back
     (evidence,) = located(served)
     assert (evidence["files"], evidence["good_snapshots"]) == ([lost], 0)
@@ -233,7 +237,8 @@ def test_names_stay_on_the_host_where_they_are_sealed(served: RealAgent, tree: P
 
         found = proofs(served)
         (unproven,) = alerts(served, "restore-failed")
-        assert (unproven["mismatches"] > 0, unproven["files"], damage["files"]) == (True, [], [])
+        # the newest snapshot and an older one may both have been sampled
+        assert (unproven["mismatches"] in (1, 2), unproven["files"], damage["files"]) == (True, [], [])
         assert found["damages"][0]["located"][0]["files_count"] == 1
         assert b"large-2" not in json.dumps([found["drills"][0], found["damages"]]).encode()
     finally:

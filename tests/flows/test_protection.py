@@ -216,12 +216,7 @@ def victim(
         agent.stop()
 
 
-ALIKE = {"delete_archives", "delete_the_manifest", "delete_contents", "add_future_archives", "send_garbage"}
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.matrix) if name in ALIKE else name for name in FOUND]
-)
+@pytest.mark.parametrize("name", list(FOUND))
 def test_attack_is_noticed_freezes_and_is_undone(
     victim: tuple[RealAgent, dict[str, Path]], tmp_path: Path, name: str
 ) -> None:

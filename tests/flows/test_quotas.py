@@ -253,7 +253,6 @@ def test_host_that_fills_its_limit_at_once_freezes_its_retention(host: RealAgent
     assert host.stock_borg("check", "--verify-data").returncode == 0
 
 
-@pytest.mark.matrix
 def test_unfinished_backup_is_let_go_of_on_request_and_makes_room(
     appliance: Appliance, tree: Path, tmp_path: Path
 ) -> None:
