@@ -87,9 +87,9 @@ def proven(words: Words, host: Host) -> Cell:
     if host.need is Need.REVOKED or host.newest is None:
         return Cell(text=NOTHING)
     proof, at = host.agent.proof_at(clock.now()), host.agent.proven_at
-    sub = words.say(PROOFS[proof]) if PROOFS[proof] else ""
     if at is None:
-        return Cell(text=words.say("proof.not_yet"), mood=PROOF_MOODS[proof], sub=sub)
+        return Cell(text=words.say("proof.not_yet"), mood=PROOF_MOODS[proof])
+    sub = words.say(PROOFS[proof]) if PROOFS[proof] else ""
     return Cell(text=words.ago(at), at=to_text(at), title=words.exact(at), mood=PROOF_MOODS[proof], sub=sub)
 
 

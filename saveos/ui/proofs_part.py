@@ -46,7 +46,7 @@ class ProofsPart:
         words, agent = self._visit.words, host.agent
         proof = agent.proof_at(clock.now())
         last = words.say("proof.last_at", when=words.ago(agent.proven_at)) if agent.proven_at else ""
-        sentence = words.say(PROOFS[proof]) if PROOFS[proof] else ""
+        sentence = words.say(PROOFS[proof]) if last and PROOFS[proof] else ""  # what never was is not long ago
         self._state.show(words.listing([last or words.say("proof.never"), sentence]))
         components.dress(self._state, f"state {PROOF_MOODS[proof] or ('good' if agent.proven_at else 'muted')}")
         damage = damage_sentences(words, health)

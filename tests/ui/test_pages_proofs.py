@@ -75,7 +75,8 @@ def test_last_proven_restore_turns_amber_and_red(fleet: Parts, address: str) -> 
             "fresh": "", "amber": "warn", "red": "bad", "none": "bad",
         }  # fmt: skip
         assert proven["fresh"].text == "2 days ago"
-        assert (proven["amber"].sub, proven["none"].text) == ("more than 14 days ago", "Not yet")
+        none = proven["none"]
+        assert (proven["amber"].sub, none.text, none.sub) == ("more than 14 days ago", "Not yet", "")
 
     visit(fleet, journey)
 
