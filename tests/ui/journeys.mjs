@@ -12,6 +12,14 @@ function expect(condition, what) {
   if (!condition) wrong.push(what);
 }
 
+// A page changes its address before its rows: so many must be there soon, not in this moment.
+async function expectSoon(locator, count, what) {
+  for (let tries = 0; tries < 100 && (await locator.count()) !== count; tries++) {
+    await locator.page().waitForTimeout(100);
+  }
+  expect((await locator.count()) === count, what);
+}
+
 async function judge(page, where) {
   wrong.push(...(await faults(page, where)));
   expect((await page.locator("h1").count()) === 1 || (await page.locator("h1:visible").count()) === 1, `${where}: one h1`);
@@ -308,7 +316,7 @@ const journeys = {
     await page.waitForURL(/\/search\?q=terly/);
     const row = page.locator("tr.entry:has-text('quarterly budget')");
     await row.waitFor();
-    expect((await page.locator("tr.entry").count()) === 1, "one file has such a name");
+    await expectSoon(page.locator("tr.entry"), 1, "one file has such a name");
     await row.locator("text=the last that holds it").waitFor();
     await judge(page, "search");
     await shot(page, `search-${options.label}`);
@@ -376,7 +384,7 @@ const journeys = {
     await row.locator("text=2 snapshots").waitFor(patiently);
     await row.locator("a").click();
     await page.waitForURL(/\/agents\/agt_/);
-    expect((await page.locator("tr.snapshot").count()) === 2, "two snapshots");
+    await expectSoon(page.locator("tr.snapshot"), 2, "two snapshots");
     await page.click("tr.snapshot button:has-text('Restore') >> nth=0");
     await page.fill(".dialog input[type=text]", options.target);
     await page.click(".dialog .primary");
@@ -438,12 +446,12 @@ const journeys = {
     await page.waitForURL(/search=.*state=failed/);
     const job = page.locator("tr.job");
     await job.getByText(options.why).waitFor();
-    expect((await job.count()) === 1, "one job failed");
+    await expectSoon(job, 1, "one job failed");
     await page.click(".account");
     await page.click(".account-menu input[value=fr]", { force: true });
     await page.waitForSelector("h1:has-text('Tâches')");
     expect((await page.inputValue(".page input[type=search]")) === options.host, "what was typed outlives the language");
-    expect((await job.count()) === 1, "what was looked for, too");
+    await expectSoon(job, 1, "what was looked for, too");
     await page.keyboard.press("Escape");
     await page.click(".account");
     await page.click(".account-menu input[value=en]", { force: true });
@@ -572,7 +580,7 @@ const journeys = {
     await page.locator(".weekdays .choice:has-text('Tue') input").uncheck();
     await page.getByLabel("Time", { exact: true }).fill("03:15");
     await page.waitForSelector("text=Mondays, Wednesdays, Thursdays and Fridays at 03:15");
-    expect((await page.locator(".runs li").count()) === 5, "five next runs");
+    await expectSoon(page.locator(".runs li"), 5, "five next runs");
     await page.waitForSelector("text=There are changes that are not saved.");
     expect((await page.getByLabel("Time", { exact: true }).inputValue()) === "03:15", "what is typed stays when other things change");
 
