@@ -75,8 +75,6 @@ class Database:
         """Open the file at `path`, which must have been migrated, and start the writer."""
         self.path = path
         self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
-        self._readers_lock = threading.Lock()
         self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._closed = False
         self._writer = threading.Thread(target=self._write_loop, name="database-writer", daemon=True)
@@ -84,21 +82,18 @@ class Database:
 
     @property
     def read(self) -> sqlite3.Connection:
-        """Give this thread's reading connection (`query_only`)."""
+        """Give this thread's reading connection (`query_only`); it is closed with its thread. Raises Unavailable."""
+        self._require_open()
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = connect(self.path)
             connection.execute("PRAGMA query_only=ON")
             self._local.connection = connection
-            with self._readers_lock:
-                self._readers.append(connection)
         return connection
 
     def submit(self, work: Callable[[sqlite3.Connection], T]) -> Future[T]:
-        """Queue a write; the future resolves after COMMIT with what `work` returned or raised."""
-        if self._closed:
-            message = "The appliance is shutting down."
-            raise Unavailable(message)
+        """Queue a write; the future resolves after COMMIT with what `work` returned or raised. Raises Unavailable."""
+        self._require_open()
         future: Future[T] = Future()
         self._work.put((work, future))
         return future
@@ -112,16 +107,22 @@ class Database:
         return await asyncio.wrap_future(self.submit(work))
 
     def close(self) -> None:
-        """Finish the queued writes and close every connection."""
+        """Finish the queued writes and read no more.
+
+        What other threads still read goes on: to close a connection under a reader is to crash the process.
+        """
         if self._closed:
             return
         self._closed = True
         self._work.put(None)
         self._writer.join()
-        with self._readers_lock:
-            for connection in self._readers:
-                connection.close()
-            self._readers.clear()
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise Unavailable("The appliance is shutting down.")
 
     def _write_loop(self) -> None:
         connection = connect(self.path)
@@ -133,6 +134,7 @@ class Database:
                     return
         finally:
             connection.execute("PRAGMA optimize")
+            connection.execute("PRAGMA wal_checkpoint")  # it is not the last connection while somebody still reads
             connection.close()
 
     def _drain(self, first: Work) -> tuple[list[Work], bool]:

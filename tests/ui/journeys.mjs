@@ -635,54 +635,31 @@ const journeys = {
   // Far away, over a thin line: every click is answered, and one that comes twice does one thing.
   async slow({ page }) {
     page.setDefaultTimeout(90000);
-    const took = {};
-    const timed = async (what, action) => {
-      const start = Date.now();
-      await action();
-      took[what] = (Date.now() - start) / 1000;
-    };
     const row = page.locator(`tr.host:has-text('${options.host}')`);
-    await timed("first page", async () => {
-      await page.goto(`${address}/agents`, { waitUntil: "commit" });
-      await row.waitFor();
-    });
-    await timed("back up", async () => {
-      await row.locator("button:has-text('Back up now')").dblclick();
-      await row.locator(".work").waitFor();
-    });
-    await timed("search", async () => {
-      await page.locator(".page input[type=search]").pressSequentially(options.other, { delay: 60 });
-      await row.waitFor({ state: "detached" });
-    });
+    await page.goto(`${address}/agents`, { waitUntil: "commit" });
+    await row.waitFor();
+    await row.locator("button:has-text('Back up now')").dblclick();
+    await row.locator(".work").waitFor();
+    await page.locator(".page input[type=search]").pressSequentially(options.other, { delay: 60 });
+    await row.waitFor({ state: "detached" });
     expect((await page.inputValue(".page input[type=search]")) === options.other, "what is typed stays as it was typed");
-    await timed("select", async () => {
-      await page.locator(`tr.host:has-text('${options.other}') input[type=checkbox]`).check();
-      await page.waitForSelector(".bulk:not(.hidden)");
-    });
-    await timed("question", async () => {
-      await page.click(".bulk button:has-text('Update')");
-      await page.waitForSelector(".dialog >> text=Update the agent of 1 host?");
-    });
+    await page.locator(`tr.host:has-text('${options.other}') input[type=checkbox]`).check();
+    await page.waitForSelector(".bulk:not(.hidden)");
+    await page.click(".bulk button:has-text('Update')");
+    await page.waitForSelector(".dialog >> text=Update the agent of 1 host?");
     await judge(page, "update");
     await shot(page, "update");
-    await timed("answer", async () => {
-      await page.locator(".dialog-actions .primary").dblclick();
-      await page.waitForSelector(".q-notification");
-    });
+    await page.locator(".dialog-actions .primary").dblclick();
+    await page.waitForSelector(".q-notification");
     for (const path of ["jobs", "snapshots", "policies", "monitoring", ""]) {
-      await timed(`/${path}`, async () => {
-        await page.click(`nav.sections a[href='/${path}']`);
-        await page.waitForURL(`${address}/${path}`, { waitUntil: "commit" });
-        await page.waitForSelector(".page h1:visible");
-      });
+      await page.click(`nav.sections a[href='/${path}']`);
+      await page.waitForURL(`${address}/${path}`, { waitUntil: "commit" });
+      await page.waitForSelector(".page h1:visible");
     }
-    await timed("token", async () => {
-      await page.goto(`${address}/profile`, { waitUntil: "commit" });
-      await page.fill(".page input[maxlength='255']", "slowly");
-      await page.locator(".page input[maxlength='255'] >> xpath=ancestor::form//button").dblclick();
-      await page.locator(".fresh code").waitFor();
-    });
-    tell("took", { took });
+    await page.goto(`${address}/profile`, { waitUntil: "commit" });
+    await page.fill(".page input[maxlength='255']", "slowly");
+    await page.locator(".page input[maxlength='255'] >> xpath=ancestor::form//button").dblclick();
+    await page.locator(".fresh code").waitFor();
   },
 
   async look({ page }) {

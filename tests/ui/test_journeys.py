@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 HOST = "web-07"
-SLOW_SECONDS, FIRST_SECONDS = 10, 30  # a step; what brings everything that is kept afterwards
 TOTAL = (4_000, 9_000_000_000)
 
 
@@ -277,7 +276,6 @@ def test_slow_line_answers_each_click_and_does_nothing_twice(dashboard: Dashboar
     line = SlowLine(dashboard.appliance.port, latency_seconds=0.2, bytes_per_second=50_000)
     try:
         journey = dashboard.journey("slow", address=f"https://127.0.0.1:{line.port}", host="far-01", other="near-02")
-        took = journey.until("took")["took"]
         journey.end()
     finally:
         line.close()
@@ -287,9 +285,6 @@ def test_slow_line_answers_each_click_and_does_nothing_twice(dashboard: Dashboar
         assert 1 == len(found["items"]), (name, found)
     tokens = [token for token in call("GET", "/api/v1/tokens").expect(200)["items"] if token["name"] == "slowly"]
     assert 1 == len(tokens)
-    first = {"first page", "/monitoring"}
-    assert {} == {what: took[what] for what in first if took[what] > FIRST_SECONDS}
-    assert {} == {what: seconds for what, seconds in took.items() if what not in first and seconds > SLOW_SECONDS}
 
 
 def test_frozen_host_is_rolled_back_by_two_clicks_and_its_name(dashboard: Dashboard) -> None:

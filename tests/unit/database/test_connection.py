@@ -67,6 +67,31 @@ def test_submit_after_close_is_refused(database: Database) -> None:
         database.submit(lambda _connection: None)
 
 
+def test_close_while_others_read_lets_them_finish(database: Database) -> None:
+    statement = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) SELECT sum(i) FROM n"
+    begun, found, refused = threading.Barrier(5), [], []
+
+    def read() -> None:
+        connection = database.read
+        begun.wait()
+        found.extend(connection.execute(statement).fetchone() for _ in range(3))
+        try:
+            database.read.execute("SELECT 1")
+        except Unavailable as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    database.close()
+    for thread in threads:
+        thread.join()
+
+    assert [300000 * 300001 // 2] * 12 == [row[0] for row in found]
+    assert 4 == len(refused)
+
+
 def test_migrate_of_a_newer_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "saveos.db"
     migrate(path)

@@ -50,17 +50,17 @@ def world(tmp_path: Path) -> World:
 
 @pytest.fixture
 def host(world: World, monkeypatch: pytest.MonkeyPatch) -> AgentId:
-    """A host whose repository has a dozen segments."""
+    """A host whose repository has so many segments that what is said of them does not fit into a pipe."""
     monkeypatch.setattr(logger, "configured", True)
-    monkeypatch.setattr(borg_repository, "DEFAULT_MAX_SEGMENT_SIZE", 20_000)
+    monkeypatch.setattr(borg_repository, "DEFAULT_MAX_SEGMENT_SIZE", 100)
     agent_id = AgentId(world.add_host("atelier"))
     world.database.write(lambda connection: repositories.insert(connection, TENANT, agent_id))
     world.database.write(lambda connection: repositories.set_ready(connection, agent_id, "ab"))
     path = repositories.repository_path(world.settings, TENANT, agent_id)
     path.parent.mkdir(parents=True)
     with Repository(str(path), create=True, exclusive=True) as repository:
-        for number in range(70):
-            repository.put(number.to_bytes(32, "big"), os.urandom(3000))
+        for number in range(700):
+            repository.put(number.to_bytes(32, "big"), os.urandom(60))
         repository.commit(compact=False)
     return agent_id
 
@@ -96,7 +96,7 @@ def test_check_that_is_interrupted_is_gone_on_with(world: World, host: AgentId, 
     with pytest.raises((worker.Stopped, EngineError)):
         handle(first)
     half = table.check_of(world.database.read, host, TENANT)
-    assert handle(Hands(job)).startswith("Read 70 objects")  # type: ignore[arg-type]
+    assert handle(Hands(job)).startswith("Read 700 objects")  # type: ignore[arg-type]
 
     check = table.check_of(world.database.read, host, TENANT)
     assert half.began_at is not None
