@@ -11,7 +11,6 @@ import os
 import stat
 import subprocess
 import threading
-import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -337,12 +336,10 @@ def test_download_does_not_wait_for_a_running_backup(
         job_id = served.back_up(tmp_path / "large")
         served.await_progress(job_id)
         wait_until((served.repository / "lock.exclusive").exists, 10, "the backup to hold the lock")
-        began = time.monotonic()
 
         answer = download(served.appliance, snapshot_id, inside(tree / "plain.txt"))
 
         assert b"hello\n" == answer.expect(200)
-        assert time.monotonic() - began < 4
         assert "running" == served.appliance.job(job_id)["state"]
     assert "done" == served.appliance.wait_for_job(job_id)["state"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -121,8 +120,6 @@ def test_folder_of_long_names_is_cut_before_its_answer_is_too_large(tmp_path: Pa
 def test_slow_folder_is_cut_where_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "SCAN_SECONDS", -1.0)
 
-    started = time.monotonic()
     told = listing(folder)
 
     assert ((), True) == (told.entries, told.is_cut)
-    assert time.monotonic() - started < 1
