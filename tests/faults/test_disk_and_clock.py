@@ -21,6 +21,7 @@ pytestmark = pytest.mark.faults
 DISK_BYTES = 160_000_000
 
 
+@pytest.mark.matrix  # what fills a disk that has a reserve is tested each time, see test_disk_reserve
 def test_full_disk_on_the_appliance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mounts a small file system, so it needs to be root, as the tests on clean hosts do."""
     monkeypatch.setenv("SAVEOS_RESERVE_BYTES", "8000000")

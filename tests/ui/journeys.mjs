@@ -663,12 +663,27 @@ const journeys = {
   },
 
   async look({ page }) {
+    const looks = [
+      { label: "light", colorScheme: "light", width: 1280, height: 800 },
+      { label: "dark", colorScheme: "dark", width: 1280, height: 800 },
+      { label: "phone-dark", colorScheme: "dark", width: 360, height: 740 },
+      { label: "phone", colorScheme: "light", width: 360, height: 740 },
+    ];
+    const as = async ({ colorScheme, width, height }) => {
+      await page.setViewportSize({ width, height });
+      await page.emulateMedia({ colorScheme });
+      await page.waitForFunction((dark) => document.body.classList.contains("body--dark") === dark, colorScheme === "dark");
+      await page.waitForTimeout(250);
+    };
     const at = async (name, path) => {
       await page.goto(`${address}${path}`);
       await page.waitForSelector(".page h1:visible");
-      await page.waitForTimeout(400);
-      await judge(page, `${name} ${options.label}`);
-      await shot(page, `${name}-${options.label}`, { fullPage: options.width < 500 });
+      for (const look of looks) {
+        await as(look);
+        await judge(page, `${name} ${look.label}`);
+        await shot(page, `${name}-${look.label}`, { fullPage: look.width < 500 });
+      }
+      await as(looks[0]);
     };
     await at("overview", "/");
     await at("agents", "/agents");
@@ -682,13 +697,15 @@ const journeys = {
     for (const name of ["snapshots", "jobs", "policies", "downloads", "monitoring", "settings", "profile"]) {
       await at(name, `/${name}`);
     }
-    if (options.width < 500) {
+    for (const look of looks.slice(2)) {
+      await as(look);
       await page.click(".sections-toggle");
       await page.waitForSelector("nav.sections:popover-open");
-      await judge(page, `menu ${options.label}`);
-      await shot(page, `menu-${options.label}`);
+      await judge(page, `menu ${look.label}`);
+      await shot(page, `menu-${look.label}`);
       await page.keyboard.press("Escape");
     }
+    await as(looks[0]);
     await page.goto(`${address}/agents`);
     await page.keyboard.press("Tab");
     expect(await page.evaluate(() => document.activeElement !== document.body), "the keyboard reaches something");
