@@ -189,7 +189,8 @@ def _announce(*, as_json: bool) -> Callable[[Appliance], None]:
             print(json.dumps(ready), flush=True)
             return
         print(f"SaveOS {__version__} is ready: {address}")
-        print(f"Also at:     {', '.join(appliance.addresses[1:])}")
+        if len(appliance.addresses) > 1:
+            print(f"Also at:     {', '.join(appliance.addresses[1:])}")
         print(f"Root SHA-256 {ready['fingerprint']}")
         if token:
             print(f"\nCreate the administrator (this link works once):\n  {ready['setup']}\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -49,6 +50,19 @@ def choose(folder: Path, order: DrillOrder) -> list[Sample]:
     if marks:
         write_private(folder / noted.PLACE, marks[_rotating(order.files_limit, len(marks)) - 1].encode())
     return [sample for sample in samples if sample.files]
+
+
+def of_their_own(passed_over: list[tuple[str, Entry]], compared: int, order: DrillOrder) -> Sample | None:
+    """Return what to take out of the archive of which it was noted, when most of a sample is not in the newest one.
+
+    That one may be of other folders: a person backed up a single one of them.
+    """
+    known = {archive.name: archive for archive in order.archives}
+    counts = Counter(archive for archive, _entry in passed_over if archive in known)
+    if compared >= len(passed_over) or not counts:
+        return None
+    name = counts.most_common(1)[0][0]
+    return Sample(archive=known[name], files=tuple(each for each in passed_over if each[0] == name))
 
 
 def _until_newest(everything: list[noted.Noted], order: DrillOrder) -> list[noted.Noted]:

@@ -18,7 +18,7 @@ import msgspec
 
 from saveos import __version__
 from saveos.agent.archives import COMMON, failed
-from saveos.agent.drill_sample import Sample, choose
+from saveos.agent.drill_sample import Sample, choose, of_their_own
 from saveos.agent.engine import RESTORE
 from saveos.agent.engine_extract import Extracted, Plan
 from saveos.agent.failures import Failure
@@ -61,7 +61,8 @@ class Tally:
     def __init__(self) -> None:
         """Nothing yet."""
         self.lines: list[str] = []  # one for each file that was compared
-        self.original_bytes = self.passed_over = 0
+        self.original_bytes = 0
+        self.passed_over: list[tuple[str, Entry]] = []  # not as they were noted, of another archive
         self.mismatches: list[DrillMismatch] = []
         self.archives: list[NamedArchive] = []
         self.seconds = 0.0
@@ -76,6 +77,11 @@ def drill(work: Work, order: DrillOrder) -> JobReport:
         for sample in choose(work.home.noted, order):
             _require_room(scratch, sample)
             _restore(work, sample, scratch, tally)
+        own = of_their_own(tally.passed_over, len(tally.lines), order)
+        if own is not None:
+            tally.passed_over = [each for each in tally.passed_over if each not in own.files]
+            _require_room(scratch, own)
+            _restore(work, own, scratch, tally)
     statement = _statement(work, order, tally, began_at)
     signed = sign(work.home, work.config, statement)
     if statement.mismatches_count:
@@ -171,7 +177,7 @@ def _compare(sample: Sample, target: Path, extracted: Extracted, tally: Tally) -
         what = "missing" if entry.path in extracted.missing else difference(restored, entry)
         # Noted of another archive, the file may be another one by now: that says nothing about restoring.
         if archive != sample.archive.name and (what in CHANGES or _is_newer(restored, entry)):
-            tally.passed_over += 1
+            tally.passed_over.append((archive, entry))
         elif what:
             _add(tally, sample, entry, what)
         else:
@@ -207,7 +213,7 @@ def _statement(work: Work, order: DrillOrder, tally: Tally, began_at: datetime) 
         archives=tuple(tally.archives),
         files_count=len(tally.lines),
         original_bytes=tally.original_bytes,
-        passed_over=tally.passed_over,
+        passed_over=len(tally.passed_over),
         sample_sha256=hashlib.sha256("".join(sorted(tally.lines)).encode()).hexdigest(),
         mismatches_count=len(tally.mismatches),
         mismatches=tuple(named),

@@ -347,3 +347,16 @@ def test_proofs_of_another_tenant_or_without_rights_are_not_there(shared_applian
         assert shared_appliance.call(method, path, token="").status == 401
     assert shared_appliance.call("GET", "/api/v1/reports/proofs.json", token="").status == 401
     assert shared_appliance.call("GET", "/api/v1/drills", token="").status == 401
+
+
+def test_drill_after_a_backup_of_another_folder_takes_files_of_the_one_before(served: RealAgent) -> None:
+    other = served.folder / "other"
+    other.mkdir()
+    (other / "alone").write_bytes(b"alone\n")
+    assert "done" == served.appliance.wait_for_job(served.back_up(other))["state"]
+
+    job = ask(served, "drill")
+
+    assert (job["state"], job["error_code"]) == ("done", ""), job
+    drill = proofs(served)["drills"][0]
+    assert (drill["mismatches_count"], drill["files_count"] > 5) == (0, True), drill
