@@ -40,17 +40,13 @@ class Pattern:
         is_anchored = folded.startswith("/")
         self._above = re.compile(_translated(above if is_anchored else f"*{above}")) if self._slash else None
         self.literals = [piece for piece in WILD.split(name) if piece] if self._is_glob else [name]
-
-    @property
-    def trigrams(self) -> dict[str, int]:
-        """What every fitting name holds, by where it begins; nothing when the text is too short for it."""
-        found: dict[str, int] = {}
+        # What every fitting name holds, by where it begins; nothing when the text is too short for it.
+        self.trigrams: dict[str, int] = {}
         begin = 0
         for piece in self.literals:
             for at, trigram in enumerate(trigrams_of(piece), begin):
-                found.setdefault(trigram, at)
+                self.trigrams.setdefault(trigram, at)
             begin += len(piece) + TRIGRAM
-        return found
 
     def match_query(self, counts: Mapping[str, int]) -> str:
         """Return the full-text query for the rarest trigrams; there have to be some. `counts`: 0 where it has none.
