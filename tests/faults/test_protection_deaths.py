@@ -5,6 +5,7 @@ A few run always; `packaging/run test -m faults` runs the whole matrix.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -121,7 +122,7 @@ def test_deletion_is_struck(patient: Patient, strike: Callable[[Patient], None])
 
 
 @matrix
-@pytest.mark.parametrize("seconds", [0.0, 0.4, 0.8])
+@pytest.mark.parametrize("seconds", [0.0, 0.2, 0.4])
 @pytest.mark.parametrize("who", ["appliance", "upkeep"])
 def test_compaction_is_struck(patient: Patient, who: str, seconds: float) -> None:
     grown(patient)
@@ -131,7 +132,8 @@ def test_compaction_is_struck(patient: Patient, who: str, seconds: float) -> Non
     if who == "appliance":
         restart(patient)
     else:
-        os.kill(found[0], signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # on a quick machine it has ended by then
+            os.kill(found[0], signal.SIGKILL)
 
     ended(patient, "compact")
     assert 2 == len(patient.appliance.snapshots(patient.agent.id))
