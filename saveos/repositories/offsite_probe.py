@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from saveos import clock
 from saveos.database.identifiers import new_id
-from saveos.errors import ObjectExists, ObjectLocked, StorageError, StorageUnsupported
+from saveos.errors import ObjectExists, ObjectLocked, StorageDenied, StorageError, StorageUnsupported
 from saveos.repositories import offsite_layout as layout
 from saveos.repositories.offsite_model import LockMode, ProbeReport, Step, StepName, StepState
 from saveos.repositories.offsite_store import Bucket, Lock
@@ -104,7 +104,9 @@ class _Probe:
     def _lock(self) -> bool:
         try:
             is_set_up = self._bucket.has_lock()
-        except StorageError:  # whatever a store says that has none, or a key that may not ask
+        except StorageDenied:  # the key may not ask: whether it may lock shows when it does
+            is_set_up = True
+        except StorageError:  # whatever a store says that has none
             is_set_up = False
         if is_set_up:
             self._locked_key = f"{self._key}-locked"

@@ -11,6 +11,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from saveos import clock
@@ -19,7 +20,6 @@ from saveos.jobs import table as jobs
 from saveos.protocol import Kind
 from saveos.repositories import offsite, table_offsite
 from saveos.repositories.offsite_hands import Stopped
-from saveos.repositories.offsite_model import Rate
 from tests.support.offsite import TENANT, Copying, Hands
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def test_bucket_holds_segments_and_manifests_and_says_what_they_are(s3: Weed, co
     copying.copy()
     client, bucket = s3.client(), copying.store.place.bucket
 
-    text = client.get_object(Bucket=bucket, Key="copies/here/README.txt")["Body"].read().decode()
+    text = client.get_object(Bucket=bucket, Key=f"{copying.store.place.prefix}/README.txt")["Body"].read().decode()
     [manifest_key] = keys(s3, copying, "generations/")
     manifest = json.loads(client.get_object(Bucket=bucket, Key=manifest_key)["Body"].read())
 
@@ -122,12 +122,9 @@ def offsite_due(connection: Any) -> int:
     return offsite_orders.queue_due(connection)
 
 
-def test_copy_that_fails_says_why_and_how_far_behind_it_is(s3: Weed, copying: Copying) -> None:
+def test_copy_that_fails_says_why_and_how_far_behind_it_is(copying: Copying) -> None:
     copying.back_up()
-    client, bucket = s3.client(), copying.store.place.bucket
-    for key in [entry["Key"] for entry in client.list_objects_v2(Bucket=bucket).get("Contents", [])]:
-        client.delete_object(Bucket=bucket, Key=key)
-    client.delete_bucket(Bucket=bucket)
+    copying.use(msgspec.structs.replace(copying.store.place, bucket="no-such-bucket"))
 
     with pytest.raises(Exception, match="no such bucket"):
         copying.copy()
@@ -281,7 +278,7 @@ def test_second_appliance_at_the_same_prefix_is_refused_until_a_person_says_so(
 
 
 def test_copy_that_is_cancelled_stops_within_seconds_and_is_gone_on_with(s3: Weed, copying: Copying) -> None:
-    copying.use(s3.place(copying.store.place.bucket, rate=Rate(bytes_per_second=500_000)))
+    copying.limit(500_000)
     copying.back_up(files=6)
     cancelled_at = []
 
@@ -295,7 +292,7 @@ def test_copy_that_is_cancelled_stops_within_seconds_and_is_gone_on_with(s3: Wee
     took = time.monotonic() - cancelled_at[0]
     time.sleep(0.5)  # for what had been sent and was not answered yet
     there = sum(keys(s3, copying, "segments/").values())
-    copying.use(s3.place(copying.store.place.bucket))
+    copying.limit(0)
     said = copying.copy()
 
     assert took < 2
@@ -304,8 +301,8 @@ def test_copy_that_is_cancelled_stops_within_seconds_and_is_gone_on_with(s3: Wee
     assert f", {whole - there} bytes sent" in said
 
 
-def test_rate_is_kept(s3: Weed, copying: Copying) -> None:
-    copying.use(s3.place(copying.store.place.bucket, rate=Rate(bytes_per_second=1_000_000)))
+def test_rate_is_kept(copying: Copying) -> None:
+    copying.limit(1_000_000)
     copying.back_up(files=4)
 
     begun = time.monotonic()
@@ -323,7 +320,7 @@ def test_copy_that_is_killed_is_gone_on_with_and_nothing_travels_twice(
     copying.copy()
     first = keys(s3, copying, "generations/")
     copying.back_up(files=8)
-    copying.use(s3.place(copying.store.place.bucket, rate=Rate(bytes_per_second=1_500_000)))
+    copying.limit(1_500_000)
     before = sum(keys(s3, copying, "segments/").values())
     words = ["-m", "tests.support.offsite_process", str(tmp_path), str(part_bytes)]
     with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True) as process:
@@ -337,11 +334,11 @@ def test_copy_that_is_killed_is_gone_on_with_and_nothing_travels_twice(
     arrived = sum(keys(s3, copying, "segments/").values()) - before
     parts = 0
     client, bucket = s3.client(), copying.store.place.bucket
-    for upload in client.list_multipart_uploads(Bucket=bucket).get("Uploads", []):
+    for upload in client.list_multipart_uploads(Bucket=bucket, Prefix=copying.folder).get("Uploads", []):
         there = client.list_parts(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
         parts += sum(part["Size"] for part in there.get("Parts", []))
 
-    copying.use(s3.place(bucket))
+    copying.limit(0)
     monkeypatch.setattr("saveos.repositories.offsite_upload.PART_BYTES", part_bytes)
     for job in jobs.running_on_appliance(copying.world.database.read):
         copying.world.database.write(
@@ -352,7 +349,7 @@ def test_copy_that_is_killed_is_gone_on_with_and_nothing_travels_twice(
     whole = sum(keys(s3, copying, "segments/").values()) - before
     assert arrived + parts > 0
     assert f", {whole - arrived - parts} bytes sent; generation 2 " in said
-    assert [] == client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+    assert [] == client.list_multipart_uploads(Bucket=bucket, Prefix=copying.folder).get("Uploads", [])
     assert not list((copying.world.settings.offsite / TENANT).iterdir())
     assert copying.verify().endswith("all as it was written.")
     shutil.rmtree(copying.repository)

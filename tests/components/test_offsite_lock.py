@@ -29,10 +29,10 @@ def copying(request: pytest.FixtureRequest, s3: Weed, tmp_path: Path) -> Iterato
     clock.set_source(None)
 
 
-def attack(s3: Weed, bucket: str) -> int:
+def attack(s3: Weed, bucket: str, prefix: str) -> int:
     """Do with the appliance's key what it can do against all that is there; return how many versions went."""
     client, gone = s3.client("WRITER"), 0
-    found = client.list_object_versions(Bucket=bucket)
+    found = client.list_object_versions(Bucket=bucket, Prefix=prefix)
     for entry in found.get("Versions", []):
         where = {"Bucket": bucket, "Key": entry["Key"]}
         version = {**where, "VersionId": entry["VersionId"]}
@@ -50,7 +50,9 @@ def attack(s3: Weed, bucket: str) -> int:
                 one()
     with contextlib.suppress(ClientError):
         client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
-    left = {entry["VersionId"] for entry in client.list_object_versions(Bucket=bucket).get("Versions", [])}
+    left = {
+        entry["VersionId"] for entry in client.list_object_versions(Bucket=bucket, Prefix=prefix).get("Versions", [])
+    }
     gone += sum(entry["VersionId"] not in left for entry in found["Versions"] if "generations" in entry["Key"])
     return gone + sum(entry["VersionId"] not in left for entry in found["Versions"] if "segments" in entry["Key"])
 
@@ -60,7 +62,7 @@ def test_attacker_with_the_key_destroys_nothing_that_is_locked(s3: Weed, copying
     copying.copy()
     assert all(one.locked_until and one.version_id for one in copying.segments)
 
-    assert attack(s3, copying.store.place.bucket) == 0
+    assert attack(s3, copying.store.place.bucket, copying.store.place.prefix) == 0
 
     shutil.rmtree(copying.repository)
     copying.rehydrate()

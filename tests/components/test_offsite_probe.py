@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from saveos.database.secrets import Secret
@@ -13,6 +14,7 @@ from saveos.repositories.offsite_probe import probe
 from tests.support.s3 import SECRET
 
 if TYPE_CHECKING:
+    from saveos.repositories.offsite_model import Place
     from tests.support.s3 import Weed
 
 
@@ -20,15 +22,15 @@ def states(report: ProbeReport) -> dict[str, str]:
     return {step.name.value: step.state.value for step in report.steps}
 
 
-def left(s3: Weed, bucket: str) -> list[Any]:
-    found = s3.client().list_object_versions(Bucket=bucket)
+def left(s3: Weed, place: Place) -> list[Any]:
+    found = s3.client().list_object_versions(Bucket=place.bucket, Prefix=place.prefix)
     return [*found.get("Versions", []), *found.get("DeleteMarkers", [])]
 
 
 def test_probe_of_a_plain_bucket_works_and_leaves_nothing(s3: Weed) -> None:
-    bucket = s3.bucket()
+    place = s3.place(s3.bucket())
 
-    report = probe(s3.place(bucket), SECRET)
+    report = probe(place, SECRET)
 
     assert report.is_usable
     assert not report.is_safe_from_the_key
@@ -36,27 +38,27 @@ def test_probe_of_a_plain_bucket_works_and_leaves_nothing(s3: Weed) -> None:
     assert (StepState.UNSUPPORTED, StepState.UNSUPPORTED, StepState.SKIPPED) == tuple(
         step.state for step in report.steps if step.name in (StepName.VERSIONS, StepName.LOCK, StepName.LOCKED_DELETE)
     )
-    assert [] == left(s3, bucket)
+    assert [] == left(s3, place)
 
 
 def test_probe_of_a_bucket_with_versions_leaves_none(s3: Weed) -> None:
-    bucket = s3.bucket(has_versions=True)
+    place = s3.place(s3.bucket(has_versions=True))
 
-    report = probe(s3.place(bucket), SECRET)
+    report = probe(place, SECRET)
 
     assert report.is_usable
     assert report.is_ok(StepName.VERSIONS)
-    assert [] == left(s3, bucket)
+    assert [] == left(s3, place)
 
 
 def test_probe_of_a_bucket_with_lock_sees_that_it_holds(s3: Weed) -> None:
-    bucket = s3.bucket(is_locked=True)
+    place = s3.place(s3.bucket(is_locked=True))
 
-    report = probe(s3.place(bucket), SECRET)
+    report = probe(place, SECRET)
 
     assert report.is_usable, states(report)
     assert report.is_safe_from_the_key, states(report)
-    assert len(report.left) == len(left(s3, bucket)) <= 1
+    assert len(report.left) == len(left(s3, place)) <= 1
     assert report.is_ok(StepName.BYPASS) == bool(report.left)
 
 
@@ -72,7 +74,8 @@ def test_probe_of_a_bucket_with_lock_sees_that_it_holds(s3: Weed) -> None:
     ],
 )
 def test_probe_that_cannot_write_says_why(s3: Weed, change: dict[str, str], secret: Secret, code: str) -> None:
-    place = s3.place(s3.bucket(), **{name: text.format(secure_port=s3.secure_port) for name, text in change.items()})
+    changed = {name: text.format(secure_port=s3.secure_port) for name, text in change.items()}
+    place = msgspec.structs.replace(s3.place(s3.bucket()), **changed)
 
     report = probe(place, secret)
 

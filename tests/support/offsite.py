@@ -8,6 +8,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from saveos import clock
 from saveos.certificates import authority
 from saveos.jobs import lifecycle
@@ -15,6 +17,7 @@ from saveos.jobs import table as jobs
 from saveos.protocol import AgentId, JobReport, Kind, Outcome, TenantId
 from saveos.repositories import offsite, offsite_orders, table_offsite
 from saveos.repositories import table as repositories
+from saveos.repositories.offsite_model import Rate
 from saveos.repositories.sessions import Sessions
 from saveos.snapshots import rehydrating
 from saveos.worker.offsite import Offsite
@@ -119,6 +122,11 @@ class Copying:
 
     def use(self, place: Place) -> Store:
         return offsite.keep_store(self.world.database, self.world.settings, self.world.principal, place, SECRET)
+
+    def limit(self, bytes_per_second: int) -> None:
+        """Let copies go no faster; 0: as fast as they can."""
+        rate = Rate(bytes_per_second=bytes_per_second)
+        self.use(msgspec.structs.replace(self.store.place, rate=rate))
 
     def borg(self, *words: str, folder: Path | None = None) -> str:
         home = self.trees / f"home {self.lives}"  # Borg refuses a repository that went back in time

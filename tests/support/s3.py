@@ -9,9 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +26,7 @@ START_SECONDS = 60
 SECRET = Secret("a secret of tests, forty letters long ok")
 KEYS = {  # what the appliance's key needs, and what only an administrator of the store has
     "ADMINISTRATOR": ["Admin", "Read", "Write", "List", "Tagging"],
-    "WRITER": ["Read", "Write", "List", "Tagging"],
+    "WRITER": ["Read", "Write", "List", "GetBucketObjectLockConfiguration", "PutObjectRetention", "GetObjectRetention"],
     "READER": ["Read", "List"],
 }
 
@@ -40,6 +38,7 @@ class Weed:
     port: int
     secure_port: int
     ca_pem: str
+    buckets: set[str] = field(default_factory=set)
     count: int = 0
 
     @property
@@ -59,9 +58,12 @@ class Weed:
         )
 
     def bucket(self, *, is_locked: bool = False, has_versions: bool = False) -> str:
-        """Make a bucket and return its name."""
-        self.count += 1
-        name = f"bucket-{self.port}-{self.count}"
+        """Return a bucket of this kind, one for all: each takes seven volumes of the store."""
+        kind = "locked" if is_locked else "versions" if has_versions else "plain"
+        name = f"bucket-of-{kind}"
+        if name in self.buckets:
+            return name
+        self.buckets.add(name)
         client = self.client()
         client.create_bucket(Bucket=name, **({"ObjectLockEnabledForBucket": True} if is_locked else {}))
         if has_versions:
@@ -69,10 +71,10 @@ class Weed:
         return name
 
     def place(self, bucket: str, **more: Any) -> Place:
-        """Return a place in a bucket, as the appliance is told it."""
-        return Place(
-            **{"endpoint": self.endpoint, "bucket": bucket, "access_key_id": "WRITER", "prefix": "copies/here", **more}
-        )
+        """Return a place in a bucket under a prefix of its own, as the appliance is told it."""
+        self.count += 1
+        usual = {"endpoint": self.endpoint, "access_key_id": "WRITER", "prefix": f"copies/{self.count}"}
+        return Place(**{**usual, "bucket": bucket, **more})
 
 
 @contextlib.contextmanager
@@ -99,12 +101,8 @@ def seaweed(folder: Path) -> Iterator[Weed]:
         _wait(weed, process, folder / "log")
         yield weed
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()  # it takes ten seconds to end by itself, and nothing of it is needed
+        process.wait()
 
 
 def _program() -> str:
@@ -117,11 +115,10 @@ def _program() -> str:
 def _wait(weed: Weed, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(Exception):
-            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(weed.endpoint, timeout=2)
         try:
             weed.bucket()
         except Exception:  # noqa: BLE001 - whatever a store says that is not ready
+            weed.buckets.clear()
             time.sleep(0.3)
         else:
             return
