@@ -115,7 +115,7 @@ def _fetch(desk: Desk, part: Part, target: Path) -> None:
 def _fetch_version(desk: Desk, key: str, version_id: str, part: Part, target: Path) -> None:
     unfinished = target.with_name(f"{target.name}.part")
     digest = hashlib.sha256()
-    with open(unfinished, "wb", opener=_for_owner) as file:  # noqa: PTH123 - its own `open` takes no opener
+    with open(unfinished, "wb", opener=_for_owner) as file:
         for piece in desk.bucket.read(key, version_id):
             digest.update(piece)
             file.write(piece)

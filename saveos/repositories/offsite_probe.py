@@ -75,7 +75,11 @@ class _Probe:
         return version
 
     def _write(self) -> bool:
-        self._put(self._key)
+        try:
+            self._put(self._key)
+        except StorageDenied:  # some say that of a bucket which is not there
+            list(self._bucket.listing(self._folder))
+            raise
         return True
 
     def _read(self) -> bool:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from tests.support.s3 import Weed
 
+PART_BYTES = 5 * 1024**2  # the least that S3 takes
+
 
 @pytest.fixture
 def copying(s3: Weed, tmp_path: Path) -> Iterator[Copying]:
@@ -312,17 +314,28 @@ def test_rate_is_kept(copying: Copying) -> None:
     assert seconds * 0.7 < time.monotonic() - begun < seconds * 2 + 3
 
 
-@pytest.mark.parametrize("part_bytes", [100_000, 10_000_000], ids=["in parts", "whole"])
+@pytest.mark.parametrize(
+    ("segment_bytes", "files", "rate"),
+    [(12_000_000, 40, 8_000_000), (1_000_000, 8, 1_500_000)],
+    ids=["in parts", "whole"],
+)
 def test_copy_that_is_killed_is_gone_on_with_and_nothing_travels_twice(
-    s3: Weed, copying: Copying, tmp_path: Path, part_bytes: int, monkeypatch: pytest.MonkeyPatch
+    s3: Weed,
+    copying: Copying,
+    tmp_path: Path,
+    segment_bytes: int,
+    files: int,
+    rate: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    copying.borg("config", "::", "max_segment_size", str(segment_bytes))
     copying.back_up()
     copying.copy()
     first = keys(s3, copying, "generations/")
-    copying.back_up(files=8)
-    copying.limit(1_500_000)
+    copying.back_up(files=files)
+    copying.limit(rate)
     before = sum(keys(s3, copying, "segments/").values())
-    words = ["-m", "tests.support.offsite_process", str(tmp_path), str(part_bytes)]
+    words = ["-m", "tests.support.offsite_process", str(tmp_path), str(PART_BYTES)]
     with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -339,7 +352,7 @@ def test_copy_that_is_killed_is_gone_on_with_and_nothing_travels_twice(
         parts += sum(part["Size"] for part in there.get("Parts", []))
 
     copying.limit(0)
-    monkeypatch.setattr("saveos.repositories.offsite_upload.PART_BYTES", part_bytes)
+    monkeypatch.setattr("saveos.repositories.offsite_upload.PART_BYTES", PART_BYTES)
     for job in jobs.running_on_appliance(copying.world.database.read):
         copying.world.database.write(
             lambda connection, job=job: connection.execute("UPDATE jobs SET state = 'failed' WHERE id = ?", (job.id,))
