@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+Result = tuple[R | None, BaseException | None]
 
 HANDS = 4  # more made no transfer quicker
 LOOK_SECONDS = 0.25
@@ -34,7 +35,7 @@ def each(
     Whoever is still waiting for the network then is left behind: it ends by itself, and what it does harms nothing.
     """
     waiting: queue.SimpleQueue[T] = queue.SimpleQueue()
-    done: queue.SimpleQueue[tuple[R | None, BaseException | None]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[Result[R]] = queue.SimpleQueue()
     count = 0
     for item in items:
         waiting.put(item)
@@ -50,8 +51,8 @@ def each(
 
 
 def _work(
-    work: Callable[[T], R], waiting: queue.SimpleQueue[T], done: queue.SimpleQueue, is_over: threading.Event
-) -> None:  # type: ignore[type-arg]
+    work: Callable[[T], R], waiting: queue.SimpleQueue[T], done: queue.SimpleQueue[Result[R]], is_over: threading.Event
+) -> None:
     while not is_over.is_set():
         try:
             item = waiting.get_nowait()
@@ -64,7 +65,7 @@ def _work(
             return
 
 
-def _next(done: queue.SimpleQueue[tuple[R | None, BaseException | None]], is_cancelled: threading.Event) -> R:
+def _next(done: queue.SimpleQueue[Result[R]], is_cancelled: threading.Event) -> R:
     while True:
         if is_cancelled.is_set():
             raise Stopped("Stopped: the next one goes on from there.")

@@ -180,7 +180,7 @@ class Bucket:
 
     def parts(self, key: str, upload_id: str) -> dict[int, tuple[int, str]]:
         """Return (bytes, ETag) of the parts that are there, by number from 1."""
-        found, more = {}, dict[str, Any]()
+        found, more = dict[int, tuple[int, str]](), dict[str, Any]()
         while True:
             page = self._call("list_parts", Key=key, UploadId=upload_id, **more)
             found |= {entry["PartNumber"]: (int(entry["Size"]), entry["ETag"]) for entry in page.get("Parts", [])}
