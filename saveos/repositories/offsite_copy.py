@@ -19,35 +19,35 @@ from saveos.repositories import offsite_layout as layout
 from saveos.repositories import offsite_segments, table_offsite
 from saveos.repositories.offsite_desk import listed, numbers_there, read_manifest
 from saveos.repositories.offsite_model import Generation, Stored
-from saveos.repositories.offsite_segments import Local
 from saveos.repositories.offsite_store import Listed
 from saveos.repositories.offsite_upload import Sending, Uploader
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from saveos.repositories.offsite_desk import Desk
     from saveos.repositories.offsite_layout import Manifest
+    from saveos.repositories.offsite_segments import Local
 
 _NOWHERE = Listed(key="", bytes=-1, modified_at=datetime.min.replace(tzinfo=UTC))
 
 
 class Copied(msgspec.Struct, frozen=True, kw_only=True):
-    """What a copy sent. `is_new`: there was something that the generation before did not have."""
+    """What a copy sent."""
 
     generation: Generation
     sent_bytes: int
     sent_count: int
-    is_new: bool
 
 
-class _Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Segments of the source, as they are in the store, and those that are to go there with their hashes."""
+class _Brought(msgspec.Struct, frozen=True, kw_only=True):
+    """A segment that is in the store. `sent_bytes`: that travelled for it now; `is_known`: it was noted before."""
 
-    there: list[Stored]
-    missing: list[tuple[Local, Stored]]
+    stored: Stored
+    sent_bytes: int = 0
+    is_known: bool = True
 
 
 def copy(desk: Desk, source: Path, manifest: Manifest) -> Copied:
@@ -56,22 +56,15 @@ def copy(desk: Desk, source: Path, manifest: Manifest) -> Copied:
     Raises StorageError, RepositoryDamaged, Stopped, OSError.
     """
     known = table_offsite.generations(desk.database.read, desk.store.id, desk.repository.agent_id)
-    plan = _planned(desk, offsite_segments.of_folder(source))
+    brought = _bring(desk, offsite_segments.of_folder(source))
     if known:
-        _require_no_loss(
-            desk, known[0], {one.key for one in [*plan.there, *(stored for _local, stored in plan.missing)]}
-        )
-    sent_bytes, arrived = _send(desk, plan)
-    held = _locked(desk, [*plan.there, *arrived])
-    if known and not arrived and _is_same(desk, known[0], manifest):
-        generation = known[0]
-    else:
-        generation = _publish(desk, manifest, held, known)
+        _require_no_loss(desk, known[0], {one.stored.key for one in brought})
+    held = _locked(desk, [one.stored for one in brought])
+    is_same = all(one.is_known for one in brought) and bool(known) and _is_same(desk, known[0], manifest)
     return Copied(
-        generation=generation,
-        sent_bytes=sent_bytes,
-        sent_count=len(arrived),
-        is_new=not known or generation.number != known[0].number,
+        generation=known[0] if is_same else _publish(desk, manifest, held, known),
+        sent_bytes=sum(one.sent_bytes for one in brought),
+        sent_count=sum(not one.is_known for one in brought),
     )
 
 
@@ -91,32 +84,25 @@ def _require_no_loss(desk: Desk, newest: Generation, keys: set[str]) -> None:
         raise RepositoryDamaged(f"{message} The copy has them: nothing is copied over it.")
 
 
-def _planned(desk: Desk, sources: Sequence[Local]) -> _Plan:
-    """Tell what is in the store already: by size and time what is known, by its hash what is not.
+def _bring(desk: Desk, sources: Sequence[Local]) -> list[_Brought]:
+    """Bring there what is not: by size and time it is known what is, else by its hash. Each one is noted at once.
 
     The store itself is asked, too: what somebody deleted there is sent again.
     """
     stored = _checked(desk, table_offsite.segments(desk.database.read, desk.store.id, desk.repository.agent_id))
     by_file = {(one.number, one.bytes, one.mtime_ns): one for one in stored if not one.is_broken}
-    by_key = {one.key: one for one in stored}
-    there, unknown = [], []
+    brought, unknown = [], []
     for local in sources:
         found = by_file.get((local.number, local.bytes, local.mtime_ns))
-        (there.append(found) if found else unknown.append(local))
-    missing: list[tuple[Local, Stored]] = []
-    size, done = sum(local.bytes for local in unknown), 0
-    work = lambda local: (local, offsite_segments.digest(local.path, desk.is_cancelled))  # noqa: E731
-    for local, sha256 in hands.each(work, unknown, desk.is_cancelled, hands=2):
-        done += local.bytes
-        desk.hear("hashing", done * 1000 // max(1, size))
-        key = layout.segment_key(local.number, sha256)
-        before = by_key.get(key)
-        if before is not None and not before.is_broken and before.bytes == local.bytes:
-            there.append(msgspec.structs.replace(before, mtime_ns=local.mtime_ns))
-        else:
-            fresh = Stored(number=local.number, bytes=local.bytes, mtime_ns=local.mtime_ns, sha256=sha256, key=key)
-            missing.append((local, _taking_over(fresh, before)))
-    return _Plan(there=there, missing=missing)
+        (brought.append(_Brought(stored=found)) if found else unknown.append(local))
+    if not unknown:
+        return brought
+    carrier = _Carrier(desk, {one.key: one for one in stored}, sum(local.bytes for local in unknown))
+    for one in hands.each(carrier.bring, unknown, desk.is_cancelled):
+        brought.append(one)
+        _note(desk, [one.stored])
+    carrier.uploader.tidy()
+    return brought
 
 
 def _checked(desk: Desk, stored: list[Stored]) -> list[Stored]:
@@ -130,51 +116,42 @@ def _checked(desk: Desk, stored: list[Stored]) -> list[Stored]:
     ]
 
 
-def _taking_over(fresh: Stored, before: Stored | None) -> Stored:
-    """Keep of a segment that is to be sent again which generations need it."""
-    if before is None:
-        return fresh
-    return msgspec.structs.replace(
-        fresh, first_generation=before.first_generation, last_generation=before.last_generation, is_broken=True
-    )
+class _Carrier:
+    """Hashes segments, and sends those that are not in the store. By any thread."""
 
+    def __init__(self, desk: Desk, by_key: Mapping[str, Stored], size: int) -> None:
+        """`by_key`: what is known to be in the store, or to be broken there; `size`: of all that is to be looked at."""
+        self._desk, self._by_key, self._size, self._done = desk, by_key, size, 0
+        self._lock = desk.lock()
+        self.uploader = Uploader(desk.bucket, desk.folder, self._lock, self._hear)
 
-def _send(desk: Desk, plan: _Plan) -> tuple[int, list[Stored]]:
-    """Send what is missing; note each segment once it is there. Return the bytes sent and the segments."""
-    size, count = sum(local.bytes for local, _stored in plan.missing), _Count()
-    lock = desk.lock()
-    uploader = Uploader(
-        desk.bucket, desk.folder, lock, lambda more: desk.hear("uploading", count.add(more) * 1000 // max(1, size))
-    )
-
-    def work(item: tuple[Local, Stored]) -> tuple[int, Stored]:
-        local, stored = item
-        key = layout.below(desk.folder, stored.key)
-        sending = Sending(path=local.path, key=key, bytes=local.bytes, sha256=stored.sha256, is_anew=stored.is_broken)
-        sent = uploader.send(sending)
-        until = lock.until if lock and sent.is_locked else None
-        return sent.sent_bytes, msgspec.structs.replace(
-            stored, version_id=sent.version_id, locked_until=until, is_broken=False
+    def bring(self, local: Local) -> _Brought:
+        """Hash a segment and send it, unless it is there."""
+        sha256 = offsite_segments.digest(local.path, self._desk.is_cancelled)
+        key = layout.segment_key(local.number, sha256)
+        before = self._by_key.get(key)
+        if before is not None and not before.is_broken:
+            self._hear(local.bytes)
+            return _Brought(stored=msgspec.structs.replace(before, mtime_ns=local.mtime_ns))
+        whole = layout.below(self._desk.folder, key)
+        sending = Sending(path=local.path, key=whole, bytes=local.bytes, sha256=sha256, is_anew=before is not None)
+        sent = self.uploader.send(sending)
+        stored = Stored(
+            number=local.number,
+            bytes=local.bytes,
+            mtime_ns=local.mtime_ns,
+            sha256=sha256,
+            key=key,
+            version_id=sent.version_id,
+            locked_until=self._lock.until if self._lock and sent.is_locked else None,
+            first_generation=before.first_generation if before else 0,
+            last_generation=before.last_generation if before else 0,
         )
+        return _Brought(stored=stored, sent_bytes=sent.sent_bytes, is_known=False)
 
-    sent_bytes, arrived = 0, list[Stored]()
-    for more, stored in hands.each(work, plan.missing, desk.is_cancelled):
-        sent_bytes += more
-        arrived.append(stored)
-        _note(desk, [stored])
-    uploader.tidy()
-    return sent_bytes, arrived
-
-
-class _Count:
-    """Adds up what several hands did; a number that is a little late harms nothing."""
-
-    def __init__(self) -> None:
-        self._done = 0
-
-    def add(self, more: int) -> int:
-        self._done += more
-        return self._done
+    def _hear(self, more: int) -> None:
+        self._done += more  # a number that is a little late harms nothing
+        self._desk.hear("uploading", self._done * 1000 // max(1, self._size))
 
 
 def _locked(desk: Desk, held: list[Stored]) -> list[Stored]:

@@ -43,7 +43,7 @@ def generations_to_let_go(known: Sequence[Generation], now: datetime, keep: time
 
 
 def let_go(desk: Desk) -> LetGo:
-    """Delete what is not to be kept. Raises StorageError, Stopped."""
+    """Delete what is not to be kept; call it right after a copy. Raises StorageError, Stopped."""
     store_id, agent_id = desk.store.id, desk.repository.agent_id
     known = table_offsite.generations(desk.database.read, store_id, agent_id)
     state = table_offsite.state_of(desk.database.read, agent_id)
@@ -95,10 +95,8 @@ def _let_segments_go(desk: Desk, kept: list[int], gone_count: int, locked_count:
 def is_needed(stored: Stored, kept: Sequence[int]) -> bool:
     """Return whether a kept generation may need a segment: one of those from its first to its last does.
 
-    What belongs to none yet has just arrived, for a copy that was cut off: the next one may need it.
+    What belongs to none arrived for a copy that was cut off, and the one that has just ended did not need it.
     """
-    if not stored.first_generation:
-        return True
     return any(stored.first_generation <= number <= stored.last_generation for number in kept)
 
 

@@ -22,7 +22,8 @@ What is kept here
 =================
 
 Offsite copies of Borg repositories (https://www.borgbackup.org, version 1.4), made by SaveOS. Everything is encrypted
-on the hosts that were backed up; whoever can read this bucket reads no content and no names of files.
+on the hosts that were backed up; whoever can read this bucket reads no content and no names of files, but the names
+of the hosts, when each was backed up, and how much it added.
 
 README.txt                                            this text
 appliance.json                                        which appliance keeps its copies here; another one is refused

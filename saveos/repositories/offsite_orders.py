@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from saveos import clock
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from saveos.repositories.offsite_model import Generation, OffsiteState, Store
 
 PRIORITY = -5
+VERIFY_AFTER = timedelta(days=7)
+VERIFY_SHARE = 1 / 12  # all of it within a quarter
 PERSON_PRIORITY = 5
 
 
@@ -104,6 +107,16 @@ def queue_due(connection: sqlite3.Connection) -> int:
     found = table_offsite.behind(connection)
     for tenant_id, agent_id in found:
         ask(connection, TenantId(tenant_id), AgentId(agent_id))
+    return len(found)
+
+
+def queue_verifications(connection: sqlite3.Connection) -> int:
+    """Ask for a part of each copy to be verified every week; return for how many hosts."""
+    found = table_offsite.due_for_verification(connection, clock.now() - VERIFY_AFTER)
+    for tenant_id, agent_id in found:
+        order = {"share": VERIFY_SHARE}
+        tenant, agent = TenantId(tenant_id), AgentId(agent_id)
+        _queue(connection, Kind.OFFSITE_VERIFY, tenant, agent, "system:schedule", order, PRIORITY)
     return len(found)
 
 

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 FOLDER = "probe"
 SIZE = 4096
+ATTEMPTS = 2  # somebody waits
 LOCK_FOR = timedelta(minutes=1)
 
 
 def probe(place: Place, secret: Secret) -> ProbeReport:
     """Write, read, list, lock and delete, and say what came of each. Nothing is left but what a lock still keeps."""
-    return _Probe(Bucket(place, secret)).run()
+    return _Probe(Bucket(place, secret, attempts=ATTEMPTS)).run()
 
 
 class _Probe:

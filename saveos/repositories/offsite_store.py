@@ -61,9 +61,16 @@ class Bucket:
     """A bucket, as far as we use one; keys are whole. Every call raises StorageError; by any thread."""
 
     def __init__(
-        self, place: Place, secret: Secret, *, is_cancelled: threading.Event | None = None, pace: Pace | None = None
+        self,
+        place: Place,
+        secret: Secret,
+        *,
+        is_cancelled: threading.Event | None = None,
+        pace: Pace | None = None,
+        attempts: int = ATTEMPTS,
     ) -> None:
-        """Nothing is asked yet."""
+        """Nothing is asked yet. `attempts`: how often, where asking again may help."""
+        self._attempts = attempts
         self.place = place
         self._is_cancelled = is_cancelled or threading.Event()
         self._pace = pace or Pace(lambda: 0, self._is_cancelled)
@@ -217,12 +224,12 @@ class Bucket:
 
     def _call(self, operation: str, body: Callable[[], Any] | None = None, **words: Any) -> dict[str, Any]:
         """Ask, and ask again as long as that may help: as late as the store says, else a little later each time."""
-        for attempt in range(ATTEMPTS):
+        for attempt in range(self._attempts):
             more = {"Body": body()} if body else {}
             try:
                 return self._once(operation, {**words, **more})
             except (StorageBusy, StorageUnreachable) as error:
-                if attempt == ATTEMPTS - 1:
+                if attempt == self._attempts - 1:
                     raise
                 said = float(error.context.get("retry_seconds") or 0.0)  # type: ignore[arg-type]
                 self._is_cancelled.wait(min(max(said, 0.5 * 2**attempt), LONGEST_WAIT))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _SEGMENT = tuple(Stored.__struct_fields__)
 _GENERATION = tuple(Generation.__struct_fields__)
 APPLIANCE = "appliance-id"
+AGAIN_AFTER = timedelta(days=1)  # a verification that failed
 
 
 def _to_store(row: sqlite3.Row) -> Store:
@@ -195,6 +197,20 @@ def behind(connection: sqlite3.Connection) -> list[tuple[str, str]]:
         " AND s.ended_at > coalesce(o.snapshot_at, ''))"
         " AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.agent_id = r.agent_id AND j.kind = 'offsite'"
         " AND j.state IN ('queued', 'running'))",
+    )
+    return [(row["tenant_id"], row["agent_id"]) for row in rows]
+
+
+def due_for_verification(connection: sqlite3.Connection, before: datetime) -> list[tuple[str, str]]:
+    """Return (tenant, agent) of the hosts whose copy was last verified, or made first, before a moment."""
+    rows = many(
+        connection,
+        "SELECT o.tenant_id, o.agent_id FROM offsite_states o JOIN offsite_stores t ON t.id = o.store_id"
+        " WHERE coalesce(o.verified_at, (SELECT min(g.made_at) FROM offsite_generations g WHERE g.store_id = t.id"
+        " AND g.agent_id = o.agent_id)) < ? AND json_extract(t.place_json, '$.is_enabled')"
+        " AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.agent_id = o.agent_id AND j.kind = 'offsite-verify'"
+        " AND (j.state IN ('queued', 'running') OR j.requested_at > ?))",
+        (clock.to_text(before), clock.to_text(clock.now() - AGAIN_AFTER)),
     )
     return [(row["tenant_id"], row["agent_id"]) for row in rows]
 

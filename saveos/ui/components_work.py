@@ -62,7 +62,6 @@ PHASES = {
     "trying": "update.trying",
     "restarting": "update.restarting",
     "indexing": "upkeep.indexing",
-    "hashing": "offsite.hashing",
     "uploading": "offsite.uploading",
     "locking": "offsite.locking",
     "fetching": "offsite.fetching",

@@ -58,8 +58,12 @@ def add_upkeep(
 
 
 def add_offsite(scheduler: BackgroundScheduler, database: Database, tidy: Callable[[], None]) -> None:
-    """Ask for the offsite copies that lack a snapshot, and clear away what killed ones left: now and every hour."""
-    for name, work in (("offsite", lambda: database.write(offsite_orders.queue_due)), ("offsite-tidy", tidy)):
+    """Ask for the offsite copies that lack a snapshot or a verification, and clear away what killed ones left."""
+    for name, work in (
+        ("offsite", lambda: database.write(offsite_orders.queue_due)),
+        ("offsite-verifications", lambda: database.write(offsite_orders.queue_verifications)),
+        ("offsite-tidy", tidy),
+    ):
         scheduler.add_job(_while_open, "interval", [work], seconds=HOUR_SECONDS, id=name, next_run_time=clock.now())
 
 

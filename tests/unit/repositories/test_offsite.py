@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from saveos import clock
 from saveos.database.secrets import Secret
 from saveos.errors import InvalidRequest, NotAllowed, ObjectAltered
 from saveos.identity.principals import Actor, Principal, Role
 from saveos.jobs import table as jobs
+from saveos.jobs.model import State
 from saveos.protocol import AgentId, Kind, TenantId
 from saveos.repositories import offsite, offsite_layout, offsite_orders, table_offsite
 from saveos.repositories import table as repositories
@@ -64,7 +66,7 @@ def test_generations_are_kept_for_their_days_and_the_newest_always(ages: list[fl
 
 @pytest.mark.parametrize(
     ("first", "last", "kept", "expected"),
-    [(1, 3, [3, 4], True), (1, 3, [4], False), (2, 2, [1, 3], False), (0, 0, [], True), (1, 9, [5], True)],
+    [(1, 3, [3, 4], True), (1, 3, [4], False), (2, 2, [1, 3], False), (0, 0, [1], False), (1, 9, [5], True)],
 )
 def test_segment_is_needed_by_the_generations_between(
     first: int, last: int, kept: list[int], *, expected: bool
@@ -190,6 +192,25 @@ def test_store_that_is_switched_off_is_asked_for_nothing(world: World, host: Age
     world.database.write(offsite_orders.queue_due)
 
     assert [] == jobs.waiting_of(world.database.read, host, Kind.OFFSITE)
+
+
+def test_copy_is_verified_every_week_and_asked_once(world: World, host: AgentId) -> None:
+    store = offsite.keep_store(world.database, world.settings, world.principal, PLACE, SECRET)
+    clock.set_source(lambda: NOW)
+    write = world.database.write
+    write(lambda connection: table_offsite.put_generation(connection, store.id, host, generation(1, 8)))
+    write(lambda connection: table_offsite.set_state(connection, host, "ten_1", store_id=store.id))
+
+    asked = [write(offsite_orders.queue_verifications) for _ in range(2)]
+
+    [job] = jobs.waiting_of(world.database.read, host, Kind.OFFSITE_VERIFY)
+    write(lambda connection: jobs.end(connection, job.id, State.DONE, "", "", 0))
+    later = NOW + timedelta(days=2)
+    clock.set_source(lambda: later)
+    text = clock.to_text(NOW)
+    write(lambda connection: table_offsite.set_state(connection, host, "ten_1", verified_at=text))
+    assert [1, 0, 0] == [*asked, write(offsite_orders.queue_verifications)]
+    clock.set_source(None)
 
 
 def test_copies_of_one_host_take_turns_and_two_run_in_all(world: World) -> None:
