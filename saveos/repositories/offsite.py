@@ -17,7 +17,7 @@ from saveos.database.identifiers import new_id
 from saveos.errors import InvalidRequest, NotFound
 from saveos.identity.principals import Permission
 from saveos.repositories import offsite_lease as lease
-from saveos.repositories import offsite_orders, offsite_probe, table_offsite
+from saveos.repositories import offsite_orders, offsite_probe, table_offsite, table_offsite_states
 from saveos.repositories.offsite_hands import Pace
 from saveos.repositories.offsite_model import Store, rate_at
 from saveos.repositories.offsite_store import Bucket
@@ -75,7 +75,7 @@ def keep_store(
             made_at=before.made_at if before and is_same else clock.now(),
         )
         if before is not None and not is_same:
-            table_offsite.forget_state(connection, before.id)
+            table_offsite_states.forget_state(connection, before.id)
         table_offsite.put_store(connection, store, secrets.seal(settings.column_key, known, store.id))
         record(
             connection,
@@ -104,7 +104,7 @@ def forget_store(database: Database, principal: Principal, *, of_appliance: bool
         store = table_offsite.own_store(connection, _whose(principal, of_appliance))
         if store is None:
             raise NotFound("There is no such store.")
-        table_offsite.forget_state(connection, store.id)
+        table_offsite_states.forget_state(connection, store.id)
         table_offsite.forget_store(connection, store.id)
         record(
             connection,

@@ -19,7 +19,7 @@ from saveos.repositories import offsite_layout as layout
 from saveos.repositories import offsite_segments, table_offsite
 from saveos.repositories.offsite_desk import listed, numbers_there, read_manifest
 from saveos.repositories.offsite_model import Generation, Stored
-from saveos.repositories.offsite_store import Listed
+from saveos.repositories.offsite_objects import Listed
 from saveos.repositories.offsite_upload import Sending, Uploader
 
 if TYPE_CHECKING:

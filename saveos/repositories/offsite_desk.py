@@ -16,12 +16,13 @@ from saveos.errors import ObjectAltered
 from saveos.repositories import offsite_layout as layout
 from saveos.repositories.model import Repository
 from saveos.repositories.offsite_model import LockMode, Store
-from saveos.repositories.offsite_store import Bucket, Lock
+from saveos.repositories.offsite_objects import Lock
+from saveos.repositories.offsite_store import Bucket
 
 if TYPE_CHECKING:
     from saveos.repositories.offsite_layout import Manifest
     from saveos.repositories.offsite_model import Generation
-    from saveos.repositories.offsite_store import Listed
+    from saveos.repositories.offsite_objects import Listed
 
 
 class Desk(msgspec.Struct, frozen=True, kw_only=True):

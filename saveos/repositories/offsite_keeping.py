@@ -14,7 +14,7 @@ import msgspec
 from saveos import clock
 from saveos.errors import ObjectLocked
 from saveos.repositories import offsite_layout as layout
-from saveos.repositories import table_offsite
+from saveos.repositories import table_offsite, table_offsite_states
 from saveos.repositories.offsite_desk import listed, numbers_there
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def let_go(desk: Desk) -> LetGo:
     """Delete what is not to be kept; call it right after a copy. Raises StorageError, Stopped."""
     store_id, agent_id = desk.store.id, desk.repository.agent_id
     known = table_offsite.generations(desk.database.read, store_id, agent_id)
-    state = table_offsite.state_of(desk.database.read, agent_id)
+    state = table_offsite_states.state_of(desk.database.read, agent_id)
     if desk.repository.frozen_at is not None or (state and state.damages):
         return LetGo()
     if not set(numbers_there(desk)) <= {one.number for one in known}:

@@ -15,7 +15,7 @@ from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
 from saveos.jobs.model import GOOD, Job, NewJob, RunsOn, State
 from saveos.protocol import AgentId, JobId, Kind, TenantId
-from saveos.repositories import table_offsite
+from saveos.repositories import table_offsite, table_offsite_states
 
 if TYPE_CHECKING:
     import sqlite3
@@ -72,7 +72,7 @@ def of_host(database: Database, principal: Principal, agent_id: str) -> OffsiteS
     """Return how a host's copy stands. Raises NotFound."""
     principal.require(Permission.READ)
     agent = agents.get(database.read, agent_id, principal.tenant_id)
-    state = table_offsite.state_of(database.read, agent.id) if agent else None
+    state = table_offsite_states.state_of(database.read, agent.id) if agent else None
     if state is None:
         raise NotFound("There is no such agent.")
     return state
@@ -81,7 +81,7 @@ def of_host(database: Database, principal: Principal, agent_id: str) -> OffsiteS
 def of_tenant(database: Database, principal: Principal) -> dict[AgentId, OffsiteState]:
     """Return how the copies of the tenant's hosts stand."""
     principal.require(Permission.READ)
-    return {state.agent_id: state for state in table_offsite.states(database.read, principal.tenant_id)}
+    return {state.agent_id: state for state in table_offsite_states.states(database.read, principal.tenant_id)}
 
 
 def generations(database: Database, principal: Principal, agent_id: str) -> list[Generation]:
@@ -104,7 +104,7 @@ def ask(connection: sqlite3.Connection, tenant_id: TenantId, agent_id: AgentId) 
 
 def queue_due(connection: sqlite3.Connection) -> int:
     """Ask for the copies that lack a snapshot; return how many hosts lack one."""
-    found = table_offsite.behind(connection)
+    found = table_offsite_states.behind(connection)
     for tenant_id, agent_id in found:
         ask(connection, TenantId(tenant_id), AgentId(agent_id))
     return len(found)
@@ -112,7 +112,7 @@ def queue_due(connection: sqlite3.Connection) -> int:
 
 def queue_verifications(connection: sqlite3.Connection) -> int:
     """Ask for a part of each copy to be verified every week; return for how many hosts."""
-    found = table_offsite.due_for_verification(connection, clock.now() - VERIFY_AFTER)
+    found = table_offsite_states.due_for_verification(connection, clock.now() - VERIFY_AFTER)
     for tenant_id, agent_id in found:
         order = {"share": VERIFY_SHARE}
         tenant, agent = TenantId(tenant_id), AgentId(agent_id)
@@ -125,7 +125,7 @@ def record_end(connection: sqlite3.Connection, job: Job, state: State, report: J
     if job.agent_id is None or state is State.CANCELLED:
         return
     is_good = state in GOOD
-    table_offsite.set_state(
+    table_offsite_states.set_state(
         connection,
         job.agent_id,
         job.tenant_id,

@@ -13,7 +13,8 @@ from saveos.database.identifiers import new_id
 from saveos.errors import ObjectExists, ObjectLocked, StorageDenied, StorageError, StorageUnsupported
 from saveos.repositories import offsite_layout as layout
 from saveos.repositories.offsite_model import LockMode, ProbeReport, Step, StepName, StepState
-from saveos.repositories.offsite_store import Bucket, Lock
+from saveos.repositories.offsite_objects import Lock
+from saveos.repositories.offsite_store import Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,57 +4,23 @@ from __future__ import annotations
 
 import base64
 import threading
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from saveos.errors import ObjectLocked, StorageBusy, StorageDenied, StorageError, StorageUnreachable
 from saveos.repositories.offsite_hands import Pace, PacedBody, Stopped
-from saveos.repositories.offsite_model import LockMode
+from saveos.repositories.offsite_objects import Held, Listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from saveos.database.secrets import Secret
     from saveos.repositories.offsite_model import Place
+    from saveos.repositories.offsite_objects import Lock
 
 ATTEMPTS = 5
 LONGEST_WAIT = 60.0
 CHUNK = 1 << 20
 SHA256 = "saveos-sha256"  # of the whole object, hex, as metadata: of parts, stores tell only a sum of sums
-
-
-class Lock(msgspec.Struct, frozen=True, kw_only=True):
-    """How an object is kept by the store itself."""
-
-    mode: LockMode
-    until: datetime
-
-    def words(self) -> dict[str, Any]:
-        """Return it as S3 is told."""
-        return {"ObjectLockMode": self.mode.value.upper(), "ObjectLockRetainUntilDate": self.until}
-
-
-class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """A version of an object in a listing, or a mark that hides an older one."""
-
-    key: str
-    bytes: int
-    modified_at: datetime
-    version_id: str = ""
-    is_latest: bool = True
-    is_marker: bool = False
-
-
-class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """What a store says of an object. `sha256`: as we noted it; `checksum`: its own, hex, of objects in one piece."""
-
-    bytes: int
-    version_id: str
-    sha256: str
-    checksum: str
-    locked_until: datetime | None
 
 
 class Bucket:

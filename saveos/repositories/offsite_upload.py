@@ -13,7 +13,8 @@ from saveos.errors import ObjectMissing, StorageDenied, StorageError, StorageUns
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from saveos.repositories.offsite_store import Bucket, Lock
+    from saveos.repositories.offsite_objects import Lock
+    from saveos.repositories.offsite_store import Bucket
 
 PART_BYTES = 16 * 1024**2
 

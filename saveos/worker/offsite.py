@@ -26,6 +26,7 @@ from saveos.repositories import (
     space,
     table_checkpoints,
     table_offsite,
+    table_offsite_states,
 )
 from saveos.repositories import table as repositories
 from saveos.repositories.model import CheckpointWhy
@@ -82,7 +83,7 @@ class Offsite:
         for finding in verified.findings:
             running.say(f"{finding.key}: {finding.what}.")
         self._database.write(
-            lambda connection: table_offsite.set_state(
+            lambda connection: table_offsite_states.set_state(
                 connection,
                 desk.repository.agent_id,
                 desk.repository.tenant_id,
@@ -167,12 +168,12 @@ class Offsite:
         generation = copied.generation
 
         def write(connection: sqlite3.Connection) -> None:
-            state = table_offsite.state_of(connection, repository.agent_id)
+            state = table_offsite_states.state_of(connection, repository.agent_id)
             broken = {
                 one.key for one in table_offsite.segments(connection, store_id, repository.agent_id) if one.is_broken
             }
             findings = [one for one in (state.findings if state else ()) if one.number < 0 or one.key in broken]
-            table_offsite.set_state(
+            table_offsite_states.set_state(
                 connection,
                 repository.agent_id,
                 repository.tenant_id,

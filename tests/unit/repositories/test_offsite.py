@@ -17,7 +17,7 @@ from saveos.identity.principals import Actor, Principal, Role
 from saveos.jobs import table as jobs
 from saveos.jobs.model import State
 from saveos.protocol import AgentId, Kind, TenantId
-from saveos.repositories import offsite, offsite_layout, offsite_orders, table_offsite
+from saveos.repositories import offsite, offsite_layout, offsite_orders, table_offsite, table_offsite_states
 from saveos.repositories import table as repositories
 from saveos.repositories.offsite_hands import Pace, PacedBody, Stopped, each
 from saveos.repositories.offsite_keeping import generations_to_let_go, is_needed
@@ -199,7 +199,7 @@ def test_copy_is_verified_every_week_and_asked_once(world: World, host: AgentId)
     clock.set_source(lambda: NOW)
     write = world.database.write
     write(lambda connection: table_offsite.put_generation(connection, store.id, host, generation(1, 8)))
-    write(lambda connection: table_offsite.set_state(connection, host, "ten_1", store_id=store.id))
+    write(lambda connection: table_offsite_states.set_state(connection, host, "ten_1", store_id=store.id))
 
     asked = [write(offsite_orders.queue_verifications) for _ in range(2)]
 
@@ -208,7 +208,7 @@ def test_copy_is_verified_every_week_and_asked_once(world: World, host: AgentId)
     later = NOW + timedelta(days=2)
     clock.set_source(lambda: later)
     text = clock.to_text(NOW)
-    write(lambda connection: table_offsite.set_state(connection, host, "ten_1", verified_at=text))
+    write(lambda connection: table_offsite_states.set_state(connection, host, "ten_1", verified_at=text))
     assert [1, 0, 0] == [*asked, write(offsite_orders.queue_verifications)]
     clock.set_source(None)
 
