@@ -207,17 +207,20 @@ def _publish(desk: Desk, manifest: Manifest, held: list[Stored], known: Sequence
         locked_until=lock.until if lock else None,
         snapshots_count=len(manifest.snapshots),
     )
-    _note(desk, held, generation)
+    _note(desk, [], generation, [part.key for part in parts])
     return generation
 
 
-def _note(desk: Desk, held: Sequence[Stored], generation: Generation | None = None) -> None:
+def _note(
+    desk: Desk, changed: Sequence[Stored], generation: Generation | None = None, keys: Sequence[str] = ()
+) -> None:
+    """Keep segments as they are now, and a generation with the keys of those that it needs."""
     store_id, agent_id = desk.store.id, desk.repository.agent_id
 
     def write(connection: sqlite3.Connection) -> None:
-        table_offsite.put_segments(connection, store_id, agent_id, held)
+        table_offsite.put_segments(connection, store_id, agent_id, changed)
         if generation is not None:
             table_offsite.put_generation(connection, store_id, agent_id, generation)
-            table_offsite.need(connection, store_id, agent_id, generation.number, (one.key for one in held))
+            table_offsite.need(connection, store_id, agent_id, generation.number, keys)
 
     desk.database.write(write)

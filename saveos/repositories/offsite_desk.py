@@ -59,10 +59,10 @@ def numbers_there(desk: Desk) -> list[int]:
 
 
 def listed(desk: Desk, *, with_versions: bool) -> dict[tuple[str, str], Listed]:
-    """Return what is in the store of the host's segments, by key below its folder and version; marks are not."""
+    """Return what is in the store of the host's segments, by key below its folder and version, marks too."""
     entries = desk.bucket.listing(layout.below(desk.folder, "segments") + "/", with_versions=with_versions)
     cut = len(desk.folder) + 1
-    return {(entry.key[cut:], entry.version_id): entry for entry in entries if not entry.is_marker}
+    return {(entry.key[cut:], entry.version_id): entry for entry in entries}
 
 
 def read_manifest(bucket: Bucket, folder: str, generation: Generation) -> Manifest:

@@ -1,7 +1,8 @@
 """Lets go of old generations, and of the segments that no kept one needs. Nothing goes that is not understood.
 
-Manifests go first: a segment is only deleted once no manifest names it. While something of the copy is damaged, while
-the repository is frozen, or while a manifest lies in the bucket that the database does not know, nothing goes at all.
+Manifests go first: a segment is only deleted once no manifest names it. While the repository is frozen, or a manifest
+lies in the bucket that the database does not know, nothing goes at all. What is no segment of ours, such as a mark that
+hides one, goes after a day.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import msgspec
 from saveos import clock
 from saveos.errors import ObjectLocked
 from saveos.repositories import offsite_layout as layout
-from saveos.repositories import table_offsite, table_offsite_states
+from saveos.repositories import table_offsite
 from saveos.repositories.offsite_desk import listed, numbers_there
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ def let_go(desk: Desk) -> LetGo:
     """Delete what is not to be kept; call it right after a copy. Raises StorageError, Stopped."""
     store_id, agent_id = desk.store.id, desk.repository.agent_id
     known = table_offsite.generations(desk.database.read, store_id, agent_id)
-    state = table_offsite_states.state_of(desk.database.read, agent_id)
-    if desk.repository.frozen_at is not None or (state and state.damages):
+    if desk.repository.frozen_at is not None:
         return LetGo()
     if not set(numbers_there(desk)) <= {one.number for one in known}:
         return LetGo()

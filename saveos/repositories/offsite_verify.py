@@ -12,6 +12,7 @@ from saveos.errors import ObjectMissing
 from saveos.repositories import offsite_hands as hands
 from saveos.repositories import offsite_layout as layout
 from saveos.repositories import table_offsite
+from saveos.repositories.offsite_desk import listed
 from saveos.repositories.offsite_model import HIDDEN, Finding
 
 if TYPE_CHECKING:
@@ -70,10 +71,7 @@ _FINE = Finding(key="", what="")
 
 def _of_list(desk: Desk, stored: Sequence[Stored]) -> list[Finding]:
     """Return what the store's list does not show as it should."""
-    with_versions = any(one.version_id for one in stored)
-    entries = desk.bucket.listing(layout.below(desk.folder, "segments") + "/", with_versions=with_versions)
-    cut = len(desk.folder) + 1
-    there = {(entry.key[cut:], entry.version_id): entry for entry in entries if not entry.is_marker}
+    there = listed(desk, with_versions=any(one.version_id for one in stored))
     found = []
     for one in stored:
         entry = there.get((one.key, one.version_id))

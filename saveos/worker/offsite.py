@@ -31,6 +31,7 @@ from saveos.repositories import (
 from saveos.repositories import table as repositories
 from saveos.repositories.model import CheckpointWhy
 from saveos.repositories.offsite_desk import Desk, read_manifest
+from saveos.repositories.offsite_model import HIDDEN
 from saveos.repositories.space import FULL, DiskFull
 from saveos.snapshots import rehydrating
 
@@ -74,6 +75,7 @@ class Offsite:
             copied = offsite_copy.copy(desk, source, manifest)
         self._note(desk, copied, manifest)
         gone = offsite_keeping.let_go(desk)
+        self._database.write(lambda connection: self._clear_findings(connection, desk))
         return _told(copied, gone)
 
     def verify(self, running: Running) -> str:
@@ -162,17 +164,12 @@ class Offsite:
         )
 
     def _note(self, desk: Desk, copied: Copied, manifest: Manifest) -> None:
-        """Keep how the copy stands; what was damaged in it and was sent again is whole."""
+        """Keep how the copy stands."""
         store_id, repository = desk.store.id, desk.repository
         newest = max((known.ended_at for known in manifest.snapshots), default=None)
         generation = copied.generation
 
         def write(connection: sqlite3.Connection) -> None:
-            state = table_offsite_states.state_of(connection, repository.agent_id)
-            broken = {
-                one.key for one in table_offsite.segments(connection, store_id, repository.agent_id) if one.is_broken
-            }
-            findings = [one for one in (state.findings if state else ()) if one.number < 0 or one.key in broken]
             table_offsite_states.set_state(
                 connection,
                 repository.agent_id,
@@ -183,10 +180,26 @@ class Offsite:
                 snapshot_at=table_offsite.moment_text(newest),
                 bytes=generation.bytes,
                 segments_count=generation.segments_count,
-                findings_json=msgspec.json.encode(findings).decode(),
             )
 
         self._database.write(write)
+
+    def _clear_findings(self, connection: sqlite3.Connection, desk: Desk) -> None:
+        """Forget what was found damaged and is whole, as it was sent again, or gone, as no generation needed it."""
+        store_id, repository = desk.store.id, desk.repository
+        state = table_offsite_states.state_of(connection, repository.agent_id)
+        stored = table_offsite.segments(connection, store_id, repository.agent_id)
+        damaged = {one.key for one in stored if one.is_broken}
+        damaged |= {one.key for one in table_offsite.generations(connection, store_id, repository.agent_id)}
+        known = {one.key for one in stored}
+        found = state.findings if state else ()
+        findings = [one for one in found if one.key in (known if one.what == HIDDEN else damaged)]
+        table_offsite_states.set_state(
+            connection,
+            repository.agent_id,
+            repository.tenant_id,
+            findings_json=msgspec.json.encode(findings).decode(),
+        )
 
 
 class _Voice:

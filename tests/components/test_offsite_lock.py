@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from saveos import clock
+from saveos.repositories import offsite
 from saveos.repositories.offsite_model import LockMode
 from tests.support.offsite import Copying
 
@@ -69,6 +70,13 @@ def test_attacker_with_the_key_destroys_nothing_that_is_locked(s3: Weed, copying
     copying.assert_restores("archive-0")
     assert {"hidden"} == {one.what for one in (copying.verify() and copying.state.findings)}
     assert () == copying.state.damages
+
+    now = clock.now()
+    clock.set_source(lambda: now + timedelta(days=2))  # what hides them goes after a day
+    offsite.take_over(copying.world.database, copying.world.settings, copying.world.principal)
+    copying.copy()
+    assert copying.verify().endswith("all as it was written.")
+    assert () == copying.state.findings
 
 
 def test_locks_last_as_long_as_what_they_keep(s3: Weed, copying: Copying) -> None:
