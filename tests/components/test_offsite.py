@@ -90,6 +90,26 @@ def test_bucket_holds_segments_and_manifests_and_says_what_they_are(s3: Weed, co
     assert not any("index" in key or "hints" in key for key in keys(s3, copying))
 
 
+def test_bucket_alone_is_enough_by_the_text_that_lies_in_it(s3: Weed, copying: Copying) -> None:
+    copying.back_up()
+    copying.copy()
+    shutil.rmtree(copying.repository)
+    client, bucket = s3.client("READER"), copying.store.place.bucket
+
+    newest = max(keys(s3, copying, "generations/"))
+    manifest = json.loads(client.get_object(Bucket=bucket, Key=newest)["Body"].read())
+    (copying.repository / "data" / "0").mkdir(parents=True)
+    (copying.repository / "config").write_text(manifest["config"])
+    (copying.repository / "README").write_text(manifest["readme"])
+    (copying.repository / "nonce").write_text(f"{int(manifest['nonce'], 16) + 2**40:016x}")
+    for part in manifest["segments"]:
+        target = copying.repository / "data" / "0" / str(part["number"])
+        client.download_file(bucket, f"{copying.folder}/{part['key']}", str(target))
+
+    copying.lives += 1
+    copying.assert_restores("archive-0")
+
+
 def test_second_copy_sends_only_new_segments(s3: Weed, copying: Copying) -> None:
     copying.back_up()
     copying.copy()
@@ -353,10 +373,7 @@ def test_copy_that_is_killed_is_gone_on_with_and_nothing_travels_twice(
 
     copying.limit(0)
     monkeypatch.setattr("saveos.repositories.offsite_upload.PART_BYTES", PART_BYTES)
-    for job in jobs.running_on_appliance(copying.world.database.read):
-        copying.world.database.write(
-            lambda connection, job=job: connection.execute("UPDATE jobs SET state = 'failed' WHERE id = ?", (job.id,))
-        )
+    copying.bury()
     said = copying.copy()
 
     whole = sum(keys(s3, copying, "segments/").values()) - before

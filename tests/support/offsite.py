@@ -149,6 +149,11 @@ class Copying:
         job = offsite_orders.request_copy(self.world.database, self.world.principal, self.agent_id)
         return self.run(job, hear)
 
+    def bury(self) -> None:
+        """Give up what a killed process had in hand."""
+        statement = "UPDATE jobs SET state = 'failed' WHERE state = 'running'"
+        self.world.database.write(lambda connection: connection.execute(statement))
+
     def verify(self, share: float = 1.0) -> str:
         job = offsite_orders.request_verify(self.world.database, self.world.principal, self.agent_id, share)
         return self.run(job)
