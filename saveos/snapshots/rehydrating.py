@@ -18,7 +18,7 @@ from saveos.jobs import table as jobs
 from saveos.jobs.model import Job, NewJob, RunsOn, State
 from saveos.protocol import JobId, Kind
 from saveos.repositories import table_checkpoints, table_offsite
-from saveos.snapshots import checkpoints
+from saveos.snapshots import checkpoints, table_roll_back
 
 if TYPE_CHECKING:
     import sqlite3
@@ -84,10 +84,12 @@ def request(
 
 
 def go_back(connection: sqlite3.Connection, job: Job, checkpoint: Checkpoint, on_end: Mapping[Kind, OnEnd]) -> Job:
-    """Call what was fetched a checkpoint that is there, and roll the repository back to it. Raises NotFound."""
+    """Call what was fetched a checkpoint that is there, and roll the repository back to it, once. Raises NotFound."""
     agent = agents.get(connection, checkpoint.agent_id)
     if agent is None:
         raise NotFound("There is no such agent.")
     table_checkpoints.set_made(connection, checkpoint.id)
     checkpoints.cancel_writes(connection, agent.id, on_end)
-    return lifecycle.request(connection, checkpoints.new_roll_back(agent, checkpoint, job.requested_by))
+    following = lifecycle.request(connection, checkpoints.new_roll_back(agent, checkpoint, job.requested_by))
+    table_roll_back.note_following(connection, job.id, following.id)
+    return following

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -31,7 +30,7 @@ from saveos.repositories import (
 from saveos.repositories import table as repositories
 from saveos.repositories.model import CheckpointWhy
 from saveos.repositories.offsite_desk import Desk, read_manifest
-from saveos.repositories.offsite_model import HIDDEN
+from saveos.repositories.offsite_model import HIDDEN, LockMode
 from saveos.repositories.space import FULL, DiskFull
 from saveos.snapshots import rehydrating
 
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
 
     Handler = Callable[[Running], str]
 
-log = logging.getLogger("saveos.offsite")
+LEAST_DAYS = 7  # that what is being fetched is kept, finished or not
 
 
 class Offsite:
@@ -100,6 +99,8 @@ class Offsite:
 
     def rehydrate(self, running: Running) -> str:
         """Fetch a generation as a checkpoint, and have the repository rolled back to it."""
+        if "roll_back" in running.job.order:  # it was cut off after that: the host may have written since
+            return "It was fetched before; the roll-back follows, or has followed."
         desk = self._desk(running)
         known = table_offsite.generations(self._database.read, desk.store.id, desk.repository.agent_id)
         number = int(running.job.order["generation"])
@@ -124,7 +125,7 @@ class Offsite:
             moment=generation.moment,
             job_id=job_id,
             made_at=generation.made_at,
-            least_days=1,
+            least_days=LEAST_DAYS,
         )
 
     def _fetch(self, desk: Desk, generation: Generation, checkpoint_id: str) -> offsite_fetch.Fetched:
@@ -153,6 +154,8 @@ class Offsite:
         if repository is None or store is None:
             raise NotFound("The host has no repository." if store else "There is no store for offsite copies.")
         days = store.place.keep_days or table_checkpoints.quarantine_days(self._database.read, repository.tenant_id)
+        if store.place.lock_mode is not LockMode.OFF:
+            days = max(days, 1)  # who asks for locks has some
         return Desk(
             database=self._database,
             store=store,

@@ -404,3 +404,17 @@ def test_fetching_that_is_cut_off_is_gone_on_with(copying: Copying) -> None:
 
     assert said
     copying.assert_restores("archive-0")
+
+
+def test_way_back_that_is_cut_off_at_its_end_is_not_gone_twice(copying: Copying) -> None:
+    copying.back_up()
+    copying.copy()
+    copying.rehydrate()
+    database = copying.world.database
+    statement = "UPDATE jobs SET state = 'queued', attempts = 1 WHERE kind = 'rehydrate'"
+    database.write(lambda connection: connection.execute(statement))
+
+    [again] = jobs.waiting_of(database.read, copying.agent_id, Kind.REHYDRATE)
+    copying.run(again)
+
+    assert [] == jobs.waiting_of(database.read, copying.agent_id, Kind.ROLL_BACK)
