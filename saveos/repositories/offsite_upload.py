@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from saveos.repositories.offsite_objects import Lock
     from saveos.repositories.offsite_store import Bucket
 
-PART_BYTES = 16 * 1024**2
+PART_BYTES = 8 * 1024**2  # quicker than 16; see note 28
 
 
 class Sending(msgspec.Struct, frozen=True, kw_only=True):
