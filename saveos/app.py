@@ -39,6 +39,7 @@ from saveos.worker import schedule
 from saveos.worker.checks import check_repository
 from saveos.worker.indexing import Indexer
 from saveos.worker.installers import build_agent, protect_appliance
+from saveos.worker.offsite import Offsite
 from saveos.worker.queue import Worker
 from saveos.worker.upkeep import Upkeep
 
@@ -61,6 +62,7 @@ class Appliance(msgspec.Struct, frozen=True, kw_only=True):
     worker: Worker
     indexer: Indexer
     upkeep: Upkeep
+    offsite: Offsite
     sessions: Sessions
     parts: Parts
     addresses: tuple[str, ...]
@@ -88,7 +90,8 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
         Kind.PROTECT_APPLIANCE: protect_appliance(settings, database, authority, standing),
     }
     upkeep = Upkeep(settings, database, sessions)
-    handlers |= upkeep.handlers()
+    offsite = Offsite(settings, database, endings)
+    handlers |= upkeep.handlers() | offsite.handlers()
     worker = Worker(settings, database, handlers, endings)
     unlocks = Unlocks(settings, database)
     facts.keep_addresses(database, standing.addresses)
@@ -112,6 +115,7 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
         worker=worker,
         indexer=Indexer(settings, database),
         upkeep=upkeep,
+        offsite=offsite,
         sessions=sessions,
         parts=parts,
         addresses=standing.addresses,
@@ -183,6 +187,7 @@ async def _background(appliance: Appliance) -> AsyncIterator[None]:
     hourly = lambda: _renew_and_reload(appliance)  # noqa: E731 - bound to this appliance
     clock = schedule.start(appliance.stores.database, hourly)
     schedule.add_upkeep(clock, appliance.stores.database, appliance.upkeep.tidy, appliance.upkeep.keep_before_alarms)
+    schedule.add_offsite(clock, appliance.stores.database, appliance.offsite.tidy)
     schedule.add_measurements(clock, appliance.stores.database, settings, _sampler(appliance))
     watch = asyncio.create_task(appliance.waiting.watch())
     try:

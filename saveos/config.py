@@ -77,6 +77,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.folder / "keys" / "managed.key"
 
     @property
+    def column_key(self) -> Path:
+        """What opens the sealed columns of the database."""
+        return self.folder / "keys" / "columns.key"
+
+    @property
+    def offsite(self) -> Path:
+        """What offsite copies are made of, as hard links: on the same file system as the repositories."""
+        return self.repositories / ".offsite"
+
+    @property
     def repositories(self) -> Path:
         """One Borg repository per agent: `<tenant id>/<agent id>`."""
         return self.folder / "repositories"

@@ -8,11 +8,13 @@ SaveOSError                     code, message for a person, context for the log
 ├─ Conflict            409      ├─ AlreadyEnrolled · IllegalTransition · RepositoryLocked · AlreadyRunning
 │                               ├─ PlatformUnavailable · HostOffline · OfflineAndSealed · Locked
 │                               ├─ NotAFile · AlreadyCurrent · NotUpdatable
-│                               └─ BeingRemoved · SecondPersonNeeded  ├─ LoneAdministrator
+│                               └─ OffsiteTaken · BeingRemoved · SecondPersonNeeded  ├─ LoneAdministrator
 ├─ RangeWrong          416      the file does not have these bytes
 ├─ TooMany             429      slow down; says for how many seconds
-├─ EngineError         502      borg: rc, msgid, last lines  ├─ SnapshotDamaged · RepositoryMissing
-├─ StorageError        502      S3
+├─ EngineError         502      borg: rc, msgid, last lines  ├─ SnapshotDamaged · RepositoryMissing · RepositoryDamaged
+├─ StorageError        502      S3  ├─ KeyRefused · StorageDenied · BucketMissing · ClockSkewed · StorageUnreachable
+│                                  ├─ StorageUntrusted · StorageBusy · StorageUnsupported · ObjectMissing
+│                                  └─ ObjectAltered · ObjectExists · ObjectLocked
 ├─ HostError           502      the agent on the appliance's own machine: what it said
 ├─ CertificateError    500
 ├─ BuildError          500      PyInstaller or a packager: its last lines
@@ -178,6 +180,12 @@ class NotUpdatable(Conflict):
     code = "not-updatable"
 
 
+class OffsiteTaken(Conflict):
+    """Another appliance keeps its copies under this prefix."""
+
+    code = "offsite-taken"
+
+
 class BeingRemoved(Conflict):
     """The snapshot's host has been told to delete it already."""
 
@@ -228,11 +236,89 @@ class RepositoryMissing(EngineError):
     code = "repository-missing"
 
 
+class RepositoryDamaged(EngineError):
+    """Parts of a repository are not there, and nothing of ours took them away."""
+
+    code = "damaged"
+
+
 class StorageError(SaveOSError):
     """S3 failed."""
 
     code = "storage-error"
     status = 502
+
+
+class KeyRefused(StorageError):
+    """The store does not know this access key, or its secret is another."""
+
+    code = "storage-key-refused"
+
+
+class StorageDenied(StorageError):
+    """The store knows the key, and does not let it do this."""
+
+    code = "storage-denied"
+
+
+class BucketMissing(StorageError):
+    """There is no such bucket."""
+
+    code = "storage-bucket-missing"
+
+
+class ClockSkewed(StorageError):
+    """The clocks of appliance and store differ too much for a signature."""
+
+    code = "storage-clock-skewed"
+
+
+class StorageUnreachable(StorageError):
+    """Nothing answers there, or the line broke."""
+
+    code = "storage-unreachable"
+
+
+class StorageUntrusted(StorageError):
+    """The store's certificate is of nobody whom the appliance trusts."""
+
+    code = "storage-untrusted"
+
+
+class StorageBusy(StorageError):
+    """The store asks for patience; `retry_seconds` in the context, when it said how much."""
+
+    code = "storage-busy"
+
+
+class StorageUnsupported(StorageError):
+    """The store does not know how to do this."""
+
+    code = "storage-unsupported"
+
+
+class ObjectMissing(StorageError):
+    """An object is not in the store."""
+
+    code = "storage-object-missing"
+
+
+class ObjectAltered(StorageError):
+    """An object is not what was written."""
+
+    code = "storage-object-altered"
+
+
+class ObjectExists(StorageError):
+    """An object that was to be new is there already."""
+
+    code = "storage-object-exists"
+
+
+class ObjectLocked(StorageError):
+    """The store keeps an object until its date, whoever asks."""
+
+    code = "storage-object-locked"
 
 
 class HostError(SaveOSError):

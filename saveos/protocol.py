@@ -170,6 +170,9 @@ class Kind(StrEnum):
     CHECK = "check"  # read what a repository holds on the disk, on the appliance
     VERIFY = "verify"  # decrypt a part of a repository, and name the files of what is damaged
     DRILL = "drill"  # restore a sample, and compare it with what was noted at backups
+    OFFSITE = "offsite"  # copy a repository to the store
+    OFFSITE_VERIFY = "offsite-verify"  # look whether the copy is what was written
+    REHYDRATE = "rehydrate"  # fetch a repository back from its copy
 
 
 class Outcome(StrEnum):

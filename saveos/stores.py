@@ -21,6 +21,7 @@ from saveos.errors import AlreadyRunning, Unavailable
 from saveos.installers import updates
 from saveos.proofs import checks, drills, verifications
 from saveos.protocol import NOT_IN_BACKUPS, Kind
+from saveos.repositories import offsite_orders
 from saveos.snapshots import backup, pruning, restore
 from saveos.worker.upkeep import endings as upkeep_endings
 
@@ -90,5 +91,6 @@ def endings_of(stores: Stores) -> dict[Kind, Any]:
         Kind.DRILL: drills.ending(stores.authority.root_pem),
         Kind.VERIFY: verifications.record_end,
         Kind.BUILD_AGENT: updates.after_build(settings),
+        Kind.OFFSITE: offsite_orders.record_end,
     }
     return endings | upkeep_endings(settings)

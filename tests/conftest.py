@@ -12,6 +12,8 @@ from tests.support.appliance import Appliance
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.s3 import Weed
+
 # Trust is given by the tests explicitly; these variables would override it in some clients.
 for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE"):
     os.environ.pop(name, None)
@@ -29,6 +31,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def usual_umask() -> None:
     """Make files as most people do: an appliance that was opened in this process has changed that for itself."""
     os.umask(0o022)
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weed]:
+    """A real S3 store."""
+    from tests.support.s3 import seaweed  # the library takes a quarter of a second to import
+
+    with seaweed(tmp_path_factory.mktemp("seaweed")) as weed:
+        yield weed
 
 
 @pytest.fixture(scope="session")

@@ -358,6 +358,36 @@ CREATE TABLE drill_certificates (thumbprint TEXT PRIMARY KEY, chain_pem TEXT NOT
 """
 
 
+OFFSITE = """
+CREATE TABLE offsite_stores (
+    id TEXT PRIMARY KEY, tenant_id TEXT REFERENCES tenants(id), place_json TEXT NOT NULL,
+    secret_sealed BLOB NOT NULL, made_at TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX offsite_stores_of_tenant ON offsite_stores(coalesce(tenant_id, ''));
+CREATE TABLE offsite_segments (
+    store_id TEXT NOT NULL REFERENCES offsite_stores(id) ON DELETE CASCADE,
+    agent_id TEXT NOT NULL REFERENCES agents(id), number INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL, key TEXT NOT NULL, version_id TEXT NOT NULL DEFAULT '',
+    locked_until TEXT, first_generation INTEGER NOT NULL DEFAULT 0, last_generation INTEGER NOT NULL DEFAULT 0,
+    verified_at TEXT, is_broken INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (store_id, agent_id, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE offsite_generations (
+    store_id TEXT NOT NULL REFERENCES offsite_stores(id) ON DELETE CASCADE,
+    agent_id TEXT NOT NULL REFERENCES agents(id), number INTEGER NOT NULL, made_at TEXT NOT NULL,
+    moment INTEGER NOT NULL, life INTEGER NOT NULL, bytes INTEGER NOT NULL, segments_count INTEGER NOT NULL,
+    key TEXT NOT NULL, sha256 TEXT NOT NULL, version_id TEXT NOT NULL DEFAULT '', locked_until TEXT,
+    snapshots_count INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (store_id, agent_id, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE offsite_states (
+    agent_id TEXT PRIMARY KEY REFERENCES agents(id), tenant_id TEXT NOT NULL REFERENCES tenants(id),
+    store_id TEXT NOT NULL DEFAULT '', generation INTEGER NOT NULL DEFAULT 0, made_at TEXT, snapshot_at TEXT,
+    bytes INTEGER NOT NULL DEFAULT 0, segments_count INTEGER NOT NULL DEFAULT 0, tried_at TEXT,
+    error_code TEXT NOT NULL DEFAULT '', error_message TEXT NOT NULL DEFAULT '', verified_at TEXT,
+    verified_share REAL NOT NULL DEFAULT 0, findings_json TEXT NOT NULL DEFAULT '[]'
+) STRICT, WITHOUT ROWID;
+"""
+
+
 @migrations()
 def m001_the_spine(db: UtilsDatabase) -> None:
     """Tenants, people, hosts, jobs, snapshots, certificates, the audit log."""
@@ -455,6 +485,12 @@ def m016_lost_at(db: UtilsDatabase) -> None:
     _execute(db, "ALTER TABLE snapshots ADD COLUMN lost_at TEXT")
     _execute(db, "ALTER TABLE snapshots ADD COLUMN lost_from TEXT NOT NULL DEFAULT 'good'")
     _execute(db, "UPDATE snapshots SET lost_at = strftime('%Y-%m-%dT%H:%M:%f000Z', 'now') WHERE standing = 'lost'")
+
+
+@migrations()
+def m017_offsite_copies(db: UtilsDatabase) -> None:
+    """Keep stores for offsite copies, what is in them of each host, and how each host's copy stands."""
+    _execute(db, OFFSITE)
 
 
 def _execute(db: UtilsDatabase, statements: str) -> None:

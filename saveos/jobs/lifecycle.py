@@ -44,7 +44,8 @@ PERMANENT = frozenset(
         *("no-sources", "path-not-found", "passphrase-wrong", "key-not-lent", "snapshot-missing", "build-failed"),
         *("update-damaged", "update-downgrade", "update-impossible", "update-rolled-back", "update-superseded"),
         *("update-refused", "update-trial-failed", "upkeep-failed", "target-refused", "quota-exceeded"),
-        "drill-failed",
+        *("storage-key-refused", "storage-denied", "storage-bucket-missing", "storage-untrusted", "offsite-taken"),
+        *("storage-object-missing", "storage-object-altered", "drill-failed"),
     }
 )
 

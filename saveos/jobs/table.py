@@ -33,6 +33,13 @@ _MAY = (
     "NOT (kind IN ('backup', 'prune') AND EXISTS"
     " (SELECT 1 FROM repositories r WHERE r.agent_id = jobs.agent_id AND r.upkeep_job <> ''))"
 )
+# What works on offsite copies: one at a time for a host, and two copies in all, so that others have hands left.
+_TURN = (
+    "NOT (kind IN ('offsite', 'offsite-verify', 'rehydrate') AND EXISTS (SELECT 1 FROM jobs o WHERE o.state = 'running'"
+    " AND o.agent_id = jobs.agent_id AND o.kind IN ('offsite', 'offsite-verify', 'rehydrate')))"
+    " AND NOT (kind IN ('offsite', 'offsite-verify') AND (SELECT count(*) FROM jobs o WHERE o.state = 'running'"
+    " AND o.kind IN ('offsite', 'offsite-verify')) >= 2)"
+)
 
 
 def to_job(row: sqlite3.Row) -> Job:
@@ -167,7 +174,8 @@ def claim(connection: sqlite3.Connection, job_id: JobId, owner: str, lease_until
     row = one(
         connection,
         "UPDATE jobs SET state = 'running', attempts = attempts + 1, lease_until = ?, owner = ?,"
-        " started_at = coalesce(started_at, ?) WHERE id = ? AND state = 'queued' AND not_before <= ? RETURNING id",
+        " started_at = coalesce(started_at, ?) WHERE id = ? AND state = 'queued' AND not_before <= ?"
+        f" AND {_TURN} RETURNING id",
         (clock.to_text(lease_until), owner, now, job_id, now),
     )
     return get(connection, row["id"]) if row else None
@@ -272,7 +280,7 @@ def due_on_appliance(connection: sqlite3.Connection) -> list[JobId]:
     rows = many(
         connection,
         "SELECT id FROM jobs WHERE state = 'queued' AND runs_on = 'appliance' AND not_before <= ?"
-        " ORDER BY priority DESC, not_before, id",
+        f" AND {_TURN} ORDER BY priority DESC, not_before, id",
         (clock.to_text(clock.now()),),
     )
     return [JobId(row["id"]) for row in rows]

@@ -53,8 +53,12 @@ def note(
     moment: int,
     job_id: str = "",
     made_at: datetime | None = None,
+    least_days: int = 0,
 ) -> Checkpoint:
-    """Note that a checkpoint is being made, once for a job. `made_at`: of what it shows, None for now."""
+    """Note that a checkpoint is being made, once for a job. `made_at`: of what it shows, None for now.
+
+    It is kept as long as the tenant keeps such, but `least_days` at least.
+    """
     now = clock.now()
 
     def write(connection: sqlite3.Connection) -> Checkpoint:
@@ -70,7 +74,7 @@ def note(
             made_at=made_at or now,
             why=why,
             job_id=job_id,
-            expires_at=now + timedelta(days=days),
+            expires_at=now + timedelta(days=max(days, least_days)),
         )
         table_checkpoints.insert(connection, checkpoint)
         return checkpoint

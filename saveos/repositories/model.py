@@ -54,6 +54,7 @@ class CheckpointWhy(StrEnum):
     RETENTION = "retention"  # before snapshots were removed
     HOSTILE = "hostile-changes"  # what was before a host did something that no order explains
     ROLL_BACK = "roll-back"  # what stood there before a roll-back
+    OFFSITE = "offsite"  # fetched back from the offsite copy
 
 
 class CheckpointState(StrEnum):

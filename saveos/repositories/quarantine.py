@@ -92,6 +92,7 @@ def prepare(repository: Path, checkpoint: Path) -> Path:
     following = _following(repository)
     try:
         give_up(repository)
+        following.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # all of it may be lost
         following.mkdir(mode=0o700)
         for path in _files(checkpoint):
             target = following / path.relative_to(checkpoint)
@@ -124,7 +125,8 @@ def swap(repository: Path, spare: Path) -> None:
         if not spare.exists():
             os.sync()  # the copies and links, before anything points to them
             spare.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            repository.rename(spare)
+            with contextlib.suppress(FileNotFoundError):  # nothing stands there any more
+                repository.rename(spare)
             sync(spare.parent)
         if following.exists():
             following.rename(repository)

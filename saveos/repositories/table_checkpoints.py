@@ -73,6 +73,11 @@ def delete(connection: sqlite3.Connection, checkpoint_id: str) -> bool:
     return cursor.rowcount == 1
 
 
+def drop(connection: sqlite3.Connection, checkpoint_id: str) -> None:
+    """Forget a checkpoint that nothing was kept for."""
+    connection.execute("DELETE FROM checkpoints WHERE id = ?", (checkpoint_id,))
+
+
 def expired(connection: sqlite3.Connection) -> list[Checkpoint]:
     """Return the checkpoints whose time is over, unfinished ones too, of repositories that are not frozen."""
     rows = many(

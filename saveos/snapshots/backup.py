@@ -22,7 +22,7 @@ from saveos.jobs.model import GOOD, Job, NewJob, RunsOn, State
 from saveos.policies import due
 from saveos.policies import table as policies
 from saveos.protocol import AgentId, BackupOrder, JobId, JobReport, Kind, SnapshotId
-from saveos.repositories import keys, quotas
+from saveos.repositories import keys, offsite_orders, quotas
 from saveos.snapshots import guarding, overdue, table, table_listings, witness
 from saveos.snapshots.model import Snapshot, SnapshotKind
 from saveos.snapshots.table_listings import Want
@@ -224,6 +224,7 @@ def record_end(connection: sqlite3.Connection, job: Job, state: State, report: J
     guarding.judge(connection, job, snapshot, facts.guard)
     overdue.made(connection, job)
     table_listings.want(connection, job.agent_id, Want.NEWEST)
+    offsite_orders.ask(connection, job.tenant_id, job.agent_id)
     return True
 
 

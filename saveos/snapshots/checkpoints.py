@@ -122,7 +122,7 @@ def request_roll_back(
             target=agent.id,
             checkpoint=checkpoint.id,
         )
-        return lifecycle.request(connection, _new_job(agent, checkpoint, principal))
+        return lifecycle.request(connection, new_roll_back(agent, checkpoint, principal.label))
 
     return database.write(write)
 
@@ -223,7 +223,8 @@ def cancel_writes(connection: sqlite3.Connection, agent_id: AgentId, on_end: Map
                 lifecycle.lost(connection, jobs.get(connection, job.id) or job, "A roll-back was asked for.", on_end)
 
 
-def _new_job(agent: Agent, checkpoint: Checkpoint, principal: Principal) -> NewJob:
+def new_roll_back(agent: Agent, checkpoint: Checkpoint, requested_by: str) -> NewJob:
+    """Return the job that rolls a repository back to a checkpoint."""
     return NewJob(
         id=JobId(new_id("job")),
         tenant_id=agent.tenant_id,
@@ -231,7 +232,7 @@ def _new_job(agent: Agent, checkpoint: Checkpoint, principal: Principal) -> NewJ
         kind=Kind.ROLL_BACK,
         runs_on=RunsOn.APPLIANCE,
         order={"checkpoint": checkpoint.id},
-        requested_by=principal.label,
+        requested_by=requested_by,
         priority=PRIORITY,
         attempts_limit=ATTEMPTS,
     )

@@ -69,6 +69,14 @@ def note(connection: sqlite3.Connection, job_id: JobId, came_back: Mapping[str, 
     )
 
 
+def note_following(connection: sqlite3.Connection, job_id: JobId, following_id: JobId) -> None:
+    """Keep with a job that fetched a repository back which roll-back it asked for."""
+    connection.execute(
+        "UPDATE jobs SET order_json = json_patch(order_json, json_object('roll_back', ?)) WHERE id = ?",
+        (following_id, job_id),
+    )
+
+
 def away_at(connection: sqlite3.Connection, agent_id: AgentId, moment: str) -> set[str]:
     """Return the archive ids that a later roll-back brought back, and that were not there at a moment (text)."""
     rows = many(

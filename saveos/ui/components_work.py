@@ -28,6 +28,9 @@ RUNNING = {
     Kind.CHECK: "proof.checking",
     Kind.VERIFY: "proof.verifying",
     Kind.DRILL: "proof.drilling",
+    Kind.OFFSITE: "offsite.copying",
+    Kind.OFFSITE_VERIFY: "offsite.verifying",
+    Kind.REHYDRATE: "offsite.rehydrating",
 }
 NAMES = {
     Kind.BACKUP: "job.backup",
@@ -42,9 +45,15 @@ NAMES = {
     Kind.CHECK: "proof.check",
     Kind.VERIFY: "proof.verify",
     Kind.DRILL: "proof.drill",
+    Kind.OFFSITE: "offsite.copy",
+    Kind.OFFSITE_VERIFY: "offsite.verification",
+    Kind.REHYDRATE: "offsite.rehydration",
 }
 # Their progress counts hundredths, thousandths or archives: no files.
-PORTIONED = frozenset({Kind.BUILD_AGENT, Kind.PROTECT_APPLIANCE, Kind.COMPACT, Kind.PRUNE, Kind.CHECK})
+PORTIONED = frozenset(
+    {Kind.BUILD_AGENT, Kind.PROTECT_APPLIANCE, Kind.COMPACT, Kind.PRUNE, Kind.CHECK}
+    | {Kind.OFFSITE, Kind.OFFSITE_VERIFY, Kind.REHYDRATE}
+)
 PHASES = {
     "starting": "job.starting",
     "waiting for its turn": "job.waiting_turn",
@@ -53,6 +62,9 @@ PHASES = {
     "trying": "update.trying",
     "restarting": "update.restarting",
     "indexing": "upkeep.indexing",
+    "uploading": "offsite.uploading",
+    "locking": "offsite.locking",
+    "fetching": "offsite.fetching",
 }
 HELD = {"disk-full": "space.waits"}
 STATES = {

@@ -20,6 +20,7 @@ WHYS = {
     CheckpointWhy.RETENTION: "protection.why_retention",
     CheckpointWhy.HOSTILE: "protection.why_hostile",
     CheckpointWhy.ROLL_BACK: "protection.why_roll_back",
+    CheckpointWhy.OFFSITE: "protection.why_offsite",
 }
 COUNTED = {
     Why.ARCHIVES_LOST: "protection.archives_lost",

@@ -34,7 +34,7 @@ log = logging.getLogger("saveos.worker")
 OWNER = "appliance"
 RING_SECONDS = 0.25
 REAP_SECONDS = 2.0
-WORKERS = 3  # a check, of which there is one at a time, may hold one for hours
+WORKERS = 6  # a check, of which there is one at a time, and two offsite copies may hold theirs for hours
 
 
 class QuickStorage(SqliteStorage):  # type: ignore[misc]
@@ -70,8 +70,9 @@ class Running:
         self._thread.start()
 
     def say(self, line: str, *, phase: str | None = None, done: int = 0, total: int = 0) -> None:
-        """Add a line to the job's log; optionally how far it is."""
-        self._lines.append(LogLine(line=line[:2000]))
+        """Add a line to the job's log, if there is one; optionally how far it is."""
+        if line:
+            self._lines.append(LogLine(line=line[:2000]))
         if phase is not None:
             self._phase = phase
         if total:

@@ -14,6 +14,7 @@ from saveos.errors import Unavailable
 from saveos.measurements import storage
 from saveos.measurements.model import SAMPLE_SECONDS
 from saveos.proofs import checks, turns
+from saveos.repositories import offsite_orders
 from saveos.snapshots import backup, overdue, pruning
 
 if TYPE_CHECKING:
@@ -54,6 +55,16 @@ def add_upkeep(
         ("keep-alarming", TICK_SECONDS, keep_alarming),
     ):
         scheduler.add_job(_while_open, "interval", [work], seconds=seconds, id=name, next_run_time=clock.now())
+
+
+def add_offsite(scheduler: BackgroundScheduler, database: Database, tidy: Callable[[], None]) -> None:
+    """Ask for the offsite copies that lack a snapshot or a verification, and clear away what killed ones left."""
+    for name, work in (
+        ("offsite", lambda: database.write(offsite_orders.queue_due)),
+        ("offsite-verifications", lambda: database.write(offsite_orders.queue_verifications)),
+        ("offsite-tidy", tidy),
+    ):
+        scheduler.add_job(_while_open, "interval", [work], seconds=HOUR_SECONDS, id=name, next_run_time=clock.now())
 
 
 def add_measurements(scheduler: BackgroundScheduler, database: Database, settings: Settings, sampler: Sampler) -> None:

@@ -54,6 +54,14 @@ def endings(settings: Settings) -> dict[Kind, Callable[[sqlite3.Connection, Job,
     return {Kind.COMPACT: after, Kind.ROLL_BACK: after}
 
 
+def _keep_spare(connection: sqlite3.Connection, checkpoint_id: str, *, is_there: bool) -> None:
+    """Call what stood there a checkpoint; where nothing did, there is none."""
+    if is_there:
+        table_checkpoints.set_made(connection, checkpoint_id)
+    else:
+        table_checkpoints.drop(connection, checkpoint_id)
+
+
 class Upkeep:
     """The handlers of the appliance's own jobs on repositories."""
 
@@ -136,7 +144,7 @@ class Upkeep:
                 quarantine.give_up(folder)
                 raise
         quarantine.swap(folder, spare_place)
-        self._database.write(lambda connection: table_checkpoints.set_made(connection, spare.id))
+        self._database.write(lambda connection: _keep_spare(connection, spare.id, is_there=spare_place.exists()))
         segment = evidence.last_commit(folder)
 
         def settle(connection: sqlite3.Connection) -> None:
