@@ -91,7 +91,15 @@ def seaweed(folder: Path) -> Iterator[Weed]:
     names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
     names += ("s3.port", "s3.port.grpc", "s3.port.https")
     words = [f"-{name}={port}" for name, port in zip(names, ports, strict=False)]
-    more = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", "-volume.max=40", "-master.volumeSizeLimitMB=64"]
+    more = [
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-s3",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-volume.max=40",
+        "-master.volumeSizeLimitMB=64",
+    ]
     files = [f"-dir={folder / 'data'}", f"-s3.config={folder / 's3.json'}"]
     files += [f"-s3.cert.file={folder / 'server.pem'}", f"-s3.key.file={folder / 'server.key'}"]
     with (folder / "log").open("wb") as log:
