@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from saveos.repositories.offsite_model import Generation
     from saveos.repositories.offsite_objects import Listed
 
+MANIFEST_LIMIT = 256 * 1024**2  # a terabyte takes some three
+
 
 class Desk(msgspec.Struct, frozen=True, kw_only=True):
     """What one job on a host's copy works with. `keep`: of generations; `hear`: of a thousand, how much is done."""
@@ -67,7 +69,8 @@ def listed(desk: Desk, *, with_versions: bool) -> dict[tuple[str, str], Listed]:
 
 def read_manifest(bucket: Bucket, folder: str, generation: Generation) -> Manifest:
     """Return what a generation's manifest says. Raises ObjectMissing, ObjectAltered."""
-    content = b"".join(bucket.read(layout.below(folder, generation.key), generation.version_id))
+    key = layout.below(folder, generation.key)
+    content = bucket.read_whole(key, generation.version_id, limit_bytes=MANIFEST_LIMIT)
     if hashlib.sha256(content).hexdigest() != generation.sha256:
         raise ObjectAltered("A manifest in the store is not what was written.", key=generation.key)
     return layout.decoded(content)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from saveos.database.identifiers import new_id
 from saveos.errors import ObjectAltered, ObjectMissing, StorageError
 from saveos.repositories import offsite_hands as hands
 from saveos.repositories import offsite_layout as layout
@@ -113,15 +114,18 @@ def _fetch(desk: Desk, part: Part, target: Path) -> None:
 
 
 def _fetch_version(desk: Desk, key: str, version_id: str, part: Part, target: Path) -> None:
-    unfinished = target.with_name(f"{target.name}.part")
-    digest = hashlib.sha256()
-    with open(unfinished, "wb", opener=_for_owner) as file:
+    unfinished = target.with_name(f"{target.name}.{new_id('get')}.part")  # a hand that was left behind has its own
+    digest, size = hashlib.sha256(), 0
+    with open(unfinished, "xb", opener=_for_owner) as file:
         for piece in desk.bucket.read(key, version_id):
+            size += len(piece)
+            if size > part.bytes:
+                break  # what somebody put there may be endless
             digest.update(piece)
             file.write(piece)
         file.flush()
         os.fsync(file.fileno())  # a name says that it is there, to the run after a power cut too
-    if digest.hexdigest() != part.sha256:
+    if size != part.bytes or digest.hexdigest() != part.sha256:
         unfinished.unlink()
         raise ObjectAltered(f"Segment {part.number} in the store is not what was written.", key=part.key)
     unfinished.rename(target)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from saveos import clock
-from saveos.errors import ObjectExists, ObjectMissing, OffsiteTaken, StorageError, StorageUnsupported
+from saveos.errors import ObjectAltered, ObjectExists, ObjectMissing, OffsiteTaken, StorageError, StorageUnsupported
 from saveos.repositories import offsite_layout as layout
 from saveos.repositories.offsite_layout import Lease
 
@@ -57,12 +57,10 @@ def _take(bucket: Bucket, key: str, appliance_id: str) -> Lease:
 
 def _read(bucket: Bucket, key: str) -> Lease | None:
     try:
-        content = b"".join(bucket.read(key))
+        return msgspec.json.decode(bucket.read_whole(key, limit_bytes=SIZE_LIMIT), type=Lease)
     except ObjectMissing:
         return None
-    try:
-        return msgspec.json.decode(content[:SIZE_LIMIT], type=Lease)
-    except msgspec.MsgspecError:
+    except (ObjectAltered, msgspec.MsgspecError):
         return Lease(appliance_id="", renewed_at=clock.now())
 
 

@@ -85,7 +85,7 @@ class _Probe:
         return True
 
     def _read(self) -> bool:
-        found = b"".join(self._bucket.read(self._key))
+        found = self._bucket.read_whole(self._key, limit_bytes=SIZE)
         if found != self._content:
             raise StorageError("What came back is not what was written.")
         return True

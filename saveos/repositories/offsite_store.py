@@ -6,7 +6,7 @@ import base64
 import threading
 from typing import TYPE_CHECKING, Any
 
-from saveos.errors import ObjectLocked, StorageBusy, StorageDenied, StorageError, StorageUnreachable
+from saveos.errors import ObjectAltered, ObjectLocked, StorageBusy, StorageDenied, StorageError, StorageUnreachable
 from saveos.repositories.offsite_hands import Pace, PacedBody, Stopped
 from saveos.repositories.offsite_objects import Held, Listed
 
@@ -63,6 +63,15 @@ class Bucket:
             checksum="" if "-" in checksum else base64.b64decode(checksum).hex(),
             locked_until=said.get("ObjectLockRetainUntilDate"),
         )
+
+    def read_whole(self, key: str, version_id: str = "", *, limit_bytes: int) -> bytes:
+        """Return what an object holds. Raises ObjectMissing, ObjectAltered (we never wrote so much), Stopped."""
+        found = bytearray()
+        for piece in self.read(key, version_id):
+            found += piece
+            if len(found) > limit_bytes:
+                raise ObjectAltered("An object in the store is larger than any that was written.", key=key)
+        return bytes(found)
 
     def read(self, key: str, version_id: str = "") -> Iterator[bytes]:
         """Give what an object holds, in pieces; goes on where the line breaks. Raises ObjectMissing, Stopped."""

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from saveos import clock
-from saveos.errors import ObjectMissing
+from saveos.errors import ObjectAltered, ObjectMissing
 from saveos.repositories import offsite_hands as hands
 from saveos.repositories import offsite_layout as layout
 from saveos.repositories import table_offsite
-from saveos.repositories.offsite_desk import listed
+from saveos.repositories.offsite_desk import listed, read_manifest
 from saveos.repositories.offsite_model import HIDDEN, Finding
 
 if TYPE_CHECKING:
@@ -88,11 +88,10 @@ def _of_manifests(desk: Desk) -> list[Finding]:
     found = []
     for generation in table_offsite.generations(desk.database.read, desk.store.id, desk.repository.agent_id):
         try:
-            content = b"".join(desk.bucket.read(layout.below(desk.folder, generation.key), generation.version_id))
+            read_manifest(desk.bucket, desk.folder, generation)
         except ObjectMissing:
             found.append(Finding(key=generation.key, what=MISSING))
-            continue
-        if generation.sha256 != hashlib.sha256(content).hexdigest():
+        except ObjectAltered:
             found.append(Finding(key=generation.key, what=ALTERED))
     return found
 
