@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from saveos import clock
 from saveos.errors import RepositoryLocked, RepositoryMissing
+from saveos.jobs import table as jobs
+from saveos.protocol import Kind
 from saveos.repositories import evidence, quarantine, table, table_offsite
 from saveos.repositories.offsite_layout import Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
     from pathlib import Path
 
@@ -29,6 +32,7 @@ def taken(database: Database, settings: Settings, repository: Repository) -> Ite
     have begun before all links are there. Raises RepositoryMissing, RepositoryLocked, StorageError.
     """
     folder = table.repository_path(settings, repository.tenant_id, repository.agent_id)
+    recorded = {known.id for known in table_offsite.snapshots(database.read, repository.agent_id)}  # before the commit
     moment = evidence.last_commit(folder)
     if moment < 0:
         raise RepositoryMissing("There is no repository that could be copied.")
@@ -38,7 +42,7 @@ def taken(database: Database, settings: Settings, repository: Repository) -> Ite
     try:
         quarantine.make(folder, source, moment)
         _require_rest(database, repository)
-        yield source, _manifest(database, repository, source, moment, made_at)
+        yield source, _manifest(database, repository, source, moment, made_at, recorded)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -50,8 +54,21 @@ def _require_rest(database: Database, before: Repository) -> None:
         raise RepositoryLocked("The appliance works on this repository now; this is tried again.")
 
 
-def _manifest(database: Database, repository: Repository, source: Path, moment: int, made_at: datetime) -> Manifest:
+def _manifest(
+    database: Database,
+    repository: Repository,
+    source: Path,
+    moment: int,
+    made_at: datetime,
+    recorded: AbstractSet[str],
+) -> Manifest:
+    """Tell what was taken. Of the snapshots recorded before its commit, it has those that nobody deletes by now."""
     read, agent_id = database.read, repository.agent_id
+    kept = tuple(
+        known
+        for known in table_offsite.snapshots(read, agent_id)
+        if known.id in recorded and not jobs.is_ordered(read, agent_id, Kind.PRUNE, known.archive_id)
+    )
     return Manifest(
         number=0,
         made_at=made_at,
@@ -65,7 +82,7 @@ def _manifest(database: Database, repository: Repository, source: Path, moment: 
         readme=_text(source / "README"),
         nonce=_text(source / "nonce").strip(),
         seals=table_offsite.seals(read, agent_id),
-        snapshots=table_offsite.snapshots(read, agent_id),
+        snapshots=kept,
     )
 
 

@@ -15,10 +15,11 @@ import msgspec
 import pytest
 
 from saveos import clock
-from saveos.errors import OffsiteTaken, RepositoryDamaged
+from saveos.errors import ObjectAltered, OffsiteTaken, RepositoryDamaged
 from saveos.jobs import table as jobs
-from saveos.protocol import Kind
-from saveos.repositories import offsite, table_offsite
+from saveos.jobs.model import NewJob, RunsOn
+from saveos.protocol import JobId, Kind
+from saveos.repositories import offsite, quarantine, table_offsite
 from saveos.repositories.offsite_hands import Stopped
 from tests.support.offsite import TENANT, Copying, Hands
 
@@ -142,6 +143,47 @@ def offsite_due(connection: Any) -> int:
     from saveos.repositories import offsite_orders
 
     return offsite_orders.queue_due(connection)
+
+
+def test_snapshot_that_comes_while_a_copy_is_taken_is_left_to_the_next(
+    copying: Copying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copying.back_up()
+    make = quarantine.make
+
+    def make_while_a_backup_ends(*words: Any) -> None:
+        make(*words)
+        copying.back_up()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(quarantine, "make", make_while_a_backup_ends)
+        copying.copy()
+
+    assert copying.state.behind_since is not None
+    assert 1 == copying.generations[0].snapshots_count
+    copying.copy()
+    assert (None, 2) == (copying.state.behind_since, copying.generations[0].snapshots_count)
+
+
+def test_snapshot_that_its_host_is_to_delete_is_not_said_to_be_copied(copying: Copying) -> None:
+    first, second = copying.back_up(), copying.back_up()
+    archive_id = copying.world.database.read.execute(
+        "SELECT archive_id FROM snapshots WHERE id = ?", (first,)
+    ).fetchone()[0]
+    asked = NewJob(
+        id=JobId("job_prune"),
+        tenant_id=TENANT,
+        agent_id=copying.agent_id,
+        kind=Kind.PRUNE,
+        runs_on=RunsOn.HOST,
+        order={"prune": {"archives": [{"name": "archive-0", "archive_id": archive_id}]}},
+        requested_by="test",
+    )
+    copying.world.database.write(lambda connection: jobs.insert(connection, asked))
+
+    copying.copy()
+
+    assert [second] == [known.id for known in copying.manifest.snapshots]
 
 
 def test_copy_that_fails_says_why_and_how_far_behind_it_is(copying: Copying) -> None:
@@ -297,6 +339,25 @@ def test_second_appliance_at_the_same_prefix_is_refused_until_a_person_says_so(
     with pytest.raises(OffsiteTaken):
         copying.copy()
     other.world.close()
+
+
+@pytest.mark.parametrize("what", ["lease", "manifest", "segment"])
+def test_what_somebody_made_larger_is_not_taken_in(s3: Weed, copying: Copying, what: str) -> None:
+    copying.back_up()
+    copying.copy()
+    prefix, part = copying.store.place.prefix, copying.segments[0]
+    key = {
+        "lease": f"{prefix}/appliance.json",
+        "manifest": f"{copying.folder}/{copying.generations[0].key}",
+        "segment": f"{copying.folder}/{part.key}",
+    }[what]
+    found = s3.client().get_object(Bucket=copying.store.place.bucket, Key=key)["Body"].read()
+    s3.client().put_object(Bucket=copying.store.place.bucket, Key=key, Body=found + b" " * 300_000)
+    shutil.rmtree(copying.repository)
+
+    with pytest.raises(OffsiteTaken if what == "lease" else ObjectAltered):
+        copying.copy() if what == "lease" else copying.rehydrate()
+    assert [] == list(copying.repository.parent.glob("**/*.part"))
 
 
 def test_copy_that_is_cancelled_stops_within_seconds_and_is_gone_on_with(s3: Weed, copying: Copying) -> None:

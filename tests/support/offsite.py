@@ -17,6 +17,7 @@ from saveos.jobs import table as jobs
 from saveos.protocol import AgentId, JobReport, Kind, Outcome, TenantId
 from saveos.repositories import offsite, offsite_orders, table_offsite
 from saveos.repositories import table as repositories
+from saveos.repositories.offsite_desk import read_manifest
 from saveos.repositories.offsite_model import Rate
 from saveos.repositories.sessions import Sessions
 from saveos.snapshots import rehydrating
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from saveos.jobs.model import Job
-    from saveos.repositories.offsite_model import OffsiteState, Place, Store, Stored
+    from saveos.repositories.offsite_layout import Manifest
+    from saveos.repositories.offsite_model import Generation, OffsiteState, Place, Store, Stored
 
 PASSPHRASE = "open sesame"
 TENANT = TenantId("ten_1")
@@ -120,6 +122,16 @@ class Copying:
     def folder(self) -> str:
         return f"{self.store.place.prefix}/{TENANT}/{self.agent_id}"
 
+    @property
+    def generations(self) -> list[Generation]:
+        return offsite_orders.generations(self.world.database, self.world.principal, self.agent_id)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the newest manifest in the bucket says."""
+        bucket = offsite.bucket_of(self.world.database, self.world.settings, self.store)
+        return read_manifest(bucket, self.folder, self.generations[0])
+
     def use(self, place: Place) -> Store:
         return offsite.keep_store(self.world.database, self.world.settings, self.world.principal, place, SECRET)
 
@@ -160,7 +172,7 @@ class Copying:
 
     def rehydrate(self, number: int = 0, hear: Callable[[Hands], None] = lambda _hands: None) -> list[str]:
         """Fetch a generation and let the roll-back follow that it asks for."""
-        known = offsite_orders.generations(self.world.database, self.world.principal, self.agent_id)
+        known = self.generations
         job = rehydrating.request(
             self.world.database, self.world.principal, self.agent_id, number or known[0].number, "atelier", {}
         )
