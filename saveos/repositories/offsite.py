@@ -14,8 +14,8 @@ from saveos import clock
 from saveos.audit.record import record
 from saveos.database import secrets
 from saveos.database.identifiers import new_id
-from saveos.errors import InvalidRequest, NotFound
-from saveos.identity.principals import Permission
+from saveos.errors import InvalidRequest, NotAllowed, NotFound
+from saveos.identity.principals import Actor, Permission
 from saveos.repositories import offsite_lease as lease
 from saveos.repositories import offsite_orders, offsite_probe, table_offsite, table_offsite_states
 from saveos.repositories.offsite_hands import Pace
@@ -173,6 +173,9 @@ def _known_secret(connection: sqlite3.Connection, settings: Settings, store: Sto
 
 
 def _whose(principal: Principal, of_appliance: bool) -> TenantId | None:  # noqa: FBT001 - passed on
+    """Return whose store it is. Raises NotAllowed: no tenant's administrator speaks for all tenants."""
+    if of_appliance and principal.actor is not Actor.SYSTEM:
+        raise NotAllowed("The store of all tenants is chosen on the appliance itself.")
     return None if of_appliance else principal.tenant_id
 
 

@@ -173,6 +173,21 @@ def test_only_administrators_choose_a_store(world: World) -> None:
             verb()
 
 
+def test_administrator_of_a_tenant_does_not_choose_for_all(world: World) -> None:
+    administrator = Principal(actor=Actor.USER, id="usr_1", tenant_id=TenantId("ten_1"), role=Role.ADMINISTRATOR)
+    offsite.keep_store(world.database, world.settings, administrator, PLACE, SECRET)
+
+    for verb in (
+        lambda: offsite.keep_store(world.database, world.settings, administrator, PLACE, SECRET, of_appliance=True),
+        lambda: offsite.own_store(world.database, administrator, of_appliance=True),
+        lambda: offsite.forget_store(world.database, administrator, of_appliance=True),
+        lambda: offsite.try_place(world.database, world.settings, administrator, PLACE, None, of_appliance=True),
+        lambda: offsite.take_over(world.database, world.settings, administrator, of_appliance=True),
+    ):
+        with pytest.raises(NotAllowed):
+            verb()
+
+
 def test_snapshot_that_no_copy_has_asks_for_one_once(world: World, host: AgentId) -> None:
     world.add_snapshot(host)
     offsite.keep_store(world.database, world.settings, world.principal, PLACE, SECRET)
