@@ -162,7 +162,8 @@ def _restore(work: Work, sample: Sample, scratch: Path, tally: Tally) -> None:
             _add(tally, sample, entry, DAMAGED)
     else:
         raise _failure(work, outcome)
-    tally.archives.append(sample.archive)
+    if sample.archive not in tally.archives:
+        tally.archives.append(sample.archive)
     shutil.rmtree(target, ignore_errors=True)
 
 
