@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.support.appliance import Appliance
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-EXAMPLES = 6
+EXAMPLES = 15
 LEFT_OUT = ("/api/v1/session", "/api/v1/tokens/{token_id}", "/api/v1/agents/protect-appliance")
 
 
