@@ -19,9 +19,9 @@ from saveos.database.connection import Database
 from saveos.database.migrations import migrate
 from saveos.errors import AlreadyRunning, Unavailable
 from saveos.installers import updates
+from saveos.offsite import orders as offsite_orders
 from saveos.proofs import checks, drills, verifications
 from saveos.protocol import NOT_IN_BACKUPS, Kind
-from saveos.repositories import offsite_orders
 from saveos.snapshots import backup, pruning, restore
 from saveos.worker.upkeep import endings as upkeep_endings
 

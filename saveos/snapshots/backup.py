@@ -19,10 +19,11 @@ from saveos.identity.principals import Permission, Principal
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
 from saveos.jobs.model import GOOD, Job, NewJob, RunsOn, State
+from saveos.offsite import orders as offsite_orders
 from saveos.policies import due
 from saveos.policies import table as policies
 from saveos.protocol import AgentId, BackupOrder, JobId, JobReport, Kind, SnapshotId
-from saveos.repositories import keys, offsite_orders, quotas
+from saveos.repositories import keys, quotas
 from saveos.snapshots import guarding, overdue, table, table_listings, witness
 from saveos.snapshots.model import Snapshot, SnapshotKind
 from saveos.snapshots.table_listings import Want

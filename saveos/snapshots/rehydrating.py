@@ -16,8 +16,9 @@ from saveos.identity.principals import Permission
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
 from saveos.jobs.model import Job, NewJob, RunsOn, State
+from saveos.offsite import table as table_offsite
 from saveos.protocol import JobId, Kind
-from saveos.repositories import table_checkpoints, table_offsite
+from saveos.repositories import table_checkpoints
 from saveos.snapshots import checkpoints, table_roll_back
 
 if TYPE_CHECKING:

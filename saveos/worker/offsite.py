@@ -11,26 +11,15 @@ import msgspec
 from saveos import clock
 from saveos.errors import Conflict, NotFound
 from saveos.jobs import table as jobs
+from saveos.offsite import copying, fetching, keeping, lease, source, stores, verifying
+from saveos.offsite import table as table_offsite
+from saveos.offsite import table_states as table_offsite_states
+from saveos.offsite.desk import Desk, read_manifest
+from saveos.offsite.model import HIDDEN, LockMode
 from saveos.protocol import AgentId, Kind
-from saveos.repositories import (
-    maintenance,
-    offsite,
-    offsite_copy,
-    offsite_fetch,
-    offsite_keeping,
-    offsite_lease,
-    offsite_source,
-    offsite_verify,
-    quarantine,
-    space,
-    table_checkpoints,
-    table_offsite,
-    table_offsite_states,
-)
+from saveos.repositories import maintenance, quarantine, space, table_checkpoints
 from saveos.repositories import table as repositories
 from saveos.repositories.model import CheckpointWhy
-from saveos.repositories.offsite_desk import Desk, read_manifest
-from saveos.repositories.offsite_model import HIDDEN, LockMode
 from saveos.repositories.space import FULL, DiskFull
 from saveos.snapshots import rehydrating
 
@@ -41,11 +30,11 @@ if TYPE_CHECKING:
     from saveos.config import Settings
     from saveos.database.connection import Database
     from saveos.jobs.lifecycle import OnEnd
+    from saveos.offsite.copying import Copied
+    from saveos.offsite.keeping import LetGo
+    from saveos.offsite.layout import Manifest
+    from saveos.offsite.model import Generation
     from saveos.repositories.model import Checkpoint, Repository
-    from saveos.repositories.offsite_copy import Copied
-    from saveos.repositories.offsite_keeping import LetGo
-    from saveos.repositories.offsite_layout import Manifest
-    from saveos.repositories.offsite_model import Generation
     from saveos.worker.queue import Running
 
     Handler = Callable[[Running], str]
@@ -69,18 +58,18 @@ class Offsite:
         desk = self._desk(running)
         if not desk.store.place.is_enabled:
             raise Conflict("Offsite copies are switched off.")
-        offsite_lease.hold(desk.bucket, offsite.appliance_id(self._database))
-        with offsite_source.taken(self._database, self._settings, desk.repository) as (source, manifest):
-            copied = offsite_copy.copy(desk, source, manifest)
+        lease.hold(desk.bucket, stores.appliance_id(self._database))
+        with source.taken(self._database, self._settings, desk.repository) as (checkpoint, manifest):
+            copied = copying.copy(desk, checkpoint, manifest)
         self._note(desk, copied, manifest)
-        gone = offsite_keeping.let_go(desk)
+        gone = keeping.let_go(desk)
         self._database.write(lambda connection: self._clear_findings(connection, desk))
         return _told(copied, gone)
 
     def verify(self, running: Running) -> str:
         """Look whether the copy is what was written."""
         desk = self._desk(running)
-        verified = offsite_verify.verify(desk, float(running.job.order.get("share", 1.0)))
+        verified = verifying.verify(desk, float(running.job.order.get("share", 1.0)))
         for finding in verified.findings:
             running.say(f"{finding.key}: {finding.what}.")
         self._database.write(
@@ -128,7 +117,7 @@ class Offsite:
             least_days=LEAST_DAYS,
         )
 
-    def _fetch(self, desk: Desk, generation: Generation, checkpoint_id: str) -> offsite_fetch.Fetched:
+    def _fetch(self, desk: Desk, generation: Generation, checkpoint_id: str) -> fetching.Fetched:
         repository = desk.repository
         manifest = read_manifest(desk.bucket, desk.folder, generation)
         folder = repositories.repository_path(self._settings, repository.tenant_id, repository.agent_id)
@@ -139,7 +128,7 @@ class Offsite:
                 raise DiskFull(FULL)
             desk.hear(phase, done)
 
-        return offsite_fetch.fetch(msgspec.structs.replace(desk, hear=hear), manifest, folder, place)
+        return fetching.fetch(msgspec.structs.replace(desk, hear=hear), manifest, folder, place)
 
     def tidy(self) -> None:
         """Remove what a copy was made of that was killed, and is not under way any more."""
@@ -159,7 +148,7 @@ class Offsite:
         return Desk(
             database=self._database,
             store=store,
-            bucket=offsite.bucket_of(self._database, self._settings, store, running.is_cancelled),
+            bucket=stores.bucket_of(self._database, self._settings, store, running.is_cancelled),
             repository=repository,
             keep=timedelta(days=days),
             is_cancelled=running.is_cancelled,

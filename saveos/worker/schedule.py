@@ -13,8 +13,8 @@ from saveos.agents import questions
 from saveos.errors import Unavailable
 from saveos.measurements import storage
 from saveos.measurements.model import SAMPLE_SECONDS
+from saveos.offsite import orders as offsite_orders
 from saveos.proofs import checks, turns
-from saveos.repositories import offsite_orders
 from saveos.snapshots import backup, overdue, pruning
 
 if TYPE_CHECKING:

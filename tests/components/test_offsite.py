@@ -18,9 +18,11 @@ from saveos import clock
 from saveos.errors import ObjectAltered, OffsiteTaken, RepositoryDamaged
 from saveos.jobs import table as jobs
 from saveos.jobs.model import NewJob, RunsOn
+from saveos.offsite import stores
+from saveos.offsite import table as table_offsite
+from saveos.offsite.hands import Stopped
 from saveos.protocol import JobId, Kind
-from saveos.repositories import offsite, quarantine, table_offsite
-from saveos.repositories.offsite_hands import Stopped
+from saveos.repositories import quarantine
 from tests.support.offsite import TENANT, Copying, Hands
 
 if TYPE_CHECKING:
@@ -140,7 +142,7 @@ def test_copy_is_asked_for_by_a_snapshot_that_it_lacks(copying: Copying) -> None
 
 
 def offsite_due(connection: Any) -> int:
-    from saveos.repositories import offsite_orders
+    from saveos.offsite import orders as offsite_orders
 
     return offsite_orders.queue_due(connection)
 
@@ -333,7 +335,7 @@ def test_second_appliance_at_the_same_prefix_is_refused_until_a_person_says_so(
 
     with pytest.raises(OffsiteTaken):
         other.copy()
-    offsite.take_over(other.world.database, other.world.settings, other.world.principal)
+    stores.take_over(other.world.database, other.world.settings, other.world.principal)
     other.copy()
 
     with pytest.raises(OffsiteTaken):
@@ -433,7 +435,7 @@ def test_copy_that_is_killed_is_gone_on_with_and_nothing_travels_twice(
         parts += sum(part["Size"] for part in there.get("Parts", []))
 
     copying.limit(0)
-    monkeypatch.setattr("saveos.repositories.offsite_upload.PART_BYTES", PART_BYTES)
+    monkeypatch.setattr("saveos.offsite.upload.PART_BYTES", PART_BYTES)
     copying.bury()
     said = copying.copy()
 

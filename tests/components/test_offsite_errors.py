@@ -22,10 +22,10 @@ from saveos.errors import (
     StorageUnreachable,
     StorageUnsupported,
 )
-from saveos.repositories import offsite_store
-from saveos.repositories.offsite_hands import Stopped
-from saveos.repositories.offsite_model import Place
-from saveos.repositories.offsite_store import Bucket
+from saveos.offsite import bucket as offsite_store
+from saveos.offsite.bucket import Bucket
+from saveos.offsite.hands import Stopped
+from saveos.offsite.model import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from saveos.errors import OffsiteTaken
-from saveos.repositories.offsite_model import StepName
-from saveos.repositories.offsite_probe import probe
+from saveos.offsite.model import StepName
+from saveos.offsite.probe import probe
 from tests.support.offsite import Copying
 from tests.support.s3 import SECRET
 from tests.support.s3_line import line_to

@@ -11,8 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from saveos import clock
-from saveos.repositories import offsite
-from saveos.repositories.offsite_model import LockMode
+from saveos.offsite import stores
+from saveos.offsite.model import LockMode
 from tests.support.offsite import Copying
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def test_attacker_with_the_key_destroys_nothing_that_is_locked(s3: Weed, copying
 
     now = clock.now()
     clock.set_source(lambda: now + timedelta(days=2))  # what hides them goes after a day
-    offsite.take_over(copying.world.database, copying.world.settings, copying.world.principal)
+    stores.take_over(copying.world.database, copying.world.settings, copying.world.principal)
     copying.copy()
     assert copying.verify().endswith("all as it was written.")
     assert () == copying.state.findings

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from saveos.database.secrets import Secret
-from saveos.repositories.offsite_model import ProbeReport, StepName, StepState
-from saveos.repositories.offsite_probe import probe
+from saveos.offsite.model import ProbeReport, StepName, StepState
+from saveos.offsite.probe import probe
 from tests.support.s3 import SECRET
 
 if TYPE_CHECKING:
-    from saveos.repositories.offsite_model import Place
+    from saveos.offsite.model import Place
     from tests.support.s3 import Weed
 
 

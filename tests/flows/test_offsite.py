@@ -12,8 +12,9 @@ import pytest
 from saveos import config
 from saveos.database.connection import Database
 from saveos.identity.principals import system
+from saveos.offsite import orders as offsite_orders
+from saveos.offsite import stores
 from saveos.protocol import TenantId
-from saveos.repositories import offsite, offsite_orders
 from saveos.snapshots import rehydrating
 from tests.support.agent import RealAgent, assert_restored, back_up_only, database, put_base
 from tests.support.appliance import Appliance, wait_until
@@ -57,7 +58,7 @@ def test_host_goes_on_where_it_was_after_its_repository_was_lost(
     with database(appliance) as connection:
         connection.execute("UPDATE policies SET schedule = ''")
     with verbs(appliance) as (settings, opened, principal):
-        offsite.keep_store(opened, settings, principal, s3.place(s3.bucket()), SECRET)
+        stores.keep_store(opened, settings, principal, s3.place(s3.bucket()), SECRET)
         host = RealAgent.enrolled(appliance, tmp_path / "host", hostname="host")
         host.start_daemon()
         try:

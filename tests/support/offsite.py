@@ -14,11 +14,13 @@ from saveos import clock
 from saveos.certificates import authority
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
+from saveos.offsite import orders as offsite_orders
+from saveos.offsite import stores
+from saveos.offsite import table as table_offsite
+from saveos.offsite.desk import read_manifest
+from saveos.offsite.model import Rate
 from saveos.protocol import AgentId, JobReport, Kind, Outcome, TenantId
-from saveos.repositories import offsite, offsite_orders, table_offsite
 from saveos.repositories import table as repositories
-from saveos.repositories.offsite_desk import read_manifest
-from saveos.repositories.offsite_model import Rate
 from saveos.repositories.sessions import Sessions
 from saveos.snapshots import rehydrating
 from saveos.worker.offsite import Offsite
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from saveos.jobs.model import Job
-    from saveos.repositories.offsite_layout import Manifest
-    from saveos.repositories.offsite_model import Generation, OffsiteState, Place, Store, Stored
+    from saveos.offsite.layout import Manifest
+    from saveos.offsite.model import Generation, OffsiteState, Place, Store, Stored
 
 PASSPHRASE = "open sesame"
 TENANT = TenantId("ten_1")
@@ -129,11 +131,11 @@ class Copying:
     @property
     def manifest(self) -> Manifest:
         """What the newest manifest in the bucket says."""
-        bucket = offsite.bucket_of(self.world.database, self.world.settings, self.store)
+        bucket = stores.bucket_of(self.world.database, self.world.settings, self.store)
         return read_manifest(bucket, self.folder, self.generations[0])
 
     def use(self, place: Place) -> Store:
-        return offsite.keep_store(self.world.database, self.world.settings, self.world.principal, place, SECRET)
+        return stores.keep_store(self.world.database, self.world.settings, self.world.principal, place, SECRET)
 
     def limit(self, bytes_per_second: int) -> None:
         """Let copies go no faster; 0: as fast as they can."""

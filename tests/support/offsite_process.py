@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from saveos.repositories import offsite_upload
+from saveos.offsite import upload as offsite_upload
 from tests.support.offsite import Copying
 
 if TYPE_CHECKING:

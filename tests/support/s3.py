@@ -17,7 +17,7 @@ import boto3
 from botocore.config import Config
 
 from saveos.database.secrets import Secret
-from saveos.repositories.offsite_model import Place
+from saveos.offsite.model import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,12 +16,16 @@ from saveos.errors import InvalidRequest, NotAllowed, ObjectAltered
 from saveos.identity.principals import Actor, Principal, Role
 from saveos.jobs import table as jobs
 from saveos.jobs.model import State
+from saveos.offsite import layout as offsite_layout
+from saveos.offsite import orders as offsite_orders
+from saveos.offsite import stores
+from saveos.offsite import table as table_offsite
+from saveos.offsite import table_states as table_offsite_states
+from saveos.offsite.hands import Pace, PacedBody, Stopped, each
+from saveos.offsite.keeping import generations_to_let_go, is_needed
+from saveos.offsite.model import Generation, Place, Rate, Stored, rate_at
 from saveos.protocol import AgentId, Kind, TenantId
-from saveos.repositories import offsite, offsite_layout, offsite_orders, table_offsite, table_offsite_states
 from saveos.repositories import table as repositories
-from saveos.repositories.offsite_hands import Pace, PacedBody, Stopped, each
-from saveos.repositories.offsite_keeping import generations_to_let_go, is_needed
-from saveos.repositories.offsite_model import Generation, Place, Rate, Stored, rate_at
 from tests.support.catalogues import World
 
 if TYPE_CHECKING:
@@ -113,21 +117,21 @@ def test_place_that_is_none_is_refused(world: World, field: str, value: Any) -> 
     place = msgspec.structs.replace(PLACE, **{field: value})
 
     with pytest.raises(InvalidRequest) as raised:
-        offsite.keep_store(world.database, world.settings, world.principal, place, SECRET)
+        stores.keep_store(world.database, world.settings, world.principal, place, SECRET)
 
     assert raised.value.context["field"] == field
 
 
 def test_store_is_kept_without_its_secret(world: World) -> None:
-    store = offsite.keep_store(world.database, world.settings, world.principal, PLACE, SECRET)
+    store = stores.keep_store(world.database, world.settings, world.principal, PLACE, SECRET)
 
-    assert store == offsite.own_store(world.database, world.principal)
+    assert store == stores.own_store(world.database, world.principal)
     for path in world.settings.folder.rglob("*"):
         assert not path.is_file() or SECRET.value.encode() not in path.read_bytes()
 
 
 def test_store_that_changes_keeps_its_secret_and_another_place_begins_anew(world: World) -> None:
-    keep = lambda place, secret: offsite.keep_store(  # noqa: E731
+    keep = lambda place, secret: stores.keep_store(  # noqa: E731
         world.database, world.settings, world.principal, place, secret
     )
     first = keep(PLACE, SECRET)
@@ -141,21 +145,21 @@ def test_store_that_changes_keeps_its_secret_and_another_place_begins_anew(world
 
 def test_first_store_needs_a_secret(world: World) -> None:
     with pytest.raises(InvalidRequest) as raised:
-        offsite.keep_store(world.database, world.settings, world.principal, PLACE, None)
+        stores.keep_store(world.database, world.settings, world.principal, PLACE, None)
 
     assert raised.value.context["field"] == "secret"
 
 
 def test_store_of_the_appliance_is_for_tenants_without_their_own(world: World) -> None:
     world.add_tenant("ten_2")
-    keep = lambda **more: offsite.keep_store(  # noqa: E731
+    keep = lambda **more: stores.keep_store(  # noqa: E731
         world.database, world.settings, world.principal, PLACE, SECRET, **more
     )
     own, common = keep(), keep(of_appliance=True)
 
     assert own == table_offsite.store_of(world.database.read, "ten_1")
     assert common == table_offsite.store_of(world.database.read, "ten_2")
-    offsite.forget_store(world.database, world.principal)
+    stores.forget_store(world.database, world.principal)
     assert common == table_offsite.store_of(world.database.read, "ten_1")
 
 
@@ -163,11 +167,11 @@ def test_only_administrators_choose_a_store(world: World) -> None:
     operator = Principal(actor=Actor.USER, id="usr_1", tenant_id=TenantId("ten_1"), role=Role.OPERATOR)
 
     for verb in (
-        lambda: offsite.keep_store(world.database, world.settings, operator, PLACE, SECRET),
-        lambda: offsite.own_store(world.database, operator),
-        lambda: offsite.forget_store(world.database, operator),
-        lambda: offsite.try_place(world.database, world.settings, operator, PLACE, SECRET),
-        lambda: offsite.take_over(world.database, world.settings, operator),
+        lambda: stores.keep_store(world.database, world.settings, operator, PLACE, SECRET),
+        lambda: stores.own_store(world.database, operator),
+        lambda: stores.forget_store(world.database, operator),
+        lambda: stores.try_place(world.database, world.settings, operator, PLACE, SECRET),
+        lambda: stores.take_over(world.database, world.settings, operator),
     ):
         with pytest.raises(NotAllowed):
             verb()
@@ -175,14 +179,14 @@ def test_only_administrators_choose_a_store(world: World) -> None:
 
 def test_administrator_of_a_tenant_does_not_choose_for_all(world: World) -> None:
     administrator = Principal(actor=Actor.USER, id="usr_1", tenant_id=TenantId("ten_1"), role=Role.ADMINISTRATOR)
-    offsite.keep_store(world.database, world.settings, administrator, PLACE, SECRET)
+    stores.keep_store(world.database, world.settings, administrator, PLACE, SECRET)
 
     for verb in (
-        lambda: offsite.keep_store(world.database, world.settings, administrator, PLACE, SECRET, of_appliance=True),
-        lambda: offsite.own_store(world.database, administrator, of_appliance=True),
-        lambda: offsite.forget_store(world.database, administrator, of_appliance=True),
-        lambda: offsite.try_place(world.database, world.settings, administrator, PLACE, None, of_appliance=True),
-        lambda: offsite.take_over(world.database, world.settings, administrator, of_appliance=True),
+        lambda: stores.keep_store(world.database, world.settings, administrator, PLACE, SECRET, of_appliance=True),
+        lambda: stores.own_store(world.database, administrator, of_appliance=True),
+        lambda: stores.forget_store(world.database, administrator, of_appliance=True),
+        lambda: stores.try_place(world.database, world.settings, administrator, PLACE, None, of_appliance=True),
+        lambda: stores.take_over(world.database, world.settings, administrator, of_appliance=True),
     ):
         with pytest.raises(NotAllowed):
             verb()
@@ -190,7 +194,7 @@ def test_administrator_of_a_tenant_does_not_choose_for_all(world: World) -> None
 
 def test_snapshot_that_no_copy_has_asks_for_one_once(world: World, host: AgentId) -> None:
     world.add_snapshot(host)
-    offsite.keep_store(world.database, world.settings, world.principal, PLACE, SECRET)
+    stores.keep_store(world.database, world.settings, world.principal, PLACE, SECRET)
 
     for _ in range(3):
         world.database.write(lambda connection: offsite_orders.ask(connection, TenantId("ten_1"), host))
@@ -202,7 +206,7 @@ def test_snapshot_that_no_copy_has_asks_for_one_once(world: World, host: AgentId
 def test_store_that_is_switched_off_is_asked_for_nothing(world: World, host: AgentId) -> None:
     world.add_snapshot(host)
     place = msgspec.structs.replace(PLACE, is_enabled=False)
-    offsite.keep_store(world.database, world.settings, world.principal, place, SECRET)
+    stores.keep_store(world.database, world.settings, world.principal, place, SECRET)
 
     world.database.write(offsite_orders.queue_due)
 
@@ -210,7 +214,7 @@ def test_store_that_is_switched_off_is_asked_for_nothing(world: World, host: Age
 
 
 def test_copy_is_verified_every_week_and_asked_once(world: World, host: AgentId) -> None:
-    store = offsite.keep_store(world.database, world.settings, world.principal, PLACE, SECRET)
+    store = stores.keep_store(world.database, world.settings, world.principal, PLACE, SECRET)
     clock.set_source(lambda: NOW)
     write = world.database.write
     write(lambda connection: table_offsite.put_generation(connection, store.id, host, generation(1, 8)))
@@ -229,7 +233,7 @@ def test_copy_is_verified_every_week_and_asked_once(world: World, host: AgentId)
 
 
 def test_copies_of_one_host_take_turns_and_two_run_in_all(world: World) -> None:
-    offsite.keep_store(world.database, world.settings, world.principal, PLACE, SECRET)
+    stores.keep_store(world.database, world.settings, world.principal, PLACE, SECRET)
     for name in ("a", "b", "c"):
         agent_id = AgentId(world.add_host(name))
         for request in (offsite_orders.request_copy, offsite_orders.request_verify):

@@ -9,7 +9,7 @@ import msgspec
 
 from saveos import clock
 from saveos.database.connection import many, one
-from saveos.repositories.offsite_model import OffsiteState
+from saveos.offsite.model import OffsiteState
 
 if TYPE_CHECKING:
     import sqlite3

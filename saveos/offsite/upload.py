@@ -13,8 +13,8 @@ from saveos.errors import ObjectMissing, StorageDenied, StorageError, StorageUns
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from saveos.repositories.offsite_objects import Lock
-    from saveos.repositories.offsite_store import Bucket
+    from saveos.offsite.bucket import Bucket
+    from saveos.offsite.objects import Lock
 
 PART_BYTES = 8 * 1024**2  # quicker than 16; see note 28
 

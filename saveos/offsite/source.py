@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from saveos import clock
 from saveos.errors import RepositoryLocked, RepositoryMissing
 from saveos.jobs import table as jobs
+from saveos.offsite import table
+from saveos.offsite.layout import Manifest
 from saveos.protocol import Kind
-from saveos.repositories import evidence, quarantine, table, table_offsite
-from saveos.repositories.offsite_layout import Manifest
+from saveos.repositories import evidence, quarantine
+from saveos.repositories import table as repositories_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +33,8 @@ def taken(database: Database, settings: Settings, repository: Repository) -> Ite
     Hosts may write meanwhile. Only what the appliance itself does to a repository takes segments away: it must not
     have begun before all links are there. Raises RepositoryMissing, RepositoryLocked, StorageError.
     """
-    folder = table.repository_path(settings, repository.tenant_id, repository.agent_id)
-    recorded = {known.id for known in table_offsite.snapshots(database.read, repository.agent_id)}  # before the commit
+    folder = repositories_table.repository_path(settings, repository.tenant_id, repository.agent_id)
+    recorded = {known.id for known in table.snapshots(database.read, repository.agent_id)}  # before the commit
     moment = evidence.last_commit(folder)
     if moment < 0:
         raise RepositoryMissing("There is no repository that could be copied.")
@@ -48,7 +50,7 @@ def taken(database: Database, settings: Settings, repository: Repository) -> Ite
 
 
 def _require_rest(database: Database, before: Repository) -> None:
-    now = table.of_agent(database.read, before.agent_id)
+    now = repositories_table.of_agent(database.read, before.agent_id)
     is_same = now is not None and (now.compacted_at, now.generation) == (before.compacted_at, before.generation)
     if not is_same or before.upkeep_job or (now and now.upkeep_job):
         raise RepositoryLocked("The appliance works on this repository now; this is tried again.")
@@ -66,7 +68,7 @@ def _manifest(
     read, agent_id = database.read, repository.agent_id
     kept = tuple(
         known
-        for known in table_offsite.snapshots(read, agent_id)
+        for known in table.snapshots(read, agent_id)
         if known.id in recorded and not jobs.is_ordered(read, agent_id, Kind.PRUNE, known.archive_id)
     )
     return Manifest(
@@ -74,14 +76,14 @@ def _manifest(
         made_at=made_at,
         tenant_id=repository.tenant_id,
         agent_id=agent_id,
-        hostname=table_offsite.hostname(read, agent_id),
+        hostname=table.hostname(read, agent_id),
         engine_id=repository.engine_id,
         moment=moment,
         life=repository.generation,
         config=_text(source / "config"),
         readme=_text(source / "README"),
         nonce=_text(source / "nonce").strip(),
-        seals=table_offsite.seals(read, agent_id),
+        seals=table.seals(read, agent_id),
         snapshots=kept,
     )
 

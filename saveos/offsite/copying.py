@@ -14,22 +14,20 @@ import msgspec
 
 from saveos import clock
 from saveos.errors import ObjectAltered, ObjectMissing, RepositoryDamaged
-from saveos.repositories import offsite_hands as hands
-from saveos.repositories import offsite_layout as layout
-from saveos.repositories import offsite_segments, table_offsite
-from saveos.repositories.offsite_desk import listed, numbers_there, read_manifest
-from saveos.repositories.offsite_model import Generation, Stored
-from saveos.repositories.offsite_objects import Listed
-from saveos.repositories.offsite_upload import Sending, Uploader
+from saveos.offsite import hands, layout, segments, table
+from saveos.offsite.desk import listed, numbers_there, read_manifest
+from saveos.offsite.model import Generation, Stored
+from saveos.offsite.objects import Listed
+from saveos.offsite.upload import Sending, Uploader
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from saveos.repositories.offsite_desk import Desk
-    from saveos.repositories.offsite_layout import Manifest
-    from saveos.repositories.offsite_segments import Local
+    from saveos.offsite.desk import Desk
+    from saveos.offsite.layout import Manifest
+    from saveos.offsite.segments import Local
 
 _NOWHERE = Listed(key="", bytes=-1, modified_at=datetime.min.replace(tzinfo=UTC))
 
@@ -55,8 +53,8 @@ def copy(desk: Desk, source: Path, manifest: Manifest) -> Copied:
 
     Raises StorageError, RepositoryDamaged, Stopped, OSError.
     """
-    known = table_offsite.generations(desk.database.read, desk.store.id, desk.repository.agent_id)
-    brought = _bring(desk, offsite_segments.of_folder(source))
+    known = table.generations(desk.database.read, desk.store.id, desk.repository.agent_id)
+    brought = _bring(desk, segments.of_folder(source))
     if known:
         _require_no_loss(desk, known[0], {one.stored.key for one in brought})
     held = _locked(desk, [one.stored for one in brought])
@@ -77,7 +75,7 @@ def _require_no_loss(desk: Desk, newest: Generation, keys: set[str]) -> None:
     is_compacted = repository.compacted_at is not None and repository.compacted_at >= newest.made_at
     if is_compacted or repository.generation != newest.life:
         return
-    stored = table_offsite.segments(desk.database.read, desk.store.id, repository.agent_id)
+    stored = table.segments(desk.database.read, desk.store.id, repository.agent_id)
     lost = [one.number for one in stored if one.last_generation == newest.number and one.key not in keys]
     if lost:
         message = f"{len(lost)} segments of the repository, the first of them {lost[0]}, are gone or altered here."
@@ -89,7 +87,7 @@ def _bring(desk: Desk, sources: Sequence[Local]) -> list[_Brought]:
 
     The store itself is asked, too: what somebody deleted there is sent again.
     """
-    stored = _checked(desk, table_offsite.segments(desk.database.read, desk.store.id, desk.repository.agent_id))
+    stored = _checked(desk, table.segments(desk.database.read, desk.store.id, desk.repository.agent_id))
     by_file = {(one.number, one.bytes, one.mtime_ns): one for one in stored if not one.is_broken}
     brought, unknown = [], []
     for local in sources:
@@ -127,7 +125,7 @@ class _Carrier:
 
     def bring(self, local: Local) -> _Brought:
         """Hash a segment and send it, unless it is there."""
-        sha256 = offsite_segments.digest(local.path, self._desk.is_cancelled)
+        sha256 = segments.digest(local.path, self._desk.is_cancelled)
         key = layout.segment_key(local.number, sha256)
         before = self._by_key.get(key)
         if before is not None and not before.is_broken:
@@ -218,9 +216,9 @@ def _note(
     store_id, agent_id = desk.store.id, desk.repository.agent_id
 
     def write(connection: sqlite3.Connection) -> None:
-        table_offsite.put_segments(connection, store_id, agent_id, changed)
+        table.put_segments(connection, store_id, agent_id, changed)
         if generation is not None:
-            table_offsite.put_generation(connection, store_id, agent_id, generation)
-            table_offsite.need(connection, store_id, agent_id, generation.number, keys)
+            table.put_generation(connection, store_id, agent_id, generation)
+            table.need(connection, store_id, agent_id, generation.number, keys)
 
     desk.database.write(write)

@@ -9,19 +9,17 @@ import msgspec
 
 from saveos import clock
 from saveos.errors import ObjectAltered, ObjectMissing
-from saveos.repositories import offsite_hands as hands
-from saveos.repositories import offsite_layout as layout
-from saveos.repositories import table_offsite
-from saveos.repositories.offsite_desk import listed, read_manifest
-from saveos.repositories.offsite_model import HIDDEN, Finding
+from saveos.offsite import hands, layout, table
+from saveos.offsite.desk import listed, read_manifest
+from saveos.offsite.model import HIDDEN, Finding
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from saveos.repositories.offsite_desk import Desk
-    from saveos.repositories.offsite_model import Stored
-    from saveos.repositories.offsite_store import Bucket
+    from saveos.offsite.bucket import Bucket
+    from saveos.offsite.desk import Desk
+    from saveos.offsite.model import Stored
 
 MISSING, ALTERED, SIZE = "missing", "altered", "size"
 
@@ -46,7 +44,7 @@ def verify(desk: Desk, share: float) -> Verified:
     What is damaged is sent again by the next copy. Raises StorageError, Stopped.
     """
     store_id, agent_id = desk.store.id, desk.repository.agent_id
-    stored = [one for one in table_offsite.segments(desk.database.read, store_id, agent_id) if one.last_generation]
+    stored = [one for one in table.segments(desk.database.read, store_id, agent_id) if one.last_generation]
     found = {finding.key: finding for finding in [*_of_list(desk, stored), *_of_manifests(desk)]}
     sample = _sample([one for one in stored if found.get(one.key, _FINE).what in ("", HIDDEN)], share)
     size, done = sum(one.bytes for one in sample), 0
@@ -86,7 +84,7 @@ def _of_list(desk: Desk, stored: Sequence[Stored]) -> list[Finding]:
 def _of_manifests(desk: Desk) -> list[Finding]:
     """Return the manifests that cannot be read any more, or are not ours."""
     found = []
-    for generation in table_offsite.generations(desk.database.read, desk.store.id, desk.repository.agent_id):
+    for generation in table.generations(desk.database.read, desk.store.id, desk.repository.agent_id):
         try:
             read_manifest(desk.bucket, desk.folder, generation)
         except ObjectMissing:
@@ -123,6 +121,6 @@ def _read(bucket: Bucket, key: str, stored: Stored) -> Finding | None:
 
 def _note(desk: Desk, changed: Sequence[Stored]) -> None:
     def write(connection: sqlite3.Connection) -> None:
-        table_offsite.put_segments(connection, desk.store.id, desk.repository.agent_id, changed)
+        table.put_segments(connection, desk.store.id, desk.repository.agent_id, changed)
 
     desk.database.write(write)

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 from saveos import clock
 from saveos.database.identifiers import new_id
 from saveos.errors import ObjectExists, ObjectLocked, StorageDenied, StorageError, StorageUnsupported
-from saveos.repositories import offsite_layout as layout
-from saveos.repositories.offsite_model import LockMode, ProbeReport, Step, StepName, StepState
-from saveos.repositories.offsite_objects import Lock
-from saveos.repositories.offsite_store import Bucket
+from saveos.offsite import layout
+from saveos.offsite.bucket import Bucket
+from saveos.offsite.model import LockMode, ProbeReport, Step, StepName, StepState
+from saveos.offsite.objects import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from saveos.database.secrets import Secret
-    from saveos.repositories.offsite_model import Place
+    from saveos.offsite.model import Place
 
 FOLDER = "probe"
 SIZE = 4096

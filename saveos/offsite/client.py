@@ -16,11 +16,11 @@ from botocore.config import Config
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, ConfigValueStore, ConstantProvider
 
 from saveos import __version__
-from saveos.repositories.offsite_hands import HANDS, PacedBody
+from saveos.offsite.hands import HANDS, PacedBody
 
 if TYPE_CHECKING:
     from saveos.database.secrets import Secret
-    from saveos.repositories.offsite_model import Place
+    from saveos.offsite.model import Place
 
 CONNECT_SECONDS, READ_SECONDS = 10, 60
 

@@ -8,8 +8,8 @@ import msgspec
 
 from saveos import clock
 from saveos.database.connection import many, one
-from saveos.repositories.offsite_layout import KnownSnapshot, SealedKey
-from saveos.repositories.offsite_model import Generation, Place, Store, Stored
+from saveos.offsite.layout import KnownSnapshot, SealedKey
+from saveos.offsite.model import Generation, Place, Store, Stored
 from saveos.repositories.sealing import as_text
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from saveos.identity.principals import Permission
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
 from saveos.jobs.model import GOOD, Job, NewJob, RunsOn, State
+from saveos.offsite import table, table_states
 from saveos.protocol import AgentId, JobId, Kind, TenantId
-from saveos.repositories import table_offsite, table_offsite_states
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from saveos.agents.model import Agent
     from saveos.database.connection import Database
     from saveos.identity.principals import Principal
+    from saveos.offsite.model import Generation, OffsiteState, Store
     from saveos.protocol import JobReport
-    from saveos.repositories.offsite_model import Generation, OffsiteState, Store
 
 PRIORITY = -5
 VERIFY_AFTER = timedelta(days=7)
@@ -72,7 +72,7 @@ def of_host(database: Database, principal: Principal, agent_id: str) -> OffsiteS
     """Return how a host's copy stands. Raises NotFound."""
     principal.require(Permission.READ)
     agent = agents.get(database.read, agent_id, principal.tenant_id)
-    state = table_offsite_states.state_of(database.read, agent.id) if agent else None
+    state = table_states.state_of(database.read, agent.id) if agent else None
     if state is None:
         raise NotFound("There is no such agent.")
     return state
@@ -81,20 +81,20 @@ def of_host(database: Database, principal: Principal, agent_id: str) -> OffsiteS
 def of_tenant(database: Database, principal: Principal) -> dict[AgentId, OffsiteState]:
     """Return how the copies of the tenant's hosts stand."""
     principal.require(Permission.READ)
-    return {state.agent_id: state for state in table_offsite_states.states(database.read, principal.tenant_id)}
+    return {state.agent_id: state for state in table_states.states(database.read, principal.tenant_id)}
 
 
 def generations(database: Database, principal: Principal, agent_id: str) -> list[Generation]:
     """Return the generations of a host's copy, newest first. Raises NotFound."""
     principal.require(Permission.READ)
     agent = _known(database.read, principal, agent_id)
-    store = table_offsite.store_of(database.read, agent.tenant_id)
-    return table_offsite.generations(database.read, store.id, agent.id) if store else []
+    store = table.store_of(database.read, agent.tenant_id)
+    return table.generations(database.read, store.id, agent.id) if store else []
 
 
 def ask(connection: sqlite3.Connection, tenant_id: TenantId, agent_id: AgentId) -> None:
     """Ask for a copy where there is a store, once: one that runs may have begun before what is to be copied."""
-    store = table_offsite.store_of(connection, tenant_id)
+    store = table.store_of(connection, tenant_id)
     if store is None or not store.place.is_enabled:
         return
     waiting = jobs.waiting_of(connection, agent_id, Kind.OFFSITE)
@@ -104,7 +104,7 @@ def ask(connection: sqlite3.Connection, tenant_id: TenantId, agent_id: AgentId) 
 
 def queue_due(connection: sqlite3.Connection) -> int:
     """Ask for the copies that lack a snapshot; return how many hosts lack one."""
-    found = table_offsite_states.behind(connection)
+    found = table_states.behind(connection)
     for tenant_id, agent_id in found:
         ask(connection, TenantId(tenant_id), AgentId(agent_id))
     return len(found)
@@ -112,7 +112,7 @@ def queue_due(connection: sqlite3.Connection) -> int:
 
 def queue_verifications(connection: sqlite3.Connection) -> int:
     """Ask for a part of each copy to be verified every week; return for how many hosts."""
-    found = table_offsite_states.due_for_verification(connection, clock.now() - VERIFY_AFTER)
+    found = table_states.due_for_verification(connection, clock.now() - VERIFY_AFTER)
     for tenant_id, agent_id in found:
         order = {"share": VERIFY_SHARE}
         tenant, agent = TenantId(tenant_id), AgentId(agent_id)
@@ -125,7 +125,7 @@ def record_end(connection: sqlite3.Connection, job: Job, state: State, report: J
     if job.agent_id is None or state is State.CANCELLED:
         return
     is_good = state in GOOD
-    table_offsite_states.set_state(
+    table_states.set_state(
         connection,
         job.agent_id,
         job.tenant_id,
@@ -167,7 +167,7 @@ def _known(connection: sqlite3.Connection, principal: Principal, agent_id: str) 
 
 
 def _store(connection: sqlite3.Connection, agent: Agent) -> Store:
-    store = table_offsite.store_of(connection, agent.tenant_id)
+    store = table.store_of(connection, agent.tenant_id)
     if store is None:
         raise Conflict("There is no store for offsite copies yet.")
     return store

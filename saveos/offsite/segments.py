@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from saveos.repositories.offsite_hands import Stopped
+from saveos.offsite.hands import Stopped
 
 if TYPE_CHECKING:
     import threading

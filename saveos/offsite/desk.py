@@ -13,16 +13,16 @@ import msgspec
 from saveos import clock
 from saveos.database.connection import Database
 from saveos.errors import ObjectAltered
-from saveos.repositories import offsite_layout as layout
+from saveos.offsite import layout
+from saveos.offsite.bucket import Bucket
+from saveos.offsite.model import LockMode, Store
+from saveos.offsite.objects import Lock
 from saveos.repositories.model import Repository
-from saveos.repositories.offsite_model import LockMode, Store
-from saveos.repositories.offsite_objects import Lock
-from saveos.repositories.offsite_store import Bucket
 
 if TYPE_CHECKING:
-    from saveos.repositories.offsite_layout import Manifest
-    from saveos.repositories.offsite_model import Generation
-    from saveos.repositories.offsite_objects import Listed
+    from saveos.offsite.layout import Manifest
+    from saveos.offsite.model import Generation
+    from saveos.offsite.objects import Listed
 
 MANIFEST_LIMIT = 256 * 1024**2  # a terabyte takes some three
 

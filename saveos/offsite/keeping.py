@@ -14,17 +14,16 @@ import msgspec
 
 from saveos import clock
 from saveos.errors import ObjectLocked
-from saveos.repositories import offsite_layout as layout
-from saveos.repositories import table_offsite
-from saveos.repositories.offsite_desk import listed, numbers_there
+from saveos.offsite import layout, table
+from saveos.offsite.desk import listed, numbers_there
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
     from datetime import datetime
 
-    from saveos.repositories.offsite_desk import Desk
-    from saveos.repositories.offsite_model import Generation, Stored
+    from saveos.offsite.desk import Desk
+    from saveos.offsite.model import Generation, Stored
 
 STRANGE_AFTER = timedelta(days=1)  # what nobody knows of may be on its way for so long
 
@@ -46,7 +45,7 @@ def generations_to_let_go(known: Sequence[Generation], now: datetime, keep: time
 def let_go(desk: Desk) -> LetGo:
     """Delete what is not to be kept; call it right after a copy. Raises StorageError, Stopped."""
     store_id, agent_id = desk.store.id, desk.repository.agent_id
-    known = table_offsite.generations(desk.database.read, store_id, agent_id)
+    known = table.generations(desk.database.read, store_id, agent_id)
     if desk.repository.frozen_at is not None:
         return LetGo()
     if not set(numbers_there(desk)) <= {one.number for one in known}:
@@ -65,15 +64,13 @@ def _delete_generation(desk: Desk, generation: Generation) -> bool:
     except ObjectLocked:
         return False
     store_id, agent_id = desk.store.id, desk.repository.agent_id
-    desk.database.write(
-        lambda connection: table_offsite.forget_generation(connection, store_id, agent_id, generation.number)
-    )
+    desk.database.write(lambda connection: table.forget_generation(connection, store_id, agent_id, generation.number))
     return True
 
 
 def _let_segments_go(desk: Desk, kept: list[int], gone_count: int, locked_count: int) -> LetGo:
     """Delete the segments that none of the kept generations needs, and what lies there for no reason."""
-    stored = table_offsite.segments(desk.database.read, desk.store.id, desk.repository.agent_id)
+    stored = table.segments(desk.database.read, desk.store.id, desk.repository.agent_id)
     idle = {(one.key, one.version_id): one for one in stored if not is_needed(one, kept)}
     needed = {(one.key, one.version_id) for one in stored} - idle.keys()
     there = listed(desk, with_versions=any(one.version_id for one in stored))
@@ -110,6 +107,6 @@ def _delete(desk: Desk, key: str, version_id: str) -> bool:
 
 def _forget(desk: Desk, keys: list[str]) -> None:
     def write(connection: sqlite3.Connection) -> None:
-        table_offsite.forget_segments(connection, desk.store.id, desk.repository.agent_id, keys)
+        table.forget_segments(connection, desk.store.id, desk.repository.agent_id, keys)
 
     desk.database.write(write)

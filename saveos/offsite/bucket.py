@@ -7,15 +7,15 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from saveos.errors import ObjectAltered, ObjectLocked, StorageBusy, StorageDenied, StorageError, StorageUnreachable
-from saveos.repositories.offsite_hands import Pace, PacedBody, Stopped
-from saveos.repositories.offsite_objects import Held, Listed
+from saveos.offsite.hands import Pace, PacedBody, Stopped
+from saveos.offsite.objects import Held, Listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from saveos.database.secrets import Secret
-    from saveos.repositories.offsite_model import Place
-    from saveos.repositories.offsite_objects import Lock
+    from saveos.offsite.model import Place
+    from saveos.offsite.objects import Lock
 
 ATTEMPTS = 5
 LONGEST_WAIT = 60.0
@@ -40,7 +40,7 @@ class Bucket:
         self.place = place
         self._is_cancelled = is_cancelled or threading.Event()
         self._pace = pace or Pace(lambda: 0, self._is_cancelled)
-        from saveos.repositories import offsite_client as client  # noqa: PLC0415 - a quarter of a second of imports
+        from saveos.offsite import client  # noqa: PLC0415 - a quarter of a second of imports
 
         self._trust = client.trust_file(place.ca_pem)  # there as long as the bucket is in use
         self._client = client.of(place, secret, self._trust.name if self._trust else "")
@@ -230,7 +230,7 @@ class Bucket:
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
         """Do it; what the library raises becomes ours. Raises Stopped when somebody cancelled it meanwhile."""
-        from saveos.repositories import offsite_refusals as refusals  # noqa: PLC0415 - see `__init__`
+        from saveos.offsite import refusals  # noqa: PLC0415 - see `__init__`
 
         if self._is_cancelled.is_set():
             raise Stopped("Stopped: the next one goes on from there.")

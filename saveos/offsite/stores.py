@@ -16,11 +16,10 @@ from saveos.database import secrets
 from saveos.database.identifiers import new_id
 from saveos.errors import InvalidRequest, NotAllowed, NotFound
 from saveos.identity.principals import Actor, Permission
-from saveos.repositories import offsite_lease as lease
-from saveos.repositories import offsite_orders, offsite_probe, table_offsite, table_offsite_states
-from saveos.repositories.offsite_hands import Pace
-from saveos.repositories.offsite_model import Store, rate_at
-from saveos.repositories.offsite_store import Bucket
+from saveos.offsite import lease, orders, probe, table, table_states
+from saveos.offsite.bucket import Bucket
+from saveos.offsite.hands import Pace
+from saveos.offsite.model import Store, rate_at
 
 if TYPE_CHECKING:
     import sqlite3
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
     from saveos.database.connection import Database
     from saveos.database.secrets import Secret
     from saveos.identity.principals import Principal
+    from saveos.offsite.model import Place, ProbeReport
     from saveos.protocol import TenantId
-    from saveos.repositories.offsite_model import Place, ProbeReport
 
 URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -43,7 +42,7 @@ PREFIX_LIMIT = 200
 def own_store(database: Database, principal: Principal, *, of_appliance: bool = False) -> Store | None:
     """Return the tenant's own store, or the appliance's, which all tenants use that have none."""
     principal.require(Permission.SETTINGS)
-    return table_offsite.own_store(database.read, _whose(principal, of_appliance))
+    return table.own_store(database.read, _whose(principal, of_appliance))
 
 
 def keep_store(
@@ -65,7 +64,7 @@ def keep_store(
     whose = _whose(principal, of_appliance)
 
     def write(connection: sqlite3.Connection) -> Store:
-        before = table_offsite.own_store(connection, whose)
+        before = table.own_store(connection, whose)
         known = secret or _known_secret(connection, settings, before)
         is_same = before is not None and _where(before.place) == _where(place)
         store = Store(
@@ -75,8 +74,8 @@ def keep_store(
             made_at=before.made_at if before and is_same else clock.now(),
         )
         if before is not None and not is_same:
-            table_offsite_states.forget_state(connection, before.id)
-        table_offsite.put_store(connection, store, secrets.seal(settings.column_key, known, store.id))
+            table_states.forget_state(connection, before.id)
+        table.put_store(connection, store, secrets.seal(settings.column_key, known, store.id))
         record(
             connection,
             tenant_id=principal.tenant_id,
@@ -90,7 +89,7 @@ def keep_store(
             is_enabled=place.is_enabled,
             is_new_key=secret is not None,
         )
-        offsite_orders.queue_due(connection)
+        orders.queue_due(connection)
         return store
 
     return database.write(write)
@@ -101,11 +100,11 @@ def forget_store(database: Database, principal: Principal, *, of_appliance: bool
     principal.require(Permission.SETTINGS)
 
     def write(connection: sqlite3.Connection) -> None:
-        store = table_offsite.own_store(connection, _whose(principal, of_appliance))
+        store = table.own_store(connection, _whose(principal, of_appliance))
         if store is None:
             raise NotFound("There is no such store.")
-        table_offsite_states.forget_state(connection, store.id)
-        table_offsite.forget_store(connection, store.id)
+        table_states.forget_state(connection, store.id)
+        table.forget_store(connection, store.id)
         record(
             connection,
             tenant_id=principal.tenant_id,
@@ -128,14 +127,14 @@ def try_place(
 ) -> ProbeReport:
     """Try what a place can do before it is used; `secret` None: that of the present store. Raises InvalidRequest."""
     principal.require(Permission.SETTINGS)
-    before = table_offsite.own_store(database.read, _whose(principal, of_appliance))
-    return offsite_probe.probe(_valid(place), secret or _known_secret(database.read, settings, before))
+    before = table.own_store(database.read, _whose(principal, of_appliance))
+    return probe.probe(_valid(place), secret or _known_secret(database.read, settings, before))
 
 
 def take_over(database: Database, settings: Settings, principal: Principal, *, of_appliance: bool = False) -> None:
     """Keep copies under a prefix that was another appliance's: that one is gone. Raises NotFound, StorageError."""
     principal.require(Permission.SETTINGS)
-    store = table_offsite.own_store(database.read, _whose(principal, of_appliance))
+    store = table.own_store(database.read, _whose(principal, of_appliance))
     if store is None:
         raise NotFound("There is no such store.")
     lease.hold(bucket_of(database, settings, store), appliance_id(database), is_forced=True)
@@ -153,7 +152,7 @@ def take_over(database: Database, settings: Settings, principal: Principal, *, o
 def appliance_id(database: Database) -> str:
     """Return by what this appliance is known in stores."""
     made = new_id("apl")
-    return database.write(lambda connection: table_offsite.appliance_id(connection, made))
+    return database.write(lambda connection: table.appliance_id(connection, made))
 
 
 def bucket_of(
@@ -169,7 +168,7 @@ def bucket_of(
 def _known_secret(connection: sqlite3.Connection, settings: Settings, store: Store | None) -> Secret:
     if store is None:
         raise InvalidRequest("The secret of the access key is needed.", field="secret")
-    return secrets.unseal(settings.column_key, table_offsite.sealed_secret(connection, store.id), store.id)
+    return secrets.unseal(settings.column_key, table.sealed_secret(connection, store.id), store.id)
 
 
 def _whose(principal: Principal, of_appliance: bool) -> TenantId | None:  # noqa: FBT001 - passed on

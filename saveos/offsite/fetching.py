@@ -16,16 +16,15 @@ import msgspec
 
 from saveos.database.identifiers import new_id
 from saveos.errors import ObjectAltered, ObjectMissing, StorageError
-from saveos.repositories import offsite_hands as hands
-from saveos.repositories import offsite_layout as layout
-from saveos.repositories import offsite_segments, quarantine
+from saveos.offsite import hands, layout, segments
+from saveos.repositories import quarantine
 from saveos.repositories.evidence import sync
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from saveos.repositories.offsite_desk import Desk
-    from saveos.repositories.offsite_layout import Manifest, Part
+    from saveos.offsite.desk import Desk
+    from saveos.offsite.layout import Manifest, Part
 
 NONCE_MARGIN = 1 << 40  # AES-CTR: what was encrypted after the copy was made used nonces that nobody here knows of
 SEGMENTS_PER_FOLDER = 1000  # Borg's, when a repository does not say
@@ -95,9 +94,7 @@ def _is_there(path: Path, part: Part) -> bool:
 def _is_same(desk: Desk, path: Path, part: Part) -> bool:
     """Return whether a file of the local repository is this segment; one that cannot be read is not."""
     try:
-        return (
-            path.stat().st_size == part.bytes and offsite_segments.digest(str(path), desk.is_cancelled) == part.sha256
-        )
+        return path.stat().st_size == part.bytes and segments.digest(str(path), desk.is_cancelled) == part.sha256
     except OSError:
         return False
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from saveos.repositories.offsite_model import LockMode
+from saveos.offsite.model import LockMode
 
 
 class Lock(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,11 +10,11 @@ import msgspec
 
 from saveos import clock
 from saveos.errors import ObjectAltered, ObjectExists, ObjectMissing, OffsiteTaken, StorageError, StorageUnsupported
-from saveos.repositories import offsite_layout as layout
-from saveos.repositories.offsite_layout import Lease
+from saveos.offsite import layout
+from saveos.offsite.layout import Lease
 
 if TYPE_CHECKING:
-    from saveos.repositories.offsite_store import Bucket
+    from saveos.offsite.bucket import Bucket
 
 NAME, TEXT_NAME = "appliance.json", "README.txt"
 RENEW_AFTER = timedelta(days=1)
