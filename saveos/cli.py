@@ -18,6 +18,7 @@ from saveos import (
     cli_catalogue,
     cli_download,
     cli_keys,
+    cli_offsite,
     cli_proofs,
     cli_protection,
     cli_quota,
@@ -164,6 +165,7 @@ def _add_features(
     cli_restore.add(commands, verb, _by_default)
     cli_snapshot.add(group, own)
     cli_protection.add(group, own)
+    cli_offsite.add(group, own)
     cli_quota.add(verb, group("quota", "limits of storage"), _by_default)
     cli_proofs.add(commands, verb, _by_default)
     cli_proofs.add_offline(remote("verify-report", "verify a report, offline", cli_proofs.verify_report))

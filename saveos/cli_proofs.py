@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from saveos import cli_days, clock
+from saveos import cli_days, cli_wait, clock
 from saveos.agents import enrolment
 from saveos.cli_catalogue import Shown, printed
 from saveos.errors import InvalidRequest
-from saveos.jobs import lifecycle
-from saveos.jobs.model import ENDED, State
 from saveos.proofs import checks, drills, report, verification
 from saveos.proofs.verification import Level
 from saveos.protocol import ExitCode
@@ -25,10 +22,8 @@ if TYPE_CHECKING:
 
     from saveos.config import Settings
     from saveos.identity.principals import Principal
-    from saveos.jobs.model import Job
     from saveos.stores import Stores
 
-LOOK_SECONDS = 0.5
 FILE_LIMIT = 512 * 1024**2
 VERIFY_CODES = (
     "Exit codes: 0 genuine, 1 not genuine (nothing in it is to be believed), 2 the file cannot be read,"
@@ -40,10 +35,10 @@ def add(commands: Any, verb: Callable[..., Any], by_default: Callable[..., Any])
     """Add the commands that need the data folder."""
     drill = verb(commands, "drill", "let a host restore a sample and compare it", by_default(_drill))
     drill.add_argument("agent", help="id or hostname")
-    drill.add_argument("--wait", action="store_true", help="wait for the end, and tell what came back")
+    cli_wait.add(drill)
     check = verb(commands, "check", "read a host's repository from the disk next", by_default(_check))
     check.add_argument("agent", help="id or hostname")
-    check.add_argument("--wait", action="store_true", help="wait for the end")
+    cli_wait.add(check)
     made = verb(commands, "report", "write a signed report for an auditor", by_default(_report))
     made.add_argument(
         "--since", type=cli_days.first, metavar="DAY", help="the first day, YYYY-MM-DD (default: 90 days ago)"
@@ -80,10 +75,7 @@ def verify_report(_settings: Settings, parsed: argparse.Namespace) -> Shown:
 
 def _drill(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> Shown:
     agent = enrolment.by_name(stores.database, principal, parsed.agent)
-    job = drills.request(stores.database, principal, agent.id)
-    if not parsed.wait:
-        return Shown({"job": job.id, "state": job.state.value}, [f"Asked for: {job.id}"])
-    return _told(_ended(stores, principal, job))
+    return cli_wait.asked(stores, principal, drills.request(stores.database, principal, agent.id), parsed)
 
 
 def _check(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> Shown:
@@ -91,9 +83,7 @@ def _check(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> 
     job = checks.request(stores.database, principal, agent.id)
     if job is None:
         return Shown({"job": None}, ["Another repository is read just now: this one is the next."])
-    if not parsed.wait:
-        return Shown({"job": job.id, "state": job.state.value}, [f"Asked for: {job.id}"])
-    return _told(_ended(stores, principal, job))
+    return cli_wait.asked(stores, principal, job, parsed)
 
 
 def _report(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> Shown:
@@ -110,16 +100,3 @@ def _report(stores: Stores, principal: Principal, parsed: argparse.Namespace) ->
         raise InvalidRequest(f"{parsed.output} cannot be written: {error.strerror}.") from error
     hint = f"Verify: saveos verify-report {parsed.output} --root {stores.authority.folder / 'root.pem'}"
     return Shown({"file": str(parsed.output), "bytes": len(data)}, [f"{parsed.output} is written.", hint])
-
-
-def _ended(stores: Stores, principal: Principal, job: Job) -> Job:
-    while job.state not in ENDED:
-        time.sleep(LOOK_SECONDS)
-        job = lifecycle.get(stores.database, principal, job.id)
-    return job
-
-
-def _told(job: Job) -> Shown:
-    good = {State.DONE: ExitCode.DONE, State.WARNED: ExitCode.WARNINGS}
-    result = {"job": job.id, "state": job.state.value, "message": job.message, "error_code": job.error_code}
-    return Shown(result, [f"{job.state.value}: {printed(job.message)}"], good.get(job.state, ExitCode.ERROR))

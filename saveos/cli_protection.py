@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from saveos import cli_wait
 from saveos.agents import enrolment
 from saveos.cli_catalogue import Shown, printed
 from saveos.errors import InvalidRequest
-from saveos.jobs import lifecycle
-from saveos.jobs.model import ENDED, State
-from saveos.protocol import ExitCode
 from saveos.repositories import keeping
 from saveos.snapshots import checkpoints, pruning, roll_back
 from saveos.stores import endings_of
@@ -23,13 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from saveos.identity.principals import Principal
-    from saveos.jobs.model import Job
     from saveos.repositories.model import Checkpoint
     from saveos.snapshots.checkpoints import Protection
     from saveos.snapshots.roll_back import RollBack
     from saveos.stores import Stores
-
-LOOK_SECONDS = 0.5
 
 
 def add(group: Callable[..., Any], verb: Callable[..., Any]) -> None:
@@ -42,18 +36,14 @@ def add(group: Callable[..., Any], verb: Callable[..., Any]) -> None:
     back.add_argument("checkpoint", help="a checkpoint's id")
     back.add_argument("--hostname", help="the host's name once more: it is this one that is meant")
     back.add_argument("--dry-run", action="store_true", help="only say what would come back and what would go")
-    _add_wait(back)
+    cli_wait.add(back)
     days = verb(checkpoint, "days", "show or say for how many days checkpoints are kept", _days)
     days.add_argument("days", nargs="?", type=int, help=f"0 to {keeping.DAYS_LIMIT}")
     run = verb(group("retention", "what is no longer kept"), "run", "carry a host's retention out now", _retain)
     run.add_argument("host", help="id or hostname")
-    _add_wait(run)
+    cli_wait.add(run)
     text = "say that what froze a host's repository was meant"
     verb(group("protection", "hosts that are frozen"), "let-go-on", text, _let_go_on).add_argument("host")
-
-
-def _add_wait(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--wait", action="store_true", help="wait for the job's end, and tell what was done")
 
 
 def _list(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> Shown:
@@ -95,7 +85,7 @@ def _roll_back(stores: Stores, principal: Principal, parsed: argparse.Namespace)
         typed = input(f"Type {agent.hostname} to confirm: ")
     endings = endings_of(stores)
     job = checkpoints.request_roll_back(stores.database, principal, agent.id, parsed.checkpoint, typed, endings)
-    return _asked(stores, principal, job, parsed)
+    return cli_wait.asked(stores, principal, job, parsed)
 
 
 def _foreseen(foreseen: RollBack) -> list[str]:
@@ -116,20 +106,10 @@ def _days(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> S
 
 def _retain(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> Shown:
     agent = enrolment.by_name(stores.database, principal, parsed.host)
-    return _asked(stores, principal, pruning.request(stores.database, principal, agent.id), parsed)
+    return cli_wait.asked(stores, principal, pruning.request(stores.database, principal, agent.id), parsed)
 
 
 def _let_go_on(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> Shown:
     agent = enrolment.by_name(stores.database, principal, parsed.host)
     checkpoints.let_go_on(stores.database, principal, agent.id)
     return Shown({"agent": agent.id, "hostname": agent.hostname}, [f"Retention of {agent.hostname} goes on."])
-
-
-def _asked(stores: Stores, principal: Principal, job: Job, parsed: argparse.Namespace) -> Shown:
-    """Tell of the job, at once or at its end. It is done by the serving appliance."""
-    while parsed.wait and job.state not in ENDED:
-        time.sleep(LOOK_SECONDS)
-        job = lifecycle.get(stores.database, principal, job.id)
-    said = f"{job.id}: {job.state.value}. {printed(job.message)}".rstrip()
-    code = ExitCode.DONE if not parsed.wait or job.state is State.DONE else ExitCode.ERROR
-    return Shown({"job": job.id, "state": job.state.value, "message": job.message}, [said], code)

@@ -21,6 +21,7 @@ class AlertKind(StrEnum):
     DISK_FULL = "disk-full"
     QUOTA = "quota"
     OVERDUE = "overdue"
+    OFFSITE = "offsite"  # the copy of a host does not keep up, or is damaged
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ from saveos.api.jobs import Jobs
 from saveos.api.keys import Keys
 from saveos.api.listings import Listings
 from saveos.api.measurements import Measurements
+from saveos.api.offsite import Offsite
 from saveos.api.policies import Policies
 from saveos.api.problems import HANDLERS
 from saveos.api.proofs import Proofs
@@ -68,6 +69,7 @@ def build(parts: Parts) -> Litestar:
             Downloads,
             HostStreams,
             Catalogue,
+            Offsite,
             Policies,
             Proofs,
             Keys,

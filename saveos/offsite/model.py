@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -15,6 +15,7 @@ from saveos.protocol import AgentId, TenantId
 Hour = Annotated[int, Meta(ge=0, le=24)]
 Bytes = Annotated[int, Meta(ge=0, le=2**53)]
 Days = Annotated[int, Meta(ge=0, le=3650)]
+Price = Annotated[float, Meta(ge=0, le=1000)]
 
 
 class LockMode(StrEnum):
@@ -38,6 +39,15 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str = ""
 
 
+class Prices(msgspec.Struct, frozen=True, kw_only=True):
+    """What a store asks for: to keep a GB (10^9 bytes) for a month, for 1,000 writes, to fetch a GB."""
+
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")] = "USD"
+    gigabyte_month: Price = 0.0
+    thousand_writes: Price = 0.0
+    gigabyte_fetched: Price = 0.0
+
+
 class Place(msgspec.Struct, frozen=True, kw_only=True):
     """A bucket of any S3-compatible store, and what is kept there under a prefix. It holds no secret.
 
@@ -56,6 +66,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     lock_mode: LockMode = LockMode.OFF
     keep_days: Days = 0
     rate: Rate = Rate()
+    prices: Prices | None = None
     is_enabled: bool = True
 
 
@@ -100,6 +111,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
 
 
+class Protection(StrEnum):
+    """What keeps a copy from whoever holds the appliance's key to the store."""
+
+    LOCK = "lock"  # nothing goes before its date
+    VERSIONS = "versions"  # what is deleted is hidden, and can be deleted for good in a second step
+    NONE = "none"
+
+
 class ProbeReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a store can do. `left`: keys that a lock keeps for a minute more."""
 
@@ -116,9 +135,11 @@ class ProbeReport(msgspec.Struct, frozen=True, kw_only=True):
         return all(self.is_ok(name) for name in (StepName.WRITE, StepName.READ, StepName.LIST, StepName.DELETE))
 
     @property
-    def is_safe_from_the_key(self) -> bool:
-        """Whether whoever has the key cannot destroy what is locked."""
-        return self.is_ok(StepName.LOCK) and self.is_ok(StepName.LOCKED_DELETE)
+    def protection(self) -> Protection:
+        """What the store offers against whoever has the key."""
+        if self.is_ok(StepName.LOCK) and self.is_ok(StepName.LOCKED_DELETE):
+            return Protection.LOCK
+        return Protection.VERSIONS if self.is_ok(StepName.VERSIONS) else Protection.NONE
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,11 +185,28 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     number: int = -1  # of the segment
 
 
+class Health(StrEnum):
+    """How a host's copy stands."""
+
+    NONE = "none"  # there is nothing to copy, or no store
+    WAITING = "waiting"  # a copy is on its way that nobody has to ask about yet
+    CURRENT = "current"
+    LATE = "late"  # a whole interval of backups went by without a copy
+    FAILED = "failed"
+    DAMAGED = "damaged"
+
+
+NEEDY = frozenset({Health.LATE, Health.FAILED, Health.DAMAGED})
+LATE_AFTER = timedelta(hours=1)  # what is missing is asked for that often
+LATE_ANYHOW = timedelta(days=1)
+FIRST_COPY = timedelta(days=7)  # while one runs
+
+
 class OffsiteState(msgspec.Struct, frozen=True, kw_only=True):
     """How a host's offsite copy stands. Times are None when that never happened.
 
     `snapshot_at`: when the newest snapshot ended that is in the copy; `behind_since`: when the oldest one ended that is
-    not. `error_code`: of the last attempt, empty when it went well.
+    not, of `behind_count`. `error_code`: of the last attempt, empty when it went well.
     """
 
     agent_id: AgentId
@@ -177,6 +215,9 @@ class OffsiteState(msgspec.Struct, frozen=True, kw_only=True):
     made_at: datetime | None = None
     snapshot_at: datetime | None = None
     behind_since: datetime | None = None
+    behind_count: int = 0
+    is_copying: bool = False
+    is_asked: bool = False  # there is a store that is switched on
     bytes: int = 0
     segments_count: int = 0
     tried_at: datetime | None = None
@@ -190,6 +231,22 @@ class OffsiteState(msgspec.Struct, frozen=True, kw_only=True):
     def damages(self) -> tuple[Finding, ...]:
         """What is lost: what is hidden can be read by its version."""
         return tuple(one for one in self.findings if one.what != HIDDEN)
+
+    def health(self, now: datetime) -> Health:
+        """Say how the copy stands; the worst comes first."""
+        lag = timedelta(seconds=self.lag_seconds(now))
+        if not self.is_asked:
+            return Health.NONE
+        if self.damages:
+            return Health.DAMAGED
+        if self.error_code:
+            return Health.FAILED
+        if self.behind_since is None:
+            return Health.CURRENT if self.generation else Health.NONE
+        if self.is_copying and not self.generation and lag < FIRST_COPY:
+            return Health.WAITING
+        is_late = lag > LATE_ANYHOW or (lag > LATE_AFTER and self.behind_count > 1)
+        return Health.LATE if is_late else Health.WAITING
 
     def lag_seconds(self, now: datetime) -> float:
         """Return for how long the oldest snapshot has been waiting to be copied; 0: none does."""

@@ -142,6 +142,22 @@ def forget_generation(connection: sqlite3.Connection, store_id: str, agent_id: s
     )
 
 
+def held(connection: sqlite3.Connection, tenant_id: str, since: datetime) -> list[sqlite3.Row]:
+    """Return per host of a tenant: bytes in its store, segments, and those of both sent since a moment."""
+    return many(
+        connection,
+        "SELECT s.agent_id, a.hostname, sum(s.bytes) AS bytes, count(*) AS segments_count,"
+        " sum(CASE WHEN g.made_at >= ?1 THEN s.bytes ELSE 0 END) AS sent_bytes,"
+        " sum(CASE WHEN g.made_at >= ?1 THEN 1 ELSE 0 END) AS sent_count"
+        " FROM offsite_segments s JOIN agents a ON a.id = s.agent_id LEFT JOIN offsite_generations g"
+        " ON g.store_id = s.store_id AND g.agent_id = s.agent_id AND g.number = s.first_generation"
+        " WHERE a.tenant_id = ?2 AND s.store_id = (SELECT t.id FROM offsite_stores t"
+        " WHERE coalesce(t.tenant_id, ?2) = ?2 ORDER BY t.tenant_id IS NULL LIMIT 1)"
+        " GROUP BY s.agent_id ORDER BY a.hostname",
+        (clock.to_text(since), tenant_id),
+    )
+
+
 def snapshots(connection: sqlite3.Connection, agent_id: str) -> tuple[KnownSnapshot, ...]:
     """Return a host's snapshots that have an archive, oldest first."""
     rows = many(

@@ -10,6 +10,7 @@ import msgspec
 from saveos import clock
 from saveos.database.connection import many, one
 from saveos.offsite.model import OffsiteState
+from saveos.protocol import AgentId, TenantId
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,13 +23,20 @@ _STATE = (
     " o.tried_at, coalesce(o.error_code, '') AS error_code, coalesce(o.error_message, '') AS error_message,"
     " o.verified_at, coalesce(o.verified_share, 0.0) AS verified_share, coalesce(o.findings_json, '[]') AS findings,"
     " (SELECT min(s.ended_at) FROM snapshots s WHERE s.agent_id = a.id AND s.standing <> 'lost'"
-    " AND s.ended_at > coalesce(o.snapshot_at, '')) AS behind_since"
+    " AND s.ended_at > coalesce(o.snapshot_at, '')) AS behind_since,"
+    " (SELECT count(*) FROM snapshots s WHERE s.agent_id = a.id AND s.standing <> 'lost'"
+    " AND s.ended_at > coalesce(o.snapshot_at, '')) AS behind_count,"
+    " EXISTS (SELECT 1 FROM jobs j WHERE j.agent_id = a.id AND j.kind = 'offsite' AND j.state = 'running')"
+    " AS is_copying,"
+    " coalesce((SELECT json_extract(t.place_json, '$.is_enabled') FROM offsite_stores t"
+    " WHERE coalesce(t.tenant_id, a.tenant_id) = a.tenant_id ORDER BY t.tenant_id IS NULL LIMIT 1), 0) AS is_asked"
     " FROM agents a LEFT JOIN offsite_states o ON o.agent_id = a.id"
 )
 
 
 def _to_state(row: sqlite3.Row) -> OffsiteState:
-    return msgspec.convert({**dict(row), "findings": msgspec.json.decode(row["findings"])}, OffsiteState)
+    values = {**dict(row), "findings": msgspec.json.decode(row["findings"])}
+    return msgspec.convert(values | {name: bool(row[name]) for name in ("is_copying", "is_asked")}, OffsiteState)
 
 
 def state_of(connection: sqlite3.Connection, agent_id: str) -> OffsiteState | None:
@@ -40,6 +48,18 @@ def state_of(connection: sqlite3.Connection, agent_id: str) -> OffsiteState | No
 def states(connection: sqlite3.Connection, tenant_id: str) -> list[OffsiteState]:
     """Return how the copies of a tenant's hosts stand."""
     return [_to_state(row) for row in many(connection, f"{_STATE} WHERE a.tenant_id = ?", (tenant_id,))]
+
+
+def all_states(connection: sqlite3.Connection) -> list[tuple[TenantId, OffsiteState]]:
+    """Return how the copies of all hosts stand that are not revoked, with the tenant of each."""
+    rows = many(connection, f"{_STATE.replace('SELECT ', 'SELECT a.tenant_id, ', 1)} WHERE a.state <> 'revoked'")
+    return [(TenantId(row["tenant_id"]), _to_state(row)) for row in rows]
+
+
+def open_alerts(connection: sqlite3.Connection) -> dict[AgentId, TenantId]:
+    """Return the hosts of every open alert on a copy, and the tenant of each."""
+    rows = many(connection, "SELECT tenant_id, agent_id FROM alerts WHERE kind = 'offsite' AND cleared_at IS NULL")
+    return {AgentId(row["agent_id"]): TenantId(row["tenant_id"]) for row in rows}
 
 
 def set_state(connection: sqlite3.Connection, agent_id: str, tenant_id: str, **values: Any) -> None:

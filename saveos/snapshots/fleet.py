@@ -42,11 +42,12 @@ class Need(StrEnum):
     FAILED = "failed"  # its last backup
     LATE = "late"  # it should have been backed up long ago
     NEVER = "never"  # enrolled, and nothing came
+    UNCOPIED = "uncopied"  # its offsite copy is late, failed or damaged
     UNPROVEN = "unproven"  # no restore has proven itself for long
     REVOKED = "revoked"
 
 
-NEEDY = frozenset({Need.FROZEN, Need.ALERT, Need.FAILED, Need.LATE, Need.NEVER, Need.UNPROVEN})
+NEEDY = frozenset({Need.FROZEN, Need.ALERT, Need.FAILED, Need.LATE, Need.NEVER, Need.UNCOPIED, Need.UNPROVEN})
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,8 +197,12 @@ def _host(
 
 def _with_alerts(host: Host, kinds: frozenset[AlertKind]) -> Host:
     """Add what goes on; that it is overdue is known already, and said with its reason."""
-    is_grave = bool(kinds - {AlertKind.OVERDUE}) and host.need not in (Need.REVOKED, Need.FROZEN)
-    return msgspec.structs.replace(host, alerts=kinds, need=Need.ALERT if is_grave else host.need)
+    need = host.need
+    if kinds - {AlertKind.OVERDUE, AlertKind.OFFSITE} and need not in (Need.REVOKED, Need.FROZEN):
+        need = Need.ALERT
+    elif AlertKind.OFFSITE in kinds and need is Need.NOTHING:
+        need = Need.UNCOPIED
+    return msgspec.structs.replace(host, alerts=kinds, need=need)
 
 
 def _is_backup(job: Job | None) -> bool:

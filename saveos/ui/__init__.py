@@ -35,6 +35,7 @@ def build(parts: Parts) -> Any:
         job,
         jobs,
         monitoring,
+        offsite,
         overview,
         policies,
         policy,
@@ -51,7 +52,7 @@ def build(parts: Parts) -> Any:
     shell = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     board = frame.Board(parts)
     pages = (overview, agents, agent, snapshots, snapshot, jobs, job, policies, policy, downloads, monitoring)
-    for page in (*pages, alerts, agent_retention, files, changes, versions, search, settings, profile, proofs):
+    for page in (*pages, alerts, agent_retention, files, changes, versions, search, settings, profile, proofs, offsite):
         page.register(board)
     frame.register_missing(board)  # last: it takes every other path
     ui.run_with(

@@ -22,6 +22,7 @@ TITLES = {
     AlertKind.UNUSUAL: "alert.unusual",
     AlertKind.DAMAGE: "alert.damage",
     AlertKind.UNPROVEN: "alert.unproven",
+    AlertKind.OFFSITE: "alert.offsite",
     AlertKind.OVERDUE: "alert.overdue",
     AlertKind.QUOTA: "alert.quota",
     AlertKind.DISK_FULL: "alert.disk_full",
@@ -31,6 +32,7 @@ ADVICE = {
     AlertKind.UNUSUAL: "alert.unusual_do",
     AlertKind.DAMAGE: "alert.damage_do",
     AlertKind.UNPROVEN: "alert.unproven_do",
+    AlertKind.OFFSITE: "alert.offsite_do",
     AlertKind.OVERDUE: "alert.overdue_do",
     AlertKind.QUOTA: "alert.quota_do",
     AlertKind.DISK_FULL: "alert.disk_full_do",
@@ -88,6 +90,7 @@ def evidence(words: Words, alert: Alert) -> list[str]:
     """Say what was found, sentence by sentence. Evidence of other versions may hold anything, and lack anything."""
     known = {
         AlertKind.UNUSUAL: _unusual,
+        AlertKind.OFFSITE: _offsite,
         AlertKind.OVERDUE: _overdue,
         AlertKind.HOSTILE: _hostile,
         AlertKind.DAMAGE: damage_words.damage,
@@ -136,6 +139,17 @@ def _overdue(words: Words, told: Mapping[str, Any]) -> list[str]:
         words.say("alert.due", machine=words.say(MACHINES[machine]), span=span, when=due) if due else "",
         words.say("alert.last_backup", when=last) if last else words.say("alert.never"),
         words.say("alert.seen", when=seen) if seen else words.say("alert.unheard"),
+    ]
+
+
+def _offsite(words: Words, told: Mapping[str, Any]) -> list[str]:
+    damaged, code = int(told.get("damaged", 0)), str(told.get("error_code", ""))
+    behind, newest = (_moment(words, told, name) for name in ("behind_since", "snapshot_at"))
+    return [
+        words.count("offsite.damaged", damaged) if damaged else "",
+        words.problem(code, str(told.get("error_message", ""))) if code else "",
+        words.say("offsite.behind_since", when=behind) if behind else "",
+        words.say("offsite.copied_until", when=newest) if newest else words.say("offsite.nothing_copied"),
     ]
 
 

@@ -28,6 +28,7 @@ NEEDS = {
     Need.FAILED: "need.failed",
     Need.LATE: "need.late",
     Need.NEVER: "need.never",
+    Need.UNCOPIED: "need.uncopied",
     Need.UNPROVEN: "need.unproven",
     Need.REVOKED: "need.revoked",
 }
@@ -39,6 +40,7 @@ MOODS = {
     Need.FAILED: "bad",
     Need.LATE: "warn",
     Need.NEVER: "warn",
+    Need.UNCOPIED: "warn",
     Need.UNPROVEN: "bad",
     Need.REVOKED: "muted",
 }
@@ -117,7 +119,7 @@ def state(words: Words, host: Host, *, may_cancel: bool) -> Cell:
 
 def why(words: Words, host: Host) -> str:
     """Say more of why a host needs a person."""
-    if host.need in (Need.FROZEN, Need.ALERT):
+    if host.need in (Need.FROZEN, Need.ALERT, Need.UNCOPIED):
         is_frozen = host.need is Need.FROZEN  # which says what its own alert would
         told = [kind for kind in AlertKind if kind in host.alerts and not (is_frozen and kind is AlertKind.HOSTILE)]
         decide = words.say("protection.need_more") if is_frozen else ""

@@ -23,6 +23,11 @@ SECTIONS = {
     "downloads": ("/downloads", "section.downloads", "M12 4v10M8 11l4 4 4-4M5 19h14"),
     "monitoring": ("/monitoring", "section.monitoring", "M4 4v16h16M7 15l4-5 3 3 5-7"),
     "proofs": ("/proofs", "section.proofs", "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18M8 12l3 3 5-6"),
+    "offsite": (
+        "/offsite",
+        "section.offsite",
+        "M7 18a4 4 0 0 1-.5-8A6 6 0 0 1 18 9a4.500 4.500 0 0 1-.500 9M12 20v-8M9 15l3-3 3 3",
+    ),
     "settings": ("/settings", "section.settings", "M4 7h9M17 7h3M15 5v4M4 12h3M11 12h9M9 10v4M4 17h9M17 17h3M15 15v4"),
 }
 

@@ -14,6 +14,7 @@ from saveos.errors import Unavailable
 from saveos.measurements import storage
 from saveos.measurements.model import SAMPLE_SECONDS
 from saveos.offsite import orders as offsite_orders
+from saveos.offsite import watching
 from saveos.proofs import checks, turns
 from saveos.snapshots import backup, overdue, pruning
 
@@ -58,13 +59,17 @@ def add_upkeep(
 
 
 def add_offsite(scheduler: BackgroundScheduler, database: Database, tidy: Callable[[], None]) -> None:
-    """Ask for the offsite copies that lack a snapshot or a verification, and clear away what killed ones left."""
-    for name, work in (
-        ("offsite", lambda: database.write(offsite_orders.queue_due)),
-        ("offsite-verifications", lambda: database.write(offsite_orders.queue_verifications)),
-        ("offsite-tidy", tidy),
+    """Ask for the offsite copies that lack a snapshot or a verification, and clear away what killed ones left.
+
+    Whether copies keep up is looked at every minute.
+    """
+    for name, seconds, work in (
+        ("offsite", HOUR_SECONDS, lambda: database.write(offsite_orders.queue_due)),
+        ("offsite-verifications", HOUR_SECONDS, lambda: database.write(offsite_orders.queue_verifications)),
+        ("offsite-tidy", HOUR_SECONDS, tidy),
+        ("offsite-watch", MINUTE_SECONDS, lambda: database.write(watching.tick)),
     ):
-        scheduler.add_job(_while_open, "interval", [work], seconds=HOUR_SECONDS, id=name, next_run_time=clock.now())
+        scheduler.add_job(_while_open, "interval", [work], seconds=seconds, id=name, next_run_time=clock.now())
 
 
 def add_measurements(scheduler: BackgroundScheduler, database: Database, settings: Settings, sampler: Sampler) -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from saveos.database.secrets import Secret
-from saveos.offsite.model import ProbeReport, StepName, StepState
+from saveos.offsite.model import ProbeReport, Protection, StepName, StepState
 from saveos.offsite.probe import probe
 from tests.support.s3 import SECRET
 
@@ -33,7 +33,7 @@ def test_probe_of_a_plain_bucket_works_and_leaves_nothing(s3: Weed) -> None:
     report = probe(place, SECRET)
 
     assert report.is_usable
-    assert not report.is_safe_from_the_key
+    assert report.protection is not Protection.LOCK
     assert report.is_ok(StepName.CONDITION)
     assert (StepState.UNSUPPORTED, StepState.UNSUPPORTED, StepState.SKIPPED) == tuple(
         step.state for step in report.steps if step.name in (StepName.VERSIONS, StepName.LOCK, StepName.LOCKED_DELETE)
@@ -57,7 +57,7 @@ def test_probe_of_a_bucket_with_lock_sees_that_it_holds(s3: Weed) -> None:
     report = probe(place, SECRET)
 
     assert report.is_usable, states(report)
-    assert report.is_safe_from_the_key, states(report)
+    assert report.protection is Protection.LOCK, states(report)
     assert len(report.left) == len(left(s3, place)) <= 1
     assert report.is_ok(StepName.BYPASS) == bool(report.left)
 

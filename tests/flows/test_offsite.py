@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
-from saveos import config
-from saveos.database.connection import Database
-from saveos.identity.principals import system
-from saveos.offsite import orders as offsite_orders
-from saveos.offsite import stores
-from saveos.protocol import TenantId
-from saveos.snapshots import rehydrating
+from tests.flows.test_command_line import run
 from tests.support.agent import RealAgent, assert_restored, back_up_only, database, put_base
 from tests.support.appliance import Appliance, wait_until
 from tests.support.s3 import SECRET
@@ -24,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from saveos.offsite.model import Place
     from tests.support.s3 import Weed
 
 
@@ -35,16 +30,9 @@ def appliance(tmp_path: Path) -> Iterator[Appliance]:
         yield appliance
 
 
-@contextlib.contextmanager
-def verbs(appliance: Appliance) -> Iterator[Any]:
-    """Give settings, database and administrator, as the command line has them beside a serving process."""
-    settings = config.load({"data": str(appliance.data)}, {})
-    opened = Database(settings.database)
-    try:
-        tenant_id = opened.read.execute("SELECT id FROM tenants").fetchone()["id"]
-        yield settings, opened, system(TenantId(tenant_id), "test")
-    finally:
-        opened.close()
+def chosen(appliance: Appliance, place: Place) -> dict[str, Any]:
+    body = {"place": msgspec.to_builtins(place), "secret": SECRET.value}
+    return appliance.call("PUT", "/api/v1/offsite/store", body).expect(200)
 
 
 def test_host_goes_on_where_it_was_after_its_repository_was_lost(
@@ -57,29 +45,64 @@ def test_host_goes_on_where_it_was_after_its_repository_was_lost(
     back_up_only(appliance, tree)
     with database(appliance) as connection:
         connection.execute("UPDATE policies SET schedule = ''")
-    with verbs(appliance) as (settings, opened, principal):
-        stores.keep_store(opened, settings, principal, s3.place(s3.bucket()), SECRET)
-        host = RealAgent.enrolled(appliance, tmp_path / "host", hostname="host")
-        host.start_daemon()
-        try:
-            host.first_backup()
-            state = wait_until(
-                lambda: (now := offsite_orders.of_host(opened, principal, host.id)).generation and now, 60, "a copy"
-            )
-            assert ("", None) == (state.error_code, state.behind_since)
-            shutil.rmtree(host.repository.parent)
+    chosen(appliance, s3.place(s3.bucket()))
+    host = RealAgent.enrolled(appliance, tmp_path / "host", hostname="host")
+    path = f"/api/v1/agents/{host.id}/offsite"
 
-            job = rehydrating.request(opened, principal, host.id, state.generation, "host", {})
-            assert appliance.wait_for_job(job.id)["state"] == "done"
-            jobs = appliance.call("GET", "/api/v1/jobs").expect(200)["items"]
-            [following] = [job for job in jobs if job["kind"] == "roll-back"]
-            assert appliance.wait_for_job(following["id"])["state"] == "done"
+    def copied(generation: int) -> Any:
+        found = appliance.call("GET", path).expect(200)
+        return found["copy"]["state"]["generation"] == generation and found
 
-            host.restore(appliance.snapshots(host.id)[0]["id"], tmp_path / "back")
-            assert_restored(tree, tmp_path / "back")
-            (tree / "more").write_bytes(os.urandom(50_000))
-            assert appliance.wait_for_job(host.back_up())["state"] == "done"
-            wait_until(lambda: offsite_orders.of_host(opened, principal, host.id).generation == 2, 60, "the next copy")
-        finally:
-            host.stop()
+    host.start_daemon()
+    try:
+        host.first_backup()
+        found = wait_until(lambda: copied(1), 60, "a copy")
+        assert ("current", 0.0) == (found["copy"]["health"], found["copy"]["lag_seconds"])
+        verified = appliance.call("POST", f"{path}/verify").expect(202)
+        assert appliance.wait_for_job(verified["id"])["state"] == "done"
+        shutil.rmtree(host.repository.parent)
+
+        wrong = appliance.call("POST", f"{path}/fetch", {"generation": 1, "hostname": "another"})
+        assert ("invalid-request", 400) == (wrong.expect(400)["code"], wrong.status)
+        missing = appliance.call("POST", f"{path}/fetch", {"generation": 9, "hostname": "host"}).expect(404)
+        assert "not-found" == missing["code"]
+        job = appliance.call("POST", f"{path}/fetch", {"generation": 1, "hostname": "host"}).expect(202)
+        assert appliance.wait_for_job(job["id"])["state"] == "done"
+        jobs = appliance.call("GET", "/api/v1/jobs").expect(200)["items"]
+        [following] = [job for job in jobs if job["kind"] == "roll-back"]
+        assert appliance.wait_for_job(following["id"])["state"] == "done"
+
+        host.restore(appliance.snapshots(host.id)[0]["id"], tmp_path / "back")
+        assert_restored(tree, tmp_path / "back")
+        (tree / "more").write_bytes(os.urandom(50_000))
+        assert appliance.wait_for_job(host.back_up())["state"] == "done"
+        wait_until(lambda: copied(2), 60, "the next copy")
+        costs = appliance.call("GET", "/api/v1/offsite/costs").expect(200)
+        assert costs["bytes"] > 1_000_000
+    finally:
+        host.stop()
     assert 0 == host.stock_borg("check", "--verify-data").returncode
+
+
+def test_store_is_chosen_and_tested_by_rest_and_by_the_command_line(appliance: Appliance, s3: Weed) -> None:
+    assert "not-found" == appliance.call("GET", "/api/v1/offsite/store").expect(404)["code"]
+    place = s3.place(s3.bucket(is_locked=True), lock_mode="compliance")
+    body = {"place": msgspec.to_builtins(place), "secret": "another"}
+    tried = appliance.call("POST", "/api/v1/offsite/store/test", body).expect(200)
+    assert (False, "refused") == (tried["is_usable"], tried["steps"][0]["state"])
+    body["secret"] = SECRET.value
+    tried = appliance.call("POST", "/api/v1/offsite/store/test", body).expect(200)
+    assert (True, "lock") == (tried["is_usable"], tried["protection"])
+
+    kept = chosen(appliance, place)
+
+    assert kept["is_of_appliance"]
+    shown = appliance.call("GET", "/api/v1/offsite/store")
+    assert SECRET.value not in str(shown.expect(200))
+    assert {"state": "ok", "name": "write", "message": ""}.items() <= run(appliance, "offsite", "test")["steps"][
+        0
+    ].items()
+    assert kept["id"] == run(appliance, "offsite", "show")["store"]["id"]
+    appliance.call("POST", "/api/v1/offsite/store/take-over").expect(204)
+    run(appliance, "offsite", "forget")
+    appliance.call("DELETE", "/api/v1/offsite/store").expect(404)

@@ -35,7 +35,7 @@ from saveos.ui.facts import Facts
 from saveos.ui.grid import Column, Grid
 from saveos.ui.guard_numbers import Changes
 from saveos.ui.history import History
-from saveos.ui.pages import restore
+from saveos.ui.pages import agent_offsite, restore
 from saveos.ui.pages.agent_danger import Danger
 from saveos.ui.pages.agent_key import Key
 from saveos.ui.pages.agent_protection import ProtectionPart
@@ -66,6 +66,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     protection: Protection
     quota: HostQuota
     health: Health
+    offsite: agent_offsite.HostOffsite
 
 
 def register(board: Board) -> None:
@@ -115,6 +116,7 @@ class AgentPage(frame.Page):
             protection=checkpoints.of_host(database, principal, self._id),
             quota=quotas.of_host(database, principal, self._id),
             health=looking.health(database, principal, self._id),
+            offsite=agent_offsite.look(database, principal, self._id),
         )
 
     def draw(self) -> None:
@@ -135,6 +137,7 @@ class AgentPage(frame.Page):
         self._changes = Changes(self.visit)
         self._protection.draw()
         self._proofs = ProofsPart(self.visit, self._id, self.refresh)
+        self._offsite = agent_offsite.OffsitePart(self.visit, self._id, name, self.refresh)
         components.text("h2", say("agent.facts"))
         self._facts = Facts(self.visit)
         machine_kind.Kind(self.visit, self._now.host.agent)
@@ -211,6 +214,7 @@ class AgentPage(frame.Page):
         self._protection.show(look.protection, is_live=is_live)
         self._storage.show(look.quota)
         self._proofs.show(host, look.health)
+        self._offsite.show(look.offsite)
         self._key.show(look.key, is_live=is_live)
         self._danger.show(is_live=is_live)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ import pytest
 from saveos import clock
 from saveos.database.secrets import Secret
 from saveos.errors import InvalidRequest, NotAllowed, ObjectAltered
-from saveos.identity.principals import Actor, Principal, Role
+from saveos.identity.principals import Actor, Principal, Role, system
 from saveos.jobs import table as jobs
 from saveos.jobs.model import State
 from saveos.offsite import layout as offsite_layout
@@ -150,17 +151,39 @@ def test_first_store_needs_a_secret(world: World) -> None:
     assert raised.value.context["field"] == "secret"
 
 
-def test_store_of_the_appliance_is_for_tenants_without_their_own(world: World) -> None:
+def test_store_of_the_first_tenant_is_for_tenants_without_their_own(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.add_tenant("ten_2")
-    keep = lambda **more: stores.keep_store(  # noqa: E731
-        world.database, world.settings, world.principal, PLACE, SECRET, **more
-    )
-    own, common = keep(), keep(of_appliance=True)
-
-    assert own == table_offsite.store_of(world.database.read, "ten_1")
+    other = system(TenantId("ten_2"))
+    common = stores.keep_store(world.database, world.settings, world.principal, PLACE, SECRET)
+    assert common.tenant_id is None
     assert common == table_offsite.store_of(world.database.read, "ten_2")
-    stores.forget_store(world.database, world.principal)
+    assert stores.own_store(world.database, other) is None
+    public = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.215.14", 443))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_words, **_more: public)
+
+    own = stores.keep_store(world.database, world.settings, other, PLACE, SECRET)
+
+    assert own == table_offsite.store_of(world.database.read, "ten_2")
     assert common == table_offsite.store_of(world.database.read, "ten_1")
+    stores.forget_store(world.database, other)
+    assert common == table_offsite.store_of(world.database.read, "ten_2")
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["https://127.0.0.1", "https://10.0.0.1:9000", "https://[::1]", "http://93.184.215.14", "https://[fe80::1]"],
+)
+def test_other_tenants_name_public_endpoints_alone(world: World, endpoint: str) -> None:
+    world.add_tenant("ten_2")
+    place = msgspec.structs.replace(PLACE, endpoint=endpoint)
+    administrator = Principal(actor=Actor.USER, id="usr_1", tenant_id=TenantId("ten_2"), role=Role.ADMINISTRATOR)
+
+    for verb in (stores.keep_store, stores.try_place):
+        with pytest.raises(InvalidRequest) as raised:
+            verb(world.database, world.settings, administrator, place, SECRET)
+        assert raised.value.context["field"] == "endpoint"
 
 
 def test_only_administrators_choose_a_store(world: World) -> None:
@@ -172,21 +195,6 @@ def test_only_administrators_choose_a_store(world: World) -> None:
         lambda: stores.forget_store(world.database, operator),
         lambda: stores.try_place(world.database, world.settings, operator, PLACE, SECRET),
         lambda: stores.take_over(world.database, world.settings, operator),
-    ):
-        with pytest.raises(NotAllowed):
-            verb()
-
-
-def test_administrator_of_a_tenant_does_not_choose_for_all(world: World) -> None:
-    administrator = Principal(actor=Actor.USER, id="usr_1", tenant_id=TenantId("ten_1"), role=Role.ADMINISTRATOR)
-    stores.keep_store(world.database, world.settings, administrator, PLACE, SECRET)
-
-    for verb in (
-        lambda: stores.keep_store(world.database, world.settings, administrator, PLACE, SECRET, of_appliance=True),
-        lambda: stores.own_store(world.database, administrator, of_appliance=True),
-        lambda: stores.forget_store(world.database, administrator, of_appliance=True),
-        lambda: stores.try_place(world.database, world.settings, administrator, PLACE, None, of_appliance=True),
-        lambda: stores.take_over(world.database, world.settings, administrator, of_appliance=True),
     ):
         with pytest.raises(NotAllowed):
             verb()
