@@ -110,7 +110,7 @@ class StoreForm:
         say, words = self._visit.say, self._visit.words
         rate = place.rate
         with components.element("div", "fields"):
-            hint = say("quota.hint")
+            hint = say("offsite.limit_hint")
             self._limit = components.Field(say("offsite.limit"), value=typed(words, rate.bytes_per_second), hint=hint)
             self._other = components.Field(
                 say("offsite.other_limit"), value=typed(words, rate.other_bytes_per_second), hint=hint

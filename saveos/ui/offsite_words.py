@@ -97,7 +97,7 @@ def draw_report(visit: Visit, report: ProbeReport) -> None:
     verdict = PROTECTIONS[report.protection] if report.is_usable else "offsite.unusable"
     mood = "bad" if not report.is_usable else "good" if verdict == "offsite.can_lock" else "warn"
     components.text("p", say(verdict), f"notice {mood}", role="status")
-    with components.element("ul", "plain-list steps"):
+    with components.element("ul", "plain-list tried-steps"):
         for step in report.steps:
             with components.element("li"):
                 components.text("span", say(STEPS[step.name]))

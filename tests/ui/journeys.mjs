@@ -694,7 +694,7 @@ const journeys = {
     await at("snapshot", new URL(await page.locator("tr.snapshot a >> nth=0").getAttribute("href"), address).pathname);
     await page.goto(`${address}${agent}`);
     await at("job", new URL(await page.locator("tr.job a >> nth=0").getAttribute("href"), address).pathname);
-    for (const name of ["snapshots", "jobs", "policies", "downloads", "monitoring", "settings", "profile"]) {
+    for (const name of ["snapshots", "jobs", "policies", "downloads", "monitoring", "offsite", "settings", "profile"]) {
       await at(name, `/${name}`);
     }
     for (const look of looks.slice(2)) {
