@@ -9,7 +9,7 @@ import msgspec
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from saveos import __version__
+from saveos import __version__, clock
 from saveos.agents import table as agents
 from saveos.agents.model import AgentState
 from saveos.alerts import table as alerts
@@ -17,6 +17,7 @@ from saveos.alerts.model import AlertKind
 from saveos.jobs import table as jobs
 from saveos.measurements import outlook, reading
 from saveos.measurements.model import Name
+from saveos.offsite import orders as offsite_orders
 from saveos.proofs import looking
 from saveos.repositories import table as repositories
 from saveos.tenants import facts
@@ -76,6 +77,7 @@ class Collector:
         yield going
         yield from self._repositories()
         yield from self._proven()
+        yield from self._copied()
         yield from self._foreseen()
         disk = shutil.disk_usage(self._settings.folder)
         yield GaugeMetricFamily("saveos_disk_free_bytes", "Free space where the data is.", value=disk.free)
@@ -123,6 +125,20 @@ class Collector:
         for agent_id, count in looking.damages(self._database, self._principal).items():
             damaged.add_metric([agent_id], count)
         yield from (backed_up, proven, checked, damaged)
+
+    def _copied(self) -> Iterator[Metric]:
+        """Yield how the offsite copies stand of the agents that have or should have one."""
+        text = "For how long the oldest snapshot has been waiting to be copied, by agent; 0 when none does."
+        lag = GaugeMetricFamily("saveos_offsite_lag_seconds", text, labels=["agent"])
+        stored = GaugeMetricFamily("saveos_offsite_bytes", "Size of the offsite copy by agent.", labels=["agent"])
+        text = "Objects of the offsite copy that are missing or altered, by agent."
+        damaged = GaugeMetricFamily("saveos_offsite_damages", text, labels=["agent"])
+        for agent_id, state in offsite_orders.of_tenant(self._database, self._principal).items():
+            if state.is_asked or state.generation:
+                lag.add_metric([agent_id], state.lag_seconds(clock.now()))
+                stored.add_metric([agent_id], state.bytes)
+                damaged.add_metric([agent_id], len(state.damages))
+        yield from (lag, stored, damaged)
 
     def _foreseen(self) -> Iterator[Metric]:
         """Yield what is known of the future, and heartbeats, which tell of all tenants together."""

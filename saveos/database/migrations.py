@@ -493,6 +493,12 @@ def m017_offsite_copies(db: UtilsDatabase) -> None:
     _execute(db, OFFSITE)
 
 
+@migrations()
+def m018_snapshots_by_end(db: UtilsDatabase) -> None:
+    """Find what an offsite copy lacks without reading all snapshots of its host."""
+    _execute(db, "CREATE INDEX snapshots_by_end ON snapshots(agent_id, ended_at)")
+
+
 def _execute(db: UtilsDatabase, statements: str) -> None:
     for statement in statements.split(";"):
         if statement.strip():

@@ -79,6 +79,8 @@ def test_host_goes_on_where_it_was_after_its_repository_was_lost(
         wait_until(lambda: copied(2), 60, "the next copy")
         costs = appliance.call("GET", "/api/v1/offsite/costs").expect(200)
         assert costs["bytes"] > 1_000_000
+        told = appliance.call("GET", "/metrics").expect(200).decode()
+        assert f'saveos_offsite_lag_seconds{{agent="{host.id}"}} 0.0' in told
     finally:
         host.stop()
     assert 0 == host.stock_borg("check", "--verify-data").returncode
