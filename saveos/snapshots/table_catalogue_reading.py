@@ -20,6 +20,7 @@ CACHE_KIB = 1024
 _VERSION = "v.first, v.last, v.kind, v.size, v.modified, v.mode, v.place"
 _AT = "v.node = n.id AND v.first <= {0} AND v.last >= {0}"
 
+_NO_TEXT = " OR ".join(f'"\\x{digit}"' for digit in "89abcdef")  # what `entry_path` shows of bytes that are no UTF-8
 _IN_FOLDER = "n.parent = :parent AND (n.is_leaf, n.name) > (:leaf, :name) ORDER BY n.parent, n.is_leaf, n.name"
 
 
@@ -203,13 +204,15 @@ def nodes_with(
 ) -> Iterator[tuple[int, int, bytes]]:
     """Give (id, parent, name) of the nodes after one, up to another, whose names may hold all pieces (of ASCII).
 
-    Looks at every name: letters beyond ASCII may fold to some of it.
+    Looks at every name: letters beyond ASCII may fold to some of it, and bytes that are no text are shown in ASCII.
     """
     cursor = connection.cursor()
     cursor.row_factory = None
-    conditions = " AND ".join(["instr(lower(CAST(name AS TEXT)), ?)"] * len(pieces)) or "true"
+    numbers = range(4, len(pieces) + 4)
+    conditions = " AND ".join(f"instr(lower(CAST(name AS TEXT)), ?{number})" for number in numbers) or "true"
     yield from cursor.execute(
-        "SELECT id, parent, name FROM nodes WHERE id > ? AND id <= ?"
-        f" AND ({conditions} OR length(CAST(name AS TEXT)) < length(name)) ORDER BY id",
-        (after, until, *pieces),
+        "SELECT id, parent, name FROM nodes WHERE id > ?1 AND id <= ?2"
+        f" AND ({conditions} OR length(CAST(name AS TEXT)) < length(name)"
+        " OR id IN (SELECT rowid FROM names WHERE names MATCH ?3 AND rowid > ?1 AND rowid <= ?2)) ORDER BY id",
+        (after, until, _NO_TEXT, *pieces),
     )

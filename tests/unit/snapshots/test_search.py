@@ -9,7 +9,7 @@ import pytest
 
 from saveos.errors import InvalidRequest, NotAllowed, NotFound
 from saveos.identity.principals import Actor, Principal, system
-from saveos.protocol import TenantId
+from saveos.protocol import TenantId, entry_path
 from saveos.snapshots import catalogue, catalogue_changes, catalogue_pool, catalogue_search, rebuilding
 from saveos.snapshots import catalogue_files as files
 from saveos.snapshots import table_catalogue_reading as table
@@ -289,3 +289,14 @@ def test_rarest_trigrams_of_a_host_are_looked_up(tmp_path: Path) -> None:
 )
 def test_search_finds_letters_of_any_case_and_form(strange: World, text: str, expected: list[str]) -> None:
     assert sorted(f"letters:{name}" for name in expected) == sorted(search(strange, text))
+
+
+@pytest.mark.parametrize("text", ["f", "xf", "xff", "\\x", "n\\xf", "8"])
+def test_search_finds_bytes_that_are_no_text_as_they_are_shown(tmp_path: Path, text: str) -> None:
+    world = World.made(tmp_path / "data")
+    names = [b"n\xff", b"n\x80", "n\u00e9".encode(), b"n\\xff"]
+    world.back_up(world.add_host("bytes"), {name: b"f 1 0 644 0" for name in names})
+
+    expected = [f"bytes:{shown}" for shown in map(entry_path, names) if text in shown]
+    assert sorted(expected) == sorted(search(world, text))
+    world.close()
