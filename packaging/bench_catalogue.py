@@ -1,6 +1,7 @@
 """The catalogue: how long folders and searches take, how large it gets, and how both grow.
 
 usage: packaging/run bench --catalogue [--hosts 10] [--paths 50000] [--snapshots 5] [--sizes 3] [--draws 1]
+                                         [--kinds KIND…]
 
 Hosts with trees that exist nowhere are brought in by the code of host and appliance, and copied; then there are twice
 the paths, then twice the hosts too. Of each snapshot half a percent of the paths are changed, a tenth as many are new
@@ -62,6 +63,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--sizes", type=int, default=3, help="3: also with twice the paths, and with twice the hosts too"
     )
     parser.add_argument("--draws", type=int, default=1, help="of texts to search for, each measured by itself")
+    parser.add_argument("--kinds", nargs="+", default=[], help="of searches, such as 'a name'; else all of them")
 
 
 def measure_and_show(folder: Path, options: Namespace) -> None:
@@ -73,12 +75,12 @@ def measure_and_show(folder: Path, options: Namespace) -> None:
     ]
     measured = []
     for hosts, paths in sizes[: options.sizes]:
-        measured += measure(folder / "size", hosts, paths, options.snapshots, options.draws)
+        measured += measure(folder / "size", hosts, paths, options)
         shutil.rmtree(folder)
     show(measured)
 
 
-def measure(folder: Path, hosts: int, paths: int, snapshots: int, draws: int) -> list[Figures]:
+def measure(folder: Path, hosts: int, paths: int, options: Namespace) -> list[Figures]:
     """Build, wait until all of it is written, and ask; once for each draw of texts."""
     world = World.made(folder)
     chance = random.Random(1)  # noqa: S311 - no secret
@@ -86,7 +88,7 @@ def measure(folder: Path, hosts: int, paths: int, snapshots: int, draws: int) ->
     for number in range(min(hosts, BUILT)):
         agent = world.add_host(f"host{number:04d}")
         lines = tree(chance, paths)
-        for moment in range(snapshots):
+        for moment in range(options.snapshots):
             began = time.perf_counter()
             snapshot = world.back_up_lines(agent, lines)
             (deltas if moment else firsts).append(time.perf_counter() - began)
@@ -104,14 +106,18 @@ def measure(folder: Path, hosts: int, paths: int, snapshots: int, draws: int) ->
         Figures(
             hosts=hosts,
             paths=paths,
-            snapshots=snapshots,
+            snapshots=options.snapshots,
             first_seconds=statistics.median(firsts),
             delta_seconds=statistics.median(deltas) if deltas else 0.0,
             bytes_per_path=statistics.median(sizes),
             folder=spread(folders(world, chance, ids)),
-            searches={name: spread(searches(world, texts)) for name, texts in queries(chance).items()},
+            searches={
+                name: spread(searches(world, texts))
+                for name, texts in queries(chance).items()
+                if not options.kinds or name in options.kinds
+            },
         )
-        for _ in range(draws)
+        for _ in range(options.draws)
     ]
     world.close()
     return figures
