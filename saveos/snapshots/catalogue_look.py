@@ -88,8 +88,12 @@ class Look:
     def _candidates(self, reader: Reader, after: int, until: int) -> Iterator[tuple[int, int, str]]:
         """Give (id, parent, name) of the nodes after one, up to another, whose name fits."""
         if trigrams := self._pattern.trigrams:
-            counts = table.trigram_counts(reader.connection, list(trigrams))
-            nodes = table.nodes_matching(reader.connection, self._pattern.match_query(counts), after, until)
+            counts, has_joints = table.term_counts(reader.connection, [*trigrams, *self._pattern.joints])
+            if has_joints and (joints := self._pattern.rarest_joints(counts)):
+                nodes = table.nodes_matching(reader.connection, "joints", joints, after, until)
+            else:
+                match = self._pattern.rarest_trigrams(counts)
+                nodes = table.nodes_matching(reader.connection, "names", match, after, until)
         else:
             nodes = table.nodes_with(reader.connection, _ascii(self._pattern.literals), after, until)
         for node, parent, raw in nodes:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import fnmatch
 import re
 import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from saveos.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-TRIGRAMS_LIMIT = 3  # more cost more to look up than they save to look at
+TERMS_LIMIT = 3  # more cost more to look up than they save to look at
 TRIGRAM = 3
+JOINT = re.compile(r"(?=(...[\0-/:-@\[-`{-\x7f]..))", re.DOTALL)  # three, then no letter or digit of ASCII, then two
 WILD = re.compile(r"[*?]")
 
 
@@ -42,24 +45,25 @@ class Pattern:
         self.literals = [piece for piece in WILD.split(name) if piece] if self._is_glob else [name]
         # What every fitting name holds, by where it begins; nothing when the text is too short for it.
         self.trigrams: dict[str, int] = {}
+        self.joints: dict[str, int] = {}
         begin = 0
         for piece in self.literals:
             for at, trigram in enumerate(trigrams_of(piece), begin):
                 self.trigrams.setdefault(trigram, at)
+            for found in JOINT.finditer(piece):
+                self.joints.setdefault(_letter_of(found[1]), begin + found.start())
             begin += len(piece) + TRIGRAM
 
-    def match_query(self, counts: Mapping[str, int]) -> str:
-        """Return the full-text query for the rarest trigrams; there have to be some. `counts`: 0 where it has none.
+    def rarest_joints(self, counts: Mapping[str, int]) -> str:
+        """Return the full-text query for the rarest joints; "" if a trigram is rarer. `counts`: 0 where it has none."""
+        rarest = min((counts.get(trigram, 0) for trigram in self.trigrams), default=0)
+        if not self.joints or rarest < min(counts.get(joint, 0) for joint in self.joints):
+            return ""
+        return _rarest(self.joints, counts)
 
-        None of them overlaps another: those of one word come together in the same names, and narrow nothing down.
-        """
-        trigrams = self.trigrams
-        chosen: list[str] = []
-        for trigram in sorted(trigrams, key=lambda one: counts.get(one, 0)):
-            is_apart = all(abs(trigrams[trigram] - trigrams[other]) >= TRIGRAM for other in chosen)
-            if is_apart and len(chosen) < TRIGRAMS_LIMIT:
-                chosen.append(trigram)
-        return " AND ".join('"{}"'.format(trigram.replace('"', '""')) for trigram in chosen)
+    def rarest_trigrams(self, counts: Mapping[str, int]) -> str:
+        """Return the full-text query for the rarest trigrams; there have to be some."""
+        return _rarest(self.trigrams, counts)
 
     def fits_name(self, name: str) -> bool:
         """Return whether the name fits; whether its folder does is another question."""
@@ -91,6 +95,32 @@ def fold(text: str) -> str:
 def trigrams_of(folded: str) -> Iterator[str]:
     """Give the trigrams of a folded text, each as often as it occurs."""
     return (folded[at : at + TRIGRAM] for at in range(len(folded) - TRIGRAM + 1))
+
+
+def joints_of(folded: str) -> list[str]:
+    """Return a letter for each joint of a folded text: each place where its words or numbers meet.
+
+    What stands on both sides of a joint is rare even where both words are common; their trigrams are not.
+    """
+    return list(map(_letter_of, JOINT.findall(folded)))
+
+
+@lru_cache(1 << 14)
+def _letter_of(joint: str) -> str:
+    """Return one of 65,536 letters, a word by itself to FTS5: names at random would fill an index of all joints."""
+    return chr(0x10000 + (crc32(joint.encode()) & 0xFFFF))
+
+
+def _rarest(terms: Mapping[str, int], counts: Mapping[str, int]) -> str:
+    """Return the full-text query for the rarest of some terms, which are given by where they begin.
+
+    None of them overlaps another: those of one word come together in the same names, and narrow nothing down.
+    """
+    chosen: list[str] = []
+    for term in sorted(terms, key=lambda one: counts.get(one, 0)):
+        if len(chosen) < TERMS_LIMIT and all(abs(terms[term] - terms[other]) >= TRIGRAM for other in chosen):
+            chosen.append(term)
+    return " AND ".join('"{}"'.format(term.replace('"', '""')) for term in chosen)
 
 
 def _translated(glob: str) -> str:

@@ -9,11 +9,11 @@ from saveos.protocol import entry_path
 from saveos.protocol_listing import SEPARATOR, name_of, parent_of
 from saveos.snapshots import table_catalogue as table
 from saveos.snapshots.catalogue_lines import MalformedListing
-from saveos.snapshots.catalogue_pattern import fold, trigrams_of
+from saveos.snapshots.catalogue_pattern import fold, joints_of, trigrams_of
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from saveos.snapshots.catalogue_lines import Line
 
@@ -48,7 +48,8 @@ class Writer:
         self._closed: list[tuple[int, int, int]] = []
         self._totals: list[tuple[int, int, int, int]] = []
         self._names: list[tuple[int, str]] = []  # folded
-        self._trigrams: Counter[str] = Counter()
+        self._joints: list[tuple[int, str]] = []
+        self._terms: Counter[str] = Counter()
         self._added_bytes = 0
         self.growth = 0  # entries more than before
 
@@ -125,8 +126,10 @@ class Writer:
         self._nodes.append((node, folder.node, int(line.is_leaf), line.name))
         name = fold(entry_path(line.name))
         self._names.append((node, name))
+        if joints := joints_of(name):
+            self._joints.append((node, " ".join(joints)))
         if node % table.SAMPLED == 0:
-            self._trigrams.update(set(trigrams_of(name)))
+            self._terms.update({*trigrams_of(name), *joints})
         return node
 
     def _add_version(self, folder: _Folder, node: int, line: Line) -> None:
@@ -156,8 +159,10 @@ class Writer:
         table.add_versions(connection, self._versions)
         table.add_totals(connection, self._totals)
         table.add_names(connection, self._names)
-        table.count_trigrams(connection, self._trigrams.items())
-        for rows in (self._nodes, self._closed, self._versions, self._totals, self._names, self._trigrams):
+        table.add_joints(connection, self._joints)
+        table.count_terms(connection, self._terms.items())
+        written = (self._nodes, self._closed, self._versions, self._totals, self._names, self._joints, self._terms)
+        for rows in written:
             rows.clear()
 
     def _close_unseen(self, seen: bytearray) -> None:
@@ -193,8 +198,27 @@ def _summed(connection: sqlite3.Connection, direct: dict[int, list[int]]) -> dic
     return totals
 
 
+def _add_all_joints(connection: sqlite3.Connection) -> None:
+    """Give a catalogue of the former version the joints of all its names."""
+    counts: Counter[str] = Counter()
+
+    def rows() -> Iterator[tuple[int, str]]:
+        for node, raw in table.names(connection):
+            joints = joints_of(fold(entry_path(raw)))
+            if node % table.SAMPLED == 0:
+                counts.update(set(joints))
+            if joints:
+                yield node, " ".join(joints)
+
+    table.add_joints_index(connection)
+    table.add_joints(connection, rows())
+    table.count_terms(connection, counts.items())
+
+
 def bring_in(connection: sqlite3.Connection, k: int, lines: Iterable[Line], *, is_whole: bool) -> Writer:
     """Bring a listing in as moment `k`, inside the caller's transaction; return what was counted."""
+    if table.version(connection) < table.VERSION:
+        _add_all_joints(connection)
     writer = Writer(connection, k, is_whole=is_whole)
     for line in lines:
         writer.take(line)

@@ -117,8 +117,8 @@ def forget(database: Database, settings: Settings, tenant_id: str, agent_id: str
 def ask_for_lost(database: Database, settings: Settings) -> int:
     """Ask each host anew whose catalogue or sealed listings should be here and are not; return how many.
 
-    A catalogue of an older form counts for none. Of listings that wait to be indexed, the indexing finds what is lost.
-    What should not be here, as an appliance was killed when it was to delete it, is deleted.
+    A catalogue of a form that is too old or too new counts for none. Of listings that wait to be indexed, the indexing
+    finds what is lost. What should not be here, as an appliance was killed when it was to delete it, is deleted.
     """
     _remove_unwanted(database, settings)
     count = sum(ask_if_lost(database, settings, *found) for found in table_listings.agents_with_any(database.read))
@@ -144,7 +144,7 @@ def _is_lost(database: Database, settings: Settings, tenant_id: str, agent_id: s
     if not table_listings.has_indexed(database.read, agent_id):
         return bool(sealed)
     path = files.catalogue(settings, tenant_id, agent_id)
-    return bool(sealed) or table_catalogue.version(path) != table_catalogue.VERSION
+    return bool(sealed) or not table_catalogue.is_of_use(path)
 
 
 def _are_whole(settings: Settings, listings: Sequence[Listing]) -> bool:

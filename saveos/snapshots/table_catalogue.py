@@ -3,8 +3,9 @@
 Each path stands once, each version of it with the moments (snapshots in their order) from `first` to `last`; OPEN is
 the `last` of what the newest snapshot holds. A path that was a file and a folder at different times is two nodes, so
 that folders come first in the order of the index. Names are found by their trigrams. (Groups of 32 names to one entry
-make the file a sixth smaller and a search for common syllables forty times slower.) How often a trigram occurs is
-counted at one name of SAMPLED, so that a search looks the rarest ones up: the index cannot say it without reading it.
+make the file a sixth smaller and a search for common syllables forty times slower.) Those that two words of a text
+bring together are found by what is on both sides of a joint. How often trigrams and joints occur is counted at one name
+of SAMPLED, so that a search looks the rarest ones up: the index cannot say it without reading it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 OPEN = 2**31 - 1
 PAGE_BYTES = 4096
 CACHE_KIB = 64 * 1024
-VERSION = 2
+VERSION = 3
+OLDEST = 2  # without joints: it is read as it is, and gets them with the next listing
 SAMPLED = 64
 
 _SCHEMA = """
@@ -45,8 +47,9 @@ CREATE TABLE totals (
     PRIMARY KEY (node, k)
 ) WITHOUT ROWID;
 CREATE TABLE trigrams (text TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
-CREATE VIRTUAL TABLE names USING fts5(text, content='', detail=none, tokenize='trigram');
+CREATE VIRTUAL TABLE names USING fts5(text, content='', detail=none, columnsize=0, tokenize='trigram');
 """
+_JOINTS = "CREATE VIRTUAL TABLE joints USING fts5(text, content='', detail=none, columnsize=0, tokenize='ascii')"
 
 
 def create(path: Path, limit_bytes: int) -> sqlite3.Connection:
@@ -55,8 +58,14 @@ def create(path: Path, limit_bytes: int) -> sqlite3.Connection:
     connection = _open(path, limit_bytes, "OFF")
     connection.execute("PRAGMA synchronous=OFF")
     connection.executescript(_SCHEMA)
-    connection.execute(f"PRAGMA user_version={VERSION}")
+    add_joints_index(connection)
     return connection
+
+
+def add_joints_index(connection: sqlite3.Connection) -> None:
+    """Make a catalogue one of this version, by an index of joints that is empty."""
+    connection.execute(_JOINTS)
+    connection.execute(f"PRAGMA user_version={VERSION}")
 
 
 def open_to_write(path: Path, limit_bytes: int) -> sqlite3.Connection:
@@ -64,13 +73,18 @@ def open_to_write(path: Path, limit_bytes: int) -> sqlite3.Connection:
     return _open(path, limit_bytes, "WAL")
 
 
-def version(path: Path) -> int:
-    """Return the version of a catalogue's form; 0 for what is none."""
+def is_of_use(path: Path) -> bool:
+    """Return whether there is a catalogue, of a version that can be read and written."""
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-            return int(connection.execute("PRAGMA user_version").fetchone()[0])
+            return OLDEST <= version(connection) <= VERSION
     except sqlite3.DatabaseError:
-        return 0
+        return False
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """Return the version of a catalogue's form."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def seal(connection: sqlite3.Connection) -> None:
@@ -159,8 +173,18 @@ def add_names(connection: sqlite3.Connection, rows: Iterable[tuple[int, str]]) -
     connection.executemany("INSERT INTO names (rowid, text) VALUES (?, ?)", rows)
 
 
-def count_trigrams(connection: sqlite3.Connection, rows: Iterable[tuple[str, int]]) -> None:
-    """Add to how often trigrams occur in the sample: trigram, times more."""
+def add_joints(connection: sqlite3.Connection, rows: Iterable[tuple[int, str]]) -> None:
+    """Make nodes findable by their joints: node, the joints' letters with spaces between them."""
+    connection.executemany("INSERT INTO joints (rowid, text) VALUES (?, ?)", rows)
+
+
+def names(connection: sqlite3.Connection) -> Iterable[tuple[int, bytes]]:
+    """Give (id, name) of all nodes."""
+    return connection.execute("SELECT id, name FROM nodes ORDER BY id")
+
+
+def count_terms(connection: sqlite3.Connection, rows: Iterable[tuple[str, int]]) -> None:
+    """Add to how often trigrams and joints occur in the sample: term, times more."""
     connection.executemany(
         "INSERT INTO trigrams VALUES (?, ?) ON CONFLICT (text) DO UPDATE SET count = count + excluded.count", rows
     )

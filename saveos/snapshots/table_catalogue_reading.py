@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import heapq
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from saveos.database.connection import many, one
 from saveos.protocol import SnapshotId
-from saveos.snapshots.table_catalogue import OPEN
+from saveos.snapshots.table_catalogue import OPEN, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -178,23 +178,30 @@ def _ids(connection: sqlite3.Connection, statement: str, k: int, after: int) -> 
         yield row[0]
 
 
-def trigram_counts(connection: sqlite3.Connection, trigrams: Sequence[str]) -> dict[str, int]:
-    """Return how often trigrams occur in the sample; those that do not are left out."""
-    marks = ", ".join("?" * len(trigrams))
-    statement = f"SELECT json_group_object(text, count) AS found FROM trigrams WHERE text IN ({marks})"
-    row = one(connection, statement, trigrams)
-    return _COUNTS.decode(row["found"]) if row else {}
+def term_counts(connection: sqlite3.Connection, terms: Sequence[str]) -> tuple[dict[str, int], bool]:
+    """Return how often trigrams and joints occur in the sample, without those that do not; and whether it has joints.
+
+    A catalogue of the former version has none.
+    """
+    marks = ", ".join("?" * len(terms))
+    row = one(
+        connection,
+        "SELECT json_group_object(text, count) AS found, (SELECT user_version FROM pragma_user_version) AS version"
+        f" FROM trigrams WHERE text IN ({marks})",
+        terms,
+    )
+    return (_COUNTS.decode(row["found"]), row["version"] >= VERSION) if row else ({}, False)
 
 
 def nodes_matching(
-    connection: sqlite3.Connection, match: str, after: int, until: int
+    connection: sqlite3.Connection, index: Literal["names", "joints"], match: str, after: int, until: int
 ) -> Iterator[tuple[int, int, bytes]]:
-    """Give (id, parent, name) of the nodes after one, up to another, whose names hold all trigrams of a query."""
+    """Give (id, parent, name) of the nodes after one, up to another, whose names may hold all terms of a query."""
     cursor = connection.cursor()
     cursor.row_factory = None
     yield from cursor.execute(
-        "SELECT n.id, n.parent, n.name FROM names f CROSS JOIN nodes n ON n.id = f.rowid"
-        " WHERE f.names MATCH ? AND f.rowid > ? AND f.rowid <= ? ORDER BY f.rowid",
+        f"SELECT n.id, n.parent, n.name FROM {index} f CROSS JOIN nodes n ON n.id = f.rowid"
+        f" WHERE f.{index} MATCH ? AND f.rowid > ? AND f.rowid <= ? ORDER BY f.rowid",
         (match, after, until),
     )
 

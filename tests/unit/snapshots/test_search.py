@@ -263,10 +263,10 @@ def test_rarest_trigrams_of_a_host_are_looked_up(tmp_path: Path) -> None:
 
     with catalogue_pool.reading(files.catalogue(world.settings, world.tenant, agent)) as reader:
         assert reader is not None
-        counts = table.trigram_counts(reader.connection, list(pattern.trigrams))
+        counts, _has_joints = table.term_counts(reader.connection, list(pattern.trigrams))
 
     assert 4000 // 64 == counts["com"]
-    assert '"999" AND "n-1" AND "com"' == pattern.match_query(counts)
+    assert '"999" AND "n-1" AND "com"' == pattern.rarest_trigrams(counts)
     assert ["many:common-1999"] == search(world, "common-1999")
     world.close()
 
@@ -295,7 +295,7 @@ def test_search_finds_letters_of_any_case_and_form(strange: World, text: str, ex
 def test_search_finds_bytes_that_are_no_text_as_they_are_shown(tmp_path: Path, text: str) -> None:
     world = World.made(tmp_path / "data")
     names = [b"n\xff", b"n\x80", "n\u00e9".encode(), b"n\\xff"]
-    world.back_up(world.add_host("bytes"), {name: b"f 1 0 644 0" for name in names})
+    world.back_up(world.add_host("bytes"), dict.fromkeys(names, b"f 1 0 644 0"))
 
     expected = [f"bytes:{shown}" for shown in map(entry_path, names) if text in shown]
     assert sorted(expected) == sorted(search(world, text))
