@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import uvicorn
 
+from saveos.agents import addresses
 from saveos.agents.pulse import Pulse
 from saveos.agents.streams import Streams
 from saveos.agents.waiting import Waiting
@@ -34,7 +35,7 @@ from saveos.snapshots import checkpoints, witness
 from saveos.snapshots.unsealing import Unsealing
 from saveos.standing import Standing
 from saveos.stores import Stores, endings_of, hold, open_stores
-from saveos.tenants import facts, users
+from saveos.tenants import users
 from saveos.worker import schedule
 from saveos.worker.checks import check_repository
 from saveos.worker.indexing import Indexer
@@ -94,7 +95,7 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
     handlers |= upkeep.handlers() | offsite.handlers()
     worker = Worker(settings, database, handlers, endings)
     unlocks = Unlocks(settings, database)
-    facts.keep_addresses(database, standing.addresses)
+    addresses.keep_own(database, standing.addresses)
     parts = Parts(
         settings=settings,
         database=database,

@@ -14,6 +14,7 @@ import msgspec
 
 from saveos import (
     __version__,
+    cli_addresses,
     cli_alerts,
     cli_catalogue,
     cli_download,
@@ -28,6 +29,7 @@ from saveos import (
     config,
     logging,
 )
+from saveos.agents import addresses as told_addresses
 from saveos.agents import enrolment, handout, provisioning
 from saveos.cli_catalogue import Shown
 from saveos.errors import AlreadyRunning, BuildError, InvalidRequest, SaveOSError
@@ -164,6 +166,7 @@ def _add_features(
     cli_catalogue.add(commands, verb)
     cli_restore.add(commands, verb, _by_default)
     cli_snapshot.add(group, own)
+    cli_addresses.add(group, own)
     cli_protection.add(group, own)
     cli_offsite.add(group, own)
     cli_quota.add(verb, group("quota", "limits of storage"), _by_default)
@@ -242,7 +245,9 @@ def _provision(stores: Stores, parsed: argparse.Namespace) -> dict[str, Any]:
     made, token = handout.take_by_person(stores.database, principal, made.id)
     served_at = () if parsed.port else facts.addresses(stores.database)
     payload = Stamp(
-        addresses=served_at or addresses(settings, int(parsed.port or settings.port)),
+        addresses=told_addresses.for_stamp(
+            stores.database.read, served_at or addresses(settings, int(parsed.port or settings.port))
+        ),
         root_certificate=stores.authority.root_pem,
         token=token.text,
         hostname=hostname,

@@ -8,6 +8,7 @@ SaveOSError                     code, message for a person, context for the log
 ├─ Conflict            409      ├─ AlreadyEnrolled · IllegalTransition · RepositoryLocked · AlreadyRunning
 │                               ├─ PlatformUnavailable · HostOffline · OfflineAndSealed · Locked
 │                               ├─ NotAFile · AlreadyCurrent · NotUpdatable
+│                               ├─ HasMoved
 │                               └─ OffsiteTaken · BeingRemoved · SecondPersonNeeded  ├─ LoneAdministrator
 ├─ RangeWrong          416      the file does not have these bytes
 ├─ TooMany             429      slow down; says for how many seconds
@@ -104,6 +105,12 @@ class AlreadyEnrolled(Conflict):
     """The host has an identity already."""
 
     code = "already-enrolled"
+
+
+class HasMoved(Conflict):
+    """Another appliance serves in the place of this one."""
+
+    code = "has-moved"
 
 
 class IllegalTransition(Conflict):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from saveos.agents import addresses as told_addresses
 from saveos.agents.pulse import Pulse
 from saveos.agents.streams import Streams
 from saveos.agents.waiting import Waiting
@@ -87,7 +88,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     def stamp_of(self, provisioning: Provisioning, token: Token) -> Stamp:
         """Return what makes an executable this host's own."""
         return Stamp(
-            addresses=self.addresses,
+            addresses=told_addresses.for_stamp(self.database.read, self.addresses),
             root_certificate=self.authority.root_pem,
             token=token.text,
             hostname=provisioning.hostname,

@@ -71,6 +71,16 @@ EntryPath = Annotated[str, Meta(max_length=16384)]  # a path inside an archive: 
 Build = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$")]  # SHA-256 of an executable without its stamp; "": unknown
 
 
+ADDRESSES_LIMIT = 16  # of a list of addresses that a host keeps
+_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9._-]{0,243}[A-Za-z0-9])?):([1-9][0-9]{0,4})")
+
+
+def is_address(text: str) -> bool:
+    """Return whether this is where an appliance may be: "host:port", an IPv6 address in brackets."""
+    found = _ADDRESS.fullmatch(text)
+    return found is not None and int(found[1]) < 1 << 16
+
+
 # A folder with a file of this name stays out of every backup: the appliance's repositories would copy themselves.
 NOT_IN_BACKUPS = ".saveos-not-in-backups"
 
@@ -225,6 +235,8 @@ class Enrolment(Confidential, frozen=True, kw_only=True):
     agent_token: str
     recovery_public_key: str  # X25519, 32 bytes, base64
     heartbeat_seconds: float = 30.0
+    addresses: tuple[str, ...] = ()  # see HeartbeatAnswer
+    addresses_serial: Count = 0
 
 
 class RenewRequest(Wire, frozen=True, kw_only=True):
@@ -567,10 +579,16 @@ class Heartbeat(Wire, frozen=True, kw_only=True):
     build: Build = ""  # which executable this is; "" when it runs from source
     kinds: Annotated[tuple[ShortText, ...], Meta(max_length=50)] = ()  # of jobs that it knows beside the first three
     machine: ShortText = ""  # what it seems to be: a MachineClass, or "" when that cannot be told
+    addresses_serial: Count = 0  # of the list of addresses that it holds
 
 
 class HeartbeatAnswer(Wire, frozen=True, kw_only=True):
-    """What to do next."""
+    """What to do next.
+
+    `addresses`: where the appliance is and may be, "host:port", the best first; empty: as the host knows already.
+    `addresses_serial`: of that list; a later one is greater. Who has a smaller one than the host is no longer, or not
+    yet again, the appliance that the host works for. `has_moved`: it is elsewhere, at the first of these.
+    """
 
     assignment: Assignment | None = None
     next_seconds: float = 30.0
@@ -580,6 +598,9 @@ class HeartbeatAnswer(Wire, frozen=True, kw_only=True):
     listing_wanted: bool = False  # of a snapshot that the catalogue lacks: ask which
     seals: tuple[SealWanted, ...] = ()
     generation: Count = 0  # see Assignment
+    addresses: tuple[str, ...] = ()
+    addresses_serial: Count = 0
+    has_moved: bool = False
 
 
 class OwnJobRequest(Wire, frozen=True, kw_only=True):
@@ -594,6 +615,7 @@ class OwnJobRequest(Wire, frozen=True, kw_only=True):
     selected: Annotated[tuple[EntryPath, ...], Meta(max_length=10000)] = ()
     conflict: OnConflict = OnConflict.OVERWRITE
     dry_run: bool = False
+    addresses_serial: Count = 0  # see Heartbeat
 
 
 class OwnJob(Wire, frozen=True, kw_only=True):

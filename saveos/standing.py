@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from saveos import config_file
-from saveos.agents.hostnames import is_hostname
+from saveos.agents import addresses as told_addresses
+from saveos.agents.hostnames import name_or_address
 from saveos.audit.record import record
 from saveos.certificates import issuance
 from saveos.certificates.issuance import ServerCertificate
 from saveos.errors import Conflict, InvalidRequest
 from saveos.identity.principals import Permission
 from saveos.locale import LANGUAGES
-from saveos.tenants import facts
 
 if TYPE_CHECKING:
     import sqlite3
@@ -124,7 +124,7 @@ def change_names(database: Database, principal: Principal, standing: Standing, w
         message = f"At most {NAMES_LIMIT} names."
         raise InvalidRequest(message, field="names")
     standing.take_names(clean)
-    facts.keep_addresses(database, standing.addresses)
+    told_addresses.keep_own(database, standing.addresses)
     _note(database, principal, "names-changed", list(clean))
     return standing.shown()
 
@@ -155,19 +155,11 @@ def _note(database: Database, principal: Principal, action: str, value: object) 
 
 def _clean(name: str) -> str:
     """Return a name as certificates hold it. Raises InvalidRequest."""
-    text = name.strip().strip("[]").rstrip(".").lower()
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        pass
-    try:
-        ascii_name = text.encode("idna").decode() if not text.isascii() else text
-    except UnicodeError:
-        ascii_name = ""
-    if not is_hostname(ascii_name) or "_" in ascii_name or ".." in ascii_name or ascii_name.replace(".", "").isdigit():
+    clean = name_or_address(name)
+    if not clean:
         message = f"{name.strip()[:253]!r} is neither a name nor an address."
         raise InvalidRequest(message, field="names")
-    return ascii_name
+    return clean
 
 
 def _usefulness(name: str) -> tuple[int, str]:

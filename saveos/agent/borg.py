@@ -159,7 +159,7 @@ def tunnel_settings(home: Home, config: Config, mode: TunnelMode, job_id: JobId 
     """Return what the tunnel needs to know."""
     credentials = home.credentials(config.credentials)
     return TunnelSettings(
-        addresses=config.addresses,
+        addresses=home.order(config),
         root_certificate_path=str(home.root),
         certificate_path=str(credentials / "agent.pem"),
         key_path=str(credentials / "agent.key"),

@@ -92,6 +92,7 @@ class Client:
         """Use `for_host` or `for_enrolment`."""
         self.addresses, self._context, self._name, self._token = addresses, context, name, token
         self._connection: http.client.HTTPConnection | None = None
+        self.at = ""  # the address that proved to be our appliance
 
     @classmethod
     def for_host(cls, home: Home, config: Config) -> Client:
@@ -104,7 +105,7 @@ class Client:
         except (OSError, ssl.SSLError) as error:
             message = f"This host's identity cannot be read ({error}). Provision and enrol it again."
             raise Failure("not-enrolled", message) from error
-        return cls(config.addresses, context, AGENT_SERVER_NAME, token)
+        return cls(home.order(config), context, AGENT_SERVER_NAME, token)
 
     @classmethod
     def for_enrolment(cls, addresses: tuple[str, ...], root: Path) -> Client:
@@ -273,16 +274,23 @@ class Client:
     def _open(self) -> http.client.HTTPConnection:
         """Connect to the first address that proves to be our appliance."""
         reasons = []
+        self.at = ""
         for address in self.addresses:
             host, _, port = address.rpartition(":")
             try:
                 raw = socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS)
                 with contextlib.suppress(OSError):
                     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                wrapped = self._context.wrap_socket(raw, server_hostname=self._name)
             except (OSError, ValueError) as error:
                 reasons.append(f"{address}: {error}")
                 continue
+            try:
+                wrapped = self._context.wrap_socket(raw, server_hostname=self._name)
+            except OSError as error:
+                raw.close()
+                reasons.append(f"{address}: {error}")
+                continue
+            self.at = address
             # The one that answers comes first from now on: trying a dead one again costs its time-out.
             self.addresses = (address, *(other for other in self.addresses if other != address))
             connection = http.client.HTTPConnection(host.strip("[]"), int(port))

@@ -66,9 +66,9 @@ def status(home: Home, _options: argparse.Namespace) -> Answer:
     with contextlib.closing(client):
         seen = client.status()
     is_served = _is_served(home)
-    result = {**msgspec.to_builtins(seen), "daemon": is_served, "address": config.addresses[0]}
+    result = {**msgspec.to_builtins(seen), "daemon": is_served, "address": client.at}
     lines = [
-        f"{seen.hostname} ({seen.agent_id}) at {config.addresses[0]}: {seen.state}",
+        f"{seen.hostname} ({seen.agent_id}) at {client.at}: {seen.state}",
         f"daemon: {'running' if is_served else 'not running'}",
         f"snapshots: {seen.snapshots_count}, last: {seen.last_backup_at or 'never'}",
         f"last proven restore: {seen.last_proven_at or 'none yet'}",
@@ -200,7 +200,7 @@ def _perform(home: Home, config: Config, asked: OwnJobRequest, what: str) -> Ans
         raise Failure("usage", "A path that is no UTF-8 cannot be sent to the daemon: use --wait.")
     client = Client.for_host(home, config)
     with contextlib.closing(client):
-        made = client.request_job(told)
+        made = client.request_job(msgspec.structs.replace(told, addresses_serial=home.known().serial))
     if made.assignment is None:
         hint = "" if _is_served(home) else " No daemon runs on this host: use --wait to do it now."
         return ExitCode.DONE, {"job_id": made.job_id, "state": "queued"}, [f"The {what} is queued.{hint}"]

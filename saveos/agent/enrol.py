@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from saveos import __version__
-from saveos.agent import identity
+from saveos.agent import addresses, identity
 from saveos.agent.borg import Run
 from saveos.agent.client import Client
 from saveos.agent.failures import Failure, Refused
@@ -96,6 +96,7 @@ def renew(home: Home, config: Config) -> Config:
 
 
 def _register(home: Home, stamp: Stamp) -> Config:
+    home.addresses.unlink(missing_ok=True)  # of another appliance, perhaps
     write_private(home.root, stamp.root_certificate.encode())
     request = EnrolRequest(
         token=stamp.token,
@@ -117,6 +118,7 @@ def _register(home: Home, stamp: Stamp) -> Config:
         heartbeat_seconds=enrolment.heartbeat_seconds,
     )
     home.save(config)
+    addresses.keep(home, enrolment.addresses, enrolment.addresses_serial, client.at)
     return config
 
 

@@ -12,8 +12,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from saveos.agent import drills, enrol, lifeline, locks, pruning, succession, system, wake
+from saveos.agent.addresses import Whereabouts
 from saveos.agent.answers import Answers
-from saveos.agent.client import Client
 from saveos.agent.failures import Failure, Refused
 from saveos.agent.listing_starter import ListingSender
 from saveos.agent.reports import send_kept, send_or_keep
@@ -22,7 +22,8 @@ from saveos.agent.work import Work
 from saveos.protocol import ExitCode, JobReport, Outcome
 
 if TYPE_CHECKING:
-    from saveos.agent.settings import Config, Home
+    from saveos.agent.client import Client
+        from saveos.agent.settings import Config, Home
     from saveos.agent.update import Successor
     from saveos.protocol import HeartbeatAnswer, JobId
 
@@ -49,6 +50,7 @@ class Daemon:
         self._answers = Answers(home, lambda: self._config)
         self._listings = ListingSender(home)
         self._succession = Succession(home)
+        self._whereabouts = Whereabouts(home)
         self._back_off = FIRST_BACK_OFF_SECONDS
         self._wait_seconds = config.heartbeat_seconds
 
@@ -93,7 +95,11 @@ class Daemon:
             wait = self._bounded_wait()
             # On probation we still do the update, and want an answer at once.
             job_id = self._succession.job_id
-            return client.heartbeat(system.heartbeat(job_id, 0.0 if job_id else wait))
+            serial = self._home.known().serial if self._config.learns_addresses else 0
+            return client.heartbeat(system.heartbeat(job_id, 0.0 if job_id else wait, serial))
+        except Refused:
+            self._whereabouts.refused(client)
+            raise
         finally:
             self._is_listening = False
 
@@ -101,7 +107,7 @@ class Daemon:
         return min(max(self._wait_seconds, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
 
     def _turn(self) -> None:
-        client = Client.for_host(self._home, self._config)
+        client = self._whereabouts.client(self._config)
         try:
             is_told = send_kept(self._home, self._config)
             if not is_told:
@@ -111,12 +117,11 @@ class Daemon:
                 self._back_off = FIRST_BACK_OFF_SECONDS
                 self._wait_seconds = answer.next_seconds
                 is_confirmed = self._succession.confirm()
-                if self._follow(answer) or is_confirmed:
+                is_elsewhere = self._whereabouts.heard(self._config, client, answer)
+                if self._follow(answer) or is_confirmed or is_elsewhere:
                     return
                 if self._succession.job_id:  # it could not be confirmed, and until then an answer comes at once
                     self._stopping.wait(self._bounded_wait())
-        except Refused as refusal:
-            self._rest(refusal)
         except Failure as failure:
             self._rest(failure)
         finally:

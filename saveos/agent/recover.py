@@ -63,6 +63,7 @@ def settle(home: Home, config: Config, target: Path, final: Path) -> Home:
     for name in ("credentials", "state"):  # whatever was restored there: a link would lead our key out of the target
         if (place.folder / name).is_symlink():
             (place.folder / name).unlink()
+    place.addresses.unlink(missing_ok=True)  # as old as the snapshot
     shutil.rmtree(place.folder / "credentials", ignore_errors=True)  # of the machine that burnt, should it be there
     place.prepare()
     write_private(place.root, home.root.read_bytes())

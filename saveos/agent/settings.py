@@ -1,7 +1,8 @@
 """Where the agent keeps its things, and what provisioning gave it.
 
 One folder holds all: config.json (which also names the credentials in use, so that replacing this one file switches
-them), root.pem, credentials/N/{agent.key,agent.pem,token}, passphrase, and state/ for Borg's caches and our spool.
+them), addresses.json (where the appliance is by now), root.pem, credentials/N/{agent.key,agent.pem,token}, passphrase,
+and state/ for Borg's caches and our spool.
 """
 
 from __future__ import annotations
@@ -37,6 +38,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_seconds: float = 30.0
     takes_updates: bool = True  # an administrator of the host may say no
     keeps_key: bool = False  # never lent, not even sealed to another host: see `lending`
+    learns_addresses: bool = True  # an administrator of the host may say no: then `addresses` are all
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What the appliance told of where it is, and which address answered last. See `addresses`."""
+
+    told: tuple[str, ...] = ()
+    serial: int = 0
+    at: str = ""
 
 
 class Home:
@@ -47,6 +57,7 @@ class Home:
         self.config = config
         self.folder = config.parent
         self.root = self.folder / "root.pem"
+        self.addresses = self.folder / "addresses.json"
         self.passphrase = self.folder / "passphrase"
         self.state = self.folder / "state"
         self.borg = self.state / "borg"
@@ -75,6 +86,20 @@ class Home:
             return msgspec.json.decode(self.config.read_bytes(), type=Config)
         except FileNotFoundError:
             return None
+
+    def known(self) -> Known:
+        """Return what we were told of where the appliance is; nothing, if that cannot be read."""
+        try:
+            return msgspec.json.decode(self.addresses.read_bytes(), type=Known)
+        except (OSError, msgspec.MsgspecError):
+            return Known()
+
+    def order(self, config: Config) -> tuple[str, ...]:
+        """Return the addresses to try: the one that answered last, the appliance's list, those of the enrolment."""
+        if not config.learns_addresses:
+            return config.addresses
+        known = self.known()
+        return tuple(dict.fromkeys(address for address in (known.at, *known.told, *config.addresses) if address))
 
     def save(self, config: Config) -> None:
         """Replace the configuration as a whole."""

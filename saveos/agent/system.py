@@ -50,7 +50,7 @@ def time_zone() -> str:
     return ""
 
 
-def heartbeat(running_job: JobId | None, wait_seconds: float) -> Heartbeat:
+def heartbeat(running_job: JobId | None, wait_seconds: float, addresses_serial: int = 0) -> Heartbeat:
     """Return what a heartbeat says."""
     return Heartbeat(
         agent_version=__version__,
@@ -63,4 +63,5 @@ def heartbeat(running_job: JobId | None, wait_seconds: float) -> Heartbeat:
         build=own_build(),
         kinds=KINDS,
         machine=machine_class(),
+        addresses_serial=addresses_serial,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from saveos import clock
-from saveos.agents import provisioning, table
+from saveos.agents import addresses, provisioning, table
 from saveos.agents.model import Agent, AgentCertificate, AgentIdentity, AgentState
 from saveos.audit.record import record, record_refusal
 from saveos.certificates import issuance
@@ -55,7 +55,7 @@ def enrol(
     """Spend the token and make the agent, in one transaction; refusals go to the audit log.
 
     The hostname that the person wrote when provisioning wins over what the host says of itself.
-    Raises NotAuthenticated, TokenSpent, TokenExpired, InvalidRequest.
+    Raises NotAuthenticated, TokenSpent, TokenExpired, InvalidRequest, HasMoved.
     """
     agent_id = AgentId(new_id("agt"))
     bound = tokens.create(TokenKind.AGENT)
@@ -63,6 +63,7 @@ def enrol(
     def write(connection: sqlite3.Connection) -> Enrolled:
         right = provisioning.by_token(connection, tokens.parse(TokenKind.ENROL, request.token))
         provisioning.require_live(right)
+        addresses.require_here(connection)
         issued = issuance.sign_agent(authority, request.csr, agent_id, life)
         table.insert(
             connection,

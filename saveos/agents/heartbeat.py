@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from saveos import clock
-from saveos.agents import questions, table
+from saveos.agents import addresses, questions, table
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
 from saveos.jobs.model import OWNER_DAEMON, Job
@@ -76,11 +76,15 @@ def beat(
     """Record a heartbeat, claim the host's next job and hand its questions out.
 
     A daemon that says it runs nothing has lost what we think it runs (an answer that did not arrive, a kill -9):
-    such jobs go back to the queue at once.
+    such jobs go back to the queue at once. One that works for a later appliance than this one gets nothing.
     """
     now = clock.now()
     skew = (heartbeat.local_time - now).total_seconds() if heartbeat.local_time else 0.0
+    serial = addresses.sane(heartbeat.addresses_serial)
+    heartbeat = msgspec.structs.replace(heartbeat, addresses_serial=serial)
     table.record_heartbeat(connection, agent, heartbeat, address, skew)
+    if addresses.is_ahead(connection, serial):
+        return Wanted()
     if heartbeat.running_job is not None:
         return Wanted(questions=questions.take(connection, agent))
     for job in jobs.running_of(connection, agent.agent_id):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -51,6 +52,21 @@ def is_hostname(name: str) -> bool:
     except msgspec.ValidationError:
         return False
     return name.isascii() and not name.endswith("\n")
+
+
+def name_or_address(text: str) -> str:
+    """Return what a machine is reached by as certificates hold it: a name in ASCII, an IP address; empty: neither."""
+    text = text.strip().strip("[]").rstrip(".").lower()
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        pass
+    try:
+        name = text.encode("idna").decode() if not text.isascii() else text
+    except UnicodeError:
+        return ""
+    is_wrong = "_" in name or ".." in name or name.replace(".", "").isdigit()
+    return name if is_hostname(name) and not is_wrong else ""
 
 
 def read(text: str) -> HostList:

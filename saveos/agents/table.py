@@ -80,7 +80,7 @@ def record_heartbeat(
     """
     connection.execute(
         "UPDATE agents SET seen_at = ?, agent_version = ?, system = ?, time_zone = ?, address = ?,"
-        " clock_skew_seconds = ?, build = ?, kinds = ?,"
+        " clock_skew_seconds = ?, build = ?, kinds = ?, addresses_serial = ?,"
         " machine = CASE machine WHEN '' THEN ? ELSE machine END WHERE id = ?",
         (
             clock.to_text(clock.now()),
@@ -91,6 +91,7 @@ def record_heartbeat(
             skew_seconds,
             heartbeat.build,
             " ".join(heartbeat.kinds),
+            heartbeat.addresses_serial,
             heartbeat.machine,
             agent.agent_id,
         ),

@@ -13,7 +13,7 @@ from litestar import Controller, Request, delete, get, post
 from litestar.params import Parameter
 
 from saveos import clock
-from saveos.agents import enrolment, heartbeat
+from saveos.agents import addresses, enrolment, heartbeat
 from saveos.agents import table as agents_table
 from saveos.agents.model import Agent, AgentIdentity, Statistics
 from saveos.api.problems import documented
@@ -23,6 +23,7 @@ from saveos.installers import updates
 from saveos.installers.updates import Offer, has_update
 from saveos.parts import Parts
 from saveos.protocol import (
+    ADDRESSES_LIMIT,
     Enrolment,
     EnrolRequest,
     EscrowRequest,
@@ -142,6 +143,7 @@ class AgentsThemselves(Controller):
             life=timedelta(days=parts.settings.agent_certificate_days),
             on_enrolled=lambda connection, agent: repositories.insert(connection, agent.tenant_id, agent.id),
         )
+        told = addresses.told(parts.database.read)
         tenant_name, public_key = users.recovery_public_key(parts.database.read, enrolled.agent.tenant_id)
         return Enrolment(
             agent_id=enrolled.agent.id,
@@ -151,6 +153,8 @@ class AgentsThemselves(Controller):
             agent_token=enrolled.agent_token,
             recovery_public_key=sealing.as_text(public_key),
             heartbeat_seconds=parts.settings.heartbeat_seconds,
+            addresses=told.addresses[:ADDRESSES_LIMIT],
+            addresses_serial=told.serial,
         )
 
     @post("/heartbeat", summary="Send a heartbeat", status_code=200, responses=documented())
@@ -163,11 +167,13 @@ class AgentsThemselves(Controller):
         wanted = await parts.database.write_async(
             lambda connection: heartbeat.beat(connection, agent, data, visitor.address, lease, parts.endings)
         )
+        is_ahead = addresses.is_ahead(parts.database.read, data.addresses_serial)
+        is_renewal_due = agent.is_renewal_due and not addresses.told(parts.database.read).moved_to
         deadline = time.monotonic() + data.wait_seconds
         is_listing_wanted = agent.is_listing_wanted
         gone = asyncio.ensure_future(_hung_up(request))
         try:
-            while not wanted and data.running_job is None and not agent.is_renewal_due:
+            while not (wanted or data.running_job or is_renewal_due or is_ahead):
                 left = deadline - time.monotonic()
                 if not await parts.waiting.wait(agent.agent_id, left, gone, is_told=agent.is_listing_wanted):
                     break
@@ -179,20 +185,26 @@ class AgentsThemselves(Controller):
                     break
         finally:
             gone.cancel()
+        told, listed = addresses.answer_to(parts.database.read, data)
+        serves = not (told.moved_to or is_ahead)  # who does not changes nothing of a host that works for another one
         return HeartbeatAnswer(
             assignment=wanted.assignment,
             next_seconds=parts.settings.heartbeat_seconds,
-            renew=agent.is_renewal_due,
-            escrow_wanted=agent.state == "enrolled",
+            renew=agent.is_renewal_due and serves,
+            escrow_wanted=agent.state == "enrolled" and serves,
             questions=wanted.questions,
             listing_wanted=is_listing_wanted,
-            seals=keys.wanted(parts.database.read, parts.settings, agent),
+            seals=keys.wanted(parts.database.read, parts.settings, agent) if serves else (),
             generation=agents_table.generation(parts.database.read, agent.agent_id),
+            addresses=listed,
+            addresses_serial=told.serial,
+            has_moved=bool(told.moved_to),
         )
 
     @post("/renew", summary="Renew the certificate", status_code=200, sync_to_thread=True, responses=documented(409))
     def renew(self, data: RenewRequest, agent: AgentIdentity, parts: Parts) -> Renewal:
-        """Give the host its next certificate."""
+        """Give the host its next certificate; an appliance that has moved gives none that the other did not know."""
+        addresses.require_here(parts.database.read)
         life = timedelta(days=parts.settings.agent_certificate_days)
         return enrolment.renew(parts.database, parts.authority, agent, data.csr, life=life)
 
@@ -216,6 +228,7 @@ class AgentsThemselves(Controller):
     @post("/self/jobs", summary="Ask for a job of the calling host", sync_to_thread=True, responses=documented(409))
     def own_job(self, data: OwnJobRequest, agent: AgentIdentity, parts: Parts) -> OwnJob:
         """Make a job that the host asks for."""
+        addresses.require_here(parts.database.read, data.addresses_serial)
         return own.request(parts.database, agent, data, parts.settings.lease_seconds)
 
     @post(

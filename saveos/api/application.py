@@ -13,6 +13,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.static_files import create_static_files_router
 
 from saveos import __version__
+from saveos.api.addresses import ApplianceAddresses
 from saveos.api.agents import AgentsThemselves, PeopleOnAgents
 from saveos.api.alerts import Alerts, Guard
 from saveos.api.catalogue import Catalogue
@@ -77,6 +78,7 @@ def build(parts: Parts) -> Litestar:
             rescue_executable,
             Session,
             ApplianceSettings,
+            ApplianceAddresses,
             agent_executable,
             agents_archive,
             agents_list,

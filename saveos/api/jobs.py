@@ -49,7 +49,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     error_code: str
     message: str
     warnings_count: int
-    held_by: str  # why it is not handed out at present: "disk-full", or nothing
+    held_by: str  # why it is not handed out at present: "disk-full", "moved", or nothing
     progress: ProgressView | None
 
 

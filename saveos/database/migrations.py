@@ -499,6 +499,12 @@ def m018_snapshots_by_end(db: UtilsDatabase) -> None:
     _execute(db, "CREATE INDEX snapshots_by_end ON snapshots(agent_id, ended_at)")
 
 
+@migrations()
+def m031_addresses(db: UtilsDatabase) -> None:
+    """Keep which list of the appliance's addresses each host holds."""
+    _execute(db, "ALTER TABLE agents ADD COLUMN addresses_serial INTEGER NOT NULL DEFAULT 0")
+
+
 def _execute(db: UtilsDatabase, statements: str) -> None:
     for statement in statements.split(";"):
         if statement.strip():

@@ -23,18 +23,23 @@ JOB = (
     "SELECT j.id, j.tenant_id, j.agent_id, j.policy_id, j.kind, j.runs_on, j.state, j.order_json, j.attempts,"
     " j.attempts_limit, j.not_before, j.lease_until, j.owner, j.requested_by, j.requested_at, j.started_at,"
     " j.ended_at, j.cancel_requested_at, j.error_code, j.message, j.warnings_count, a.hostname,"
-    " j.error_facts_json, CASE WHEN j.state = 'queued' AND j.kind = 'backup' AND EXISTS"
+    " j.error_facts_json, CASE WHEN j.state = 'queued' AND EXISTS (SELECT 1 FROM facts WHERE name = 'moved')"
+    " THEN 'moved' WHEN j.state = 'queued' AND j.kind = 'backup' AND EXISTS"
     " (SELECT 1 FROM facts WHERE name = 'disk-full') THEN 'disk-full' ELSE '' END AS held_by"
     " FROM jobs j LEFT JOIN agents a ON a.id = j.agent_id"
 )
+# An appliance that has moved gives nothing out.
+_HERE = "NOT EXISTS (SELECT 1 FROM facts WHERE name = 'moved')"
 # What writes waits while the appliance itself works on the repository; backups, while its disk is full.
 _MAY = (
+    f"{_HERE} AND "
     "NOT (kind = 'backup' AND EXISTS (SELECT 1 FROM facts WHERE name = 'disk-full')) AND "
     "NOT (kind IN ('backup', 'prune') AND EXISTS"
     " (SELECT 1 FROM repositories r WHERE r.agent_id = jobs.agent_id AND r.upkeep_job <> ''))"
 )
 # What works on offsite copies: one at a time for a host, and two copies in all, so that others have hands left.
 _TURN = (
+    f"{_HERE} AND "
     "NOT (kind IN ('offsite', 'offsite-verify', 'rehydrate') AND EXISTS (SELECT 1 FROM jobs o WHERE o.state = 'running'"
     " AND o.agent_id = jobs.agent_id AND o.kind IN ('offsite', 'offsite-verify', 'rehydrate')))"
     " AND NOT (kind IN ('offsite', 'offsite-verify') AND (SELECT count(*) FROM jobs o WHERE o.state = 'running'"

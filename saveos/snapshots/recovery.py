@@ -20,6 +20,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from saveos import clock
+from saveos.agents import addresses
 from saveos.agents import table as agents
 from saveos.agents.enrolment import note_refusal
 from saveos.agents.model import Agent, AgentState
@@ -97,11 +98,12 @@ def take(
 ) -> Recovered:
     """Give a host's identity to the machine that asks. The machine that had it is shut out.
 
-    Raises NotAuthenticated, NotFound, Conflict (revoked, or it has no sealed key), InvalidRequest.
+    Raises NotAuthenticated, NotFound, Conflict (revoked, or it has no sealed key; moved), InvalidRequest.
     """
     bound = tokens.create(TokenKind.AGENT)
 
     def write(connection: sqlite3.Connection) -> Recovered:
+        addresses.require_here(connection)
         sealed = table_keys.sealed_to(connection, request.agent_id, _proven(connection, request))
         agent = agents.get(connection, request.agent_id) if sealed else None
         if agent is None:

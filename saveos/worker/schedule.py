@@ -17,6 +17,7 @@ from saveos.offsite import orders as offsite_orders
 from saveos.offsite import watching
 from saveos.proofs import checks, turns
 from saveos.snapshots import backup, overdue, pruning
+from saveos.tenants import facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,8 @@ def start(database: Database, hourly: Callable[[], None]) -> BackgroundScheduler
     scheduler = BackgroundScheduler(
         timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
     )
-    scheduler.add_job(lambda: _tick(database), "interval", seconds=TICK_SECONDS, id="due-policies")
+    tick = lambda: _tick(database)  # noqa: E731 - bound to this database
+    scheduler.add_job(_while_here, "interval", [database, tick], seconds=TICK_SECONDS, id="due-policies")
     scheduler.add_job(hourly, "interval", seconds=HOUR_SECONDS, id="hourly")
     scheduler.start()
     return scheduler
@@ -55,7 +57,9 @@ def add_upkeep(
         ("tidy", HOUR_SECONDS, tidy),
         ("keep-alarming", TICK_SECONDS, keep_alarming),
     ):
-        scheduler.add_job(_while_open, "interval", [work], seconds=seconds, id=name, next_run_time=clock.now())
+        scheduler.add_job(
+            _while_here, "interval", [database, work], seconds=seconds, id=name, next_run_time=clock.now()
+        )
 
 
 def add_offsite(scheduler: BackgroundScheduler, database: Database, tidy: Callable[[], None]) -> None:
@@ -69,7 +73,9 @@ def add_offsite(scheduler: BackgroundScheduler, database: Database, tidy: Callab
         ("offsite-tidy", HOUR_SECONDS, tidy),
         ("offsite-watch", MINUTE_SECONDS, lambda: database.write(watching.tick)),
     ):
-        scheduler.add_job(_while_open, "interval", [work], seconds=seconds, id=name, next_run_time=clock.now())
+        scheduler.add_job(
+            _while_here, "interval", [database, work], seconds=seconds, id=name, next_run_time=clock.now()
+        )
 
 
 def add_measurements(scheduler: BackgroundScheduler, database: Database, settings: Settings, sampler: Sampler) -> None:
@@ -88,6 +94,11 @@ def _while_open(work: Callable[[], object]) -> None:
         work()
     except (Unavailable, sqlite3.ProgrammingError) as error:
         log.info("Nothing was measured: %s", error)
+
+
+def _while_here(database: Database, work: Callable[[], object]) -> None:
+    """Do it, unless the appliance has moved: what is due then is due elsewhere."""
+    _while_open(lambda: facts.moved_to(database.read) or work())
 
 
 def _tick(database: Database) -> None:
