@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from saveos.agents import addresses
+from saveos.agents import moving
 from saveos.cli_catalogue import Shown
 from saveos.errors import NotFound
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from saveos.agents.addresses import Addresses
+    from saveos.agents.moving import Addresses
     from saveos.identity.principals import Principal
     from saveos.stores import Stores
 
@@ -33,28 +33,28 @@ def add(group: Callable[..., Any], verb: Callable[..., Any]) -> None:
 
 
 def _list(stores: Stores, principal: Principal, _parsed: argparse.Namespace) -> Shown:
-    return _shown(addresses.show(stores.database, principal))
+    return _shown(moving.show(stores.database, principal))
 
 
 def _add(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> Shown:
-    further = addresses.show(stores.database, principal).further
-    return _shown(addresses.change(stores.database, principal, [*further, parsed.address]))
+    further = moving.show(stores.database, principal).further
+    return _shown(moving.change(stores.database, principal, [*further, parsed.address]))
 
 
 def _remove(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> Shown:
-    further = addresses.show(stores.database, principal).further
+    further = moving.show(stores.database, principal).further
     kept = [address for address in further if address != parsed.address.strip().lower()]
     if len(kept) == len(further):
         raise NotFound(f"{parsed.address} is not among the further addresses.")
-    return _shown(addresses.change(stores.database, principal, kept))
+    return _shown(moving.change(stores.database, principal, kept))
 
 
 def _moved(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> Shown:
-    return _shown(addresses.mark_moved(stores.database, principal, parsed.address))
+    return _shown(moving.mark_moved(stores.database, principal, parsed.address))
 
 
 def _here(stores: Stores, principal: Principal, _parsed: argparse.Namespace) -> Shown:
-    return _shown(addresses.serve_here(stores.database, principal))
+    return _shown(moving.serve_here(stores.database, principal))
 
 
 def _shown(found: Addresses) -> Shown:

@@ -23,7 +23,7 @@ from saveos.protocol import ExitCode, JobReport, Outcome
 
 if TYPE_CHECKING:
     from saveos.agent.client import Client
-        from saveos.agent.settings import Config, Home
+    from saveos.agent.settings import Config, Home
     from saveos.agent.update import Successor
     from saveos.protocol import HeartbeatAnswer, JobId
 

@@ -1,4 +1,4 @@
-"""Where hosts find the appliance: the ordered list that they keep, who holds it, and who serves when there are two.
+"""Where hosts find the appliance: the ordered list that they are told, and who serves when there are two.
 
 A list has a serial that only grows. It is made anew when an administrator changes it, and when the appliance stands on
 another machine or answers to other addresses than before. A host follows the greatest serial that it has heard of; an
@@ -8,7 +8,6 @@ appliance that hears a greater one than its own gives that host no work: it is a
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +15,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from saveos import clock
-from saveos.agents import table_addresses
-from saveos.agents.hostnames import name_or_address
-from saveos.agents.table_addresses import Holder
 from saveos.audit.record import record
-from saveos.errors import Conflict, HasMoved, InvalidRequest
-from saveos.identity.principals import Permission
+from saveos.errors import HasMoved
 from saveos.protocol import ADDRESSES_LIMIT, Heartbeat, is_address
 from saveos.tenants import facts
 
@@ -30,10 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from saveos.database.connection import Database
-    from saveos.identity.principals import Principal
 
-FURTHER_LIMIT = 8
-SHOWN_LIMIT = 100  # of the hosts that do not hold the list
+OWN_LIMIT = 8
 AHEAD = timedelta(days=366)  # a serial is a moment: what lies further ahead, no appliance has said
 MACHINE_ID = Path("/etc/machine-id")
 
@@ -56,24 +49,6 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         """The list, the best first."""
         named = (self.moved_to, *self.own, *self.further)
         return tuple(dict.fromkeys(address for address in named if address))
-
-
-class Addresses(msgspec.Struct, frozen=True, kw_only=True):
-    """How the list stands. `further` can be changed; `holders_count` of `hosts_count` hosts hold the list as it is.
-
-    `ahead_count`: hosts that hold a later list, and get no work here. `waiting`: the first that do not hold this one.
-    """
-
-    addresses: tuple[str, ...]
-    own: tuple[str, ...]
-    further: tuple[str, ...]
-    serial: int
-    moved_to: str
-    moved_at: datetime | None
-    hosts_count: int
-    holders_count: int
-    ahead_count: int
-    waiting: tuple[Holder, ...]
 
 
 def told(connection: sqlite3.Connection) -> Told:
@@ -120,14 +95,14 @@ def keep_own(database: Database, own: Sequence[str]) -> None:
 
     def write(connection: sqlite3.Connection) -> None:
         was, machine = told(connection), _machine()
-        mine = tuple(address for address in own if is_address(address))[:FURTHER_LIMIT]
+        mine = tuple(address for address in own if is_address(address))[:OWN_LIMIT]
         has_arrived = bool(was.moved_to) and (was.moved_to in mine or was.machine != machine)
         if (mine, machine) == (was.own, was.machine) and not has_arrived:
             return
         now = msgspec.structs.replace(was, own=mine, machine=machine)
         if not was.moved_to or has_arrived:
-            now = msgspec.structs.replace(now, serial=_next(was.serial), moved_to="", moved_at=None)
-        _keep(connection, now)
+            now = msgspec.structs.replace(now, serial=next_serial(was.serial), moved_to="", moved_at=None)
+        keep(connection, now)
         if has_arrived:
             record(
                 connection, tenant_id=None, actor="system:appliance", action="appliance-arrived", target=was.moved_to
@@ -137,97 +112,13 @@ def keep_own(database: Database, own: Sequence[str]) -> None:
     database.write(write)
 
 
-def show(database: Database, principal: Principal) -> Addresses:
-    """Return the list, and which hosts of the tenant hold it."""
-    principal.require(Permission.READ)
-    return _shown(database.read, principal)
-
-
-def change(database: Database, principal: Principal, further: Sequence[str]) -> Addresses:
-    """Let hosts know these further addresses, in this order. Raises InvalidRequest, Conflict once it has moved."""
-    principal.require(Permission.SETTINGS)
-    clean = tuple(dict.fromkeys(map(_clean, further)))
-    if len(clean) > FURTHER_LIMIT:
-        raise InvalidRequest(f"At most {FURTHER_LIMIT} further addresses.", field="further")
-
-    def write(connection: sqlite3.Connection) -> Addresses:
-        was = told(connection)
-        if was.moved_to:
-            raise Conflict(f"This appliance has moved to {was.moved_to}: change the addresses there.")
-        if clean != was.further:
-            _keep(connection, msgspec.structs.replace(was, further=clean, serial=_next(was.serial)))
-            _note(connection, principal, "addresses-changed", clean)
-        return _shown(connection, principal)
-
-    return database.write(write)
-
-
-def mark_moved(database: Database, principal: Principal, address: str) -> Addresses:
-    """Send hosts to another place and give out no work any more, until `serve_here`.
-
-    The serial stays: the other appliance, perhaps there already, is the later one. Raises InvalidRequest.
-    """
-    principal.require(Permission.SETTINGS)
-    moved_to = _clean(address)
-
-    def write(connection: sqlite3.Connection) -> Addresses:
-        was = told(connection)
-        if moved_to in was.own:
-            raise InvalidRequest(f"{moved_to} is this appliance.", field="address")
-        _keep(connection, msgspec.structs.replace(was, moved_to=moved_to, moved_at=clock.now()))
-        _note(connection, principal, "appliance-moved", [moved_to])
-        return _shown(connection, principal)
-
-    return database.write(write)
-
-
-def serve_here(database: Database, principal: Principal) -> Addresses:
-    """Say that this is the appliance: hosts of any later list follow it again, once they come here."""
-    principal.require(Permission.SETTINGS)
-
-    def write(connection: sqlite3.Connection) -> Addresses:
-        was = told(connection)
-        latest = max(was.serial, table_addresses.greatest(connection))
-        _keep(connection, msgspec.structs.replace(was, serial=_next(latest), moved_to="", moved_at=None))
-        _note(connection, principal, "appliance-serves-here")
-        return _shown(connection, principal)
-
-    return database.write(write)
-
-
-def _shown(connection: sqlite3.Connection, principal: Principal) -> Addresses:
-    now = told(connection)
-    hosts, holders, ahead = table_addresses.counts(connection, principal.tenant_id, now.serial)
-    return Addresses(
-        addresses=now.addresses,
-        own=now.own,
-        further=now.further,
-        serial=now.serial,
-        moved_to=now.moved_to,
-        moved_at=now.moved_at,
-        hosts_count=hosts,
-        holders_count=holders,
-        ahead_count=ahead,
-        waiting=table_addresses.without(connection, principal.tenant_id, now.serial, SHOWN_LIMIT),
-    )
-
-
-def _keep(connection: sqlite3.Connection, now: Told) -> None:
+def keep(connection: sqlite3.Connection, now: Told) -> None:
+    """Tell hosts this from now on."""
     facts.set_addresses_json(connection, msgspec.json.encode(now).decode())
     facts.set_moved_to(connection, now.moved_to)
 
 
-def _note(connection: sqlite3.Connection, principal: Principal, action: str, addresses: Sequence[str] = ()) -> None:
-    record(
-        connection,
-        tenant_id=principal.tenant_id,
-        actor=principal.label,
-        action=action,
-        addresses=list(addresses),
-    )
-
-
-def _next(serial: int) -> int:
+def next_serial(serial: int) -> int:
     """Return the serial of a list that is made now: later than any that an older state of the appliance has told."""
     return max(serial + 1, int(clock.now().timestamp()))
 
@@ -238,22 +129,3 @@ def _machine() -> str:
         return hashlib.sha256(b"saveos addresses " + MACHINE_ID.read_bytes()).hexdigest()[:16]
     except OSError:
         return ""
-
-
-def _clean(text: str) -> str:
-    """Return "host:port" as hosts dial it. Raises InvalidRequest."""
-    name, _colon, port = text.strip().rpartition(":")
-    host = name_or_address(name) if port.isascii() and port.isdigit() else ""
-    address = f"[{host}]:{int(port)}" if ":" in host else f"{host}:{int(port)}" if host else ""
-    if not is_address(address) or _is_nowhere(host) or (":" in host and not name.strip().startswith("[")):
-        message = f"{text.strip()[:255]!r} is no address: write host:port, an IPv6 address in brackets."
-        raise InvalidRequest(message, field="further")
-    return address
-
-
-def _is_nowhere(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return address.is_unspecified or address.is_multicast

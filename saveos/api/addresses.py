@@ -8,8 +8,8 @@ import msgspec
 from litestar import Controller, delete, get, put
 from msgspec import Meta
 
-from saveos.agents import addresses
-from saveos.agents.addresses import FURTHER_LIMIT, Addresses
+from saveos.agents import moving
+from saveos.agents.moving import FURTHER_LIMIT, Addresses
 from saveos.api.problems import documented
 from saveos.identity.principals import Principal
 from saveos.parts import Parts
@@ -38,19 +38,19 @@ class ApplianceAddresses(Controller):
     @get("/", summary="Show the addresses hosts know", sync_to_thread=True, responses=documented())
     def show(self, principal: Principal, parts: Parts) -> Addresses:
         """Show the ordered list, how many hosts hold it as it is, and which do not."""
-        return addresses.show(parts.database, principal)
+        return moving.show(parts.database, principal)
 
     @put("/", summary="Change the further addresses", sync_to_thread=True, responses=documented(409))
     def change(self, data: AddressesChange, principal: Principal, parts: Parts) -> Addresses:
         """Let hosts know further addresses, such as a new machine's: they learn them with their next heartbeat."""
-        return addresses.change(parts.database, principal, data.further)
+        return moving.change(parts.database, principal, data.further)
 
     @put("/moved", summary="Say the appliance has moved", sync_to_thread=True, responses=documented(409))
     def moved(self, data: Moved, principal: Principal, parts: Parts) -> Addresses:
         """Send hosts to another address first. No work is given out here from now on, to hosts or to the appliance."""
-        return addresses.mark_moved(parts.database, principal, data.address)
+        return moving.mark_moved(parts.database, principal, data.address)
 
     @delete("/moved", summary="Serve hosts here", status_code=200, sync_to_thread=True, responses=documented())
     def serve_here(self, principal: Principal, parts: Parts) -> Addresses:
         """Give out work here again, also to hosts that follow a later state of this appliance."""
-        return addresses.serve_here(parts.database, principal)
+        return moving.serve_here(parts.database, principal)
