@@ -66,7 +66,7 @@ PHASES = {
     "locking": "offsite.locking",
     "fetching": "offsite.fetching",
 }
-HELD = {"disk-full": "space.waits"}
+HELD = {"disk-full": "space.waits", "moved": "moving.waits"}
 STATES = {
     State.QUEUED: "job.queued",
     State.RUNNING: "job.running",

@@ -13,18 +13,21 @@ from urllib.parse import unquote, urlencode
 import msgspec
 from nicegui import Client, run, ui
 
+from saveos.agents import moving
 from saveos.errors import NotAuthenticated, NotFound, SaveOSError
 from saveos.identity import sessions
 from saveos.identity.sessions import COOKIE
 from saveos.locale import preferred
 from saveos.snapshots import fleet
 from saveos.ui import account, components, search_box, sections
+from saveos.ui.moved import MovedBanner
 from saveos.ui.unlock import Banner
 from saveos.ui.words import Words
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from saveos.agents.moving import Addresses
     from saveos.database.connection import Database
     from saveos.identity.principals import Principal
     from saveos.parts import Parts
@@ -39,6 +42,7 @@ ZONE = f"""const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 document.cookie = `{ZONE_COOKIE}=${{encodeURIComponent(zone)}}; path=/; max-age=31536000; secure; samesite=lax`;
 return zone;"""
 TICK_SECONDS = 1.0
+HOUSE_SECONDS = 3.0
 FRESH_SECONDS = 0.8  # pages that look within this time share one reading of the database
 DARK = {"system": None, "light": False, "dark": True}
 QUASAR_LANGUAGES = {"en": "en-US", "fr": "fr"}
@@ -56,6 +60,7 @@ class Board:
         """Nothing has been read yet."""
         self.parts = parts
         self._fleets: dict[TenantId, tuple[float, list[Host]]] = {}
+        self._houses: dict[TenantId, tuple[float, Addresses]] = {}
 
     def hosts(self, database: Database, principal: Principal) -> list[Host]:
         """Return the tenant's hosts as of now, or of a moment ago if another page just asked."""
@@ -65,9 +70,18 @@ class Board:
             self._fleets[principal.tenant_id] = (time.monotonic(), hosts)
         return hosts
 
+    def house(self, database: Database, principal: Principal) -> Addresses:
+        """Return whether the appliance is where its hosts look for it, as of some seconds ago at most."""
+        read_at, house = self._houses.get(principal.tenant_id, (0.0, None))
+        if house is None or time.monotonic() - read_at > HOUSE_SECONDS:
+            house = moving.show(database, principal)
+            self._houses[principal.tenant_id] = (time.monotonic(), house)
+        return house
+
     def forget(self, tenant_id: TenantId) -> None:
         """Read anew: something has just been changed from here."""
         self._fleets.pop(tenant_id, None)
+        self._houses.pop(tenant_id, None)
 
 
 class Visit:
@@ -249,11 +263,13 @@ class Frame:
         with self._sections:
             sections.menu(visit.say, self._page.section)
         with self._main:
+            self._moved = MovedBanner(visit)
             self._banner = Banner(visit)
             self._page.draw()
 
     async def refresh(self) -> None:
-        """Show whether something is unlocked."""
+        """Show whether the appliance has moved, and whether something is unlocked."""
+        await self._moved.refresh()
         await self._banner.refresh()
 
     def wear(self, theme: str) -> None:

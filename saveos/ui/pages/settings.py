@@ -17,6 +17,7 @@ from saveos.ui import account, components, frame, kit_reminder
 from saveos.ui.grid import Cell, Column, Grid, Row
 from saveos.ui.machine_kind import LimitFields
 from saveos.ui.pages import settings_facts
+from saveos.ui.pages.settings_addresses import HostAddresses
 from saveos.ui.pages.settings_names import FileNames
 from saveos.ui.pages.settings_quarantine import Quarantine
 from saveos.ui.pages.settings_quota import AllStorage
@@ -64,6 +65,7 @@ class SettingsPage(frame.Page):
         self._may = visit.principal.may(Permission.SETTINGS)
         self._typed = ""
         self._quarantine: Quarantine | None = None
+        self._host_addresses: HostAddresses | None = None
 
     def draw(self) -> None:
         """Draw the parts; what may change comes with `refresh`."""
@@ -73,6 +75,7 @@ class SettingsPage(frame.Page):
             components.text("h1", say("settings.title"))
         with components.element("div", "settings"):
             self._draw_names()
+            self._host_addresses = HostAddresses(self.visit, self._host_addresses.typed if self._host_addresses else "")
             with components.element("section"):
                 components.text("h2", say("settings.certificate"))
                 self._certificate = components.element("div", "certificate")
@@ -97,6 +100,8 @@ class SettingsPage(frame.Page):
             self._certificate.clear()
             with self._certificate:
                 settings_facts.draw_certificate(self.visit, look.names)
+        if self._host_addresses is not None:
+            await self._host_addresses.refresh()
         await self._file_names.refresh()
         await self._limits.refresh()
         if self._quarantine is not None:
