@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from saveos.installers import stamp
 from tests.support.agent import RealAgent, assert_restored, back_up_only, put_base
 from tests.support.appliance import Appliance, wait_until
 from tests.support.authority import SmallAuthority
@@ -32,6 +33,15 @@ def free_port() -> int:
 @pytest.fixture
 def appliance(tmp_path: Path) -> Iterator[Appliance]:
     with Appliance.started(tmp_path / "old", "--address", "127.0.0.1") as appliance:
+        appliance.set_up()
+        put_base(appliance)
+        yield appliance
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
+    """One for the tests after which it stands where it stood."""
+    with Appliance.started(tmp_path_factory.mktemp("moving"), "--address", "127.0.0.1") as appliance:
         appliance.set_up()
         put_base(appliance)
         yield appliance
@@ -182,56 +192,89 @@ def test_hosts_leave_an_appliance_that_has_moved_and_are_given_nothing_by_it(
             new.stop()
 
 
-def test_host_of_a_later_appliance_gets_no_work_until_somebody_decides(appliance: Appliance, tmp_path: Path) -> None:
-    host = WireHost.enrolled(appliance, tmp_path / "wire")
+def test_host_of_a_later_appliance_gets_no_work_until_somebody_decides(shared: Appliance, tmp_path: Path) -> None:
+    host = WireHost.enrolled(shared, tmp_path / "wire")
     host.make_ready()
     serial = host.enrolment["addresses_serial"]
-    appliance.call("POST", "/api/v1/backup", {"agent_id": host.id}).expect(202)
+    shared.call("POST", "/api/v1/backup", {"agent_id": host.id}).expect(202)
 
     behind = host.heartbeat(addresses_serial=serial + 5)
     refused = host.call("POST", "/api/v1/agents/self/jobs", {"kind": "backup", "addresses_serial": serial + 5})
 
     assert (None, serial) == (behind["assignment"], behind["addresses_serial"])
     assert (409, "has-moved") == (refused.status, refused.body["code"])
-    assert 1 == appliance.call("GET", PATH).expect(200)["ahead_count"]
-    decided = appliance.call("DELETE", f"{PATH}/moved").expect(200)
+    assert 1 == shared.call("GET", PATH).expect(200)["ahead_count"]
+    decided = shared.call("DELETE", f"{PATH}/moved").expect(200)
     assert decided["serial"] > serial + 5
     assert host.heartbeat(addresses_serial=serial + 5)["assignment"] is not None
 
 
-def test_host_that_says_nothing_of_addresses_is_served_as_ever(appliance: Appliance, tmp_path: Path) -> None:
-    host = WireHost.enrolled(appliance, tmp_path / "wire")
+def test_host_that_says_nothing_of_addresses_is_served_as_ever(shared: Appliance, tmp_path: Path) -> None:
+    host = WireHost.enrolled(shared, tmp_path / "wire")
     host.make_ready()
-    appliance.call("POST", "/api/v1/backup", {"agent_id": host.id}).expect(202)
+    shared.call("POST", "/api/v1/backup", {"agent_id": host.id}).expect(202)
 
     assert host.heartbeat()["assignment"] is not None
-    assert 0 == holders(appliance)
-    assert [host.id] == [one["agent_id"] for one in appliance.call("GET", PATH).expect(200)["waiting"]]
+    assert host.id in [one["agent_id"] for one in shared.call("GET", PATH).expect(200)["waiting"]]
 
 
-def test_appliance_that_has_moved_enrols_renews_and_recovers_nobody(appliance: Appliance, tmp_path: Path) -> None:
-    host = WireHost.enrolled(appliance, tmp_path / "wire")
-    made = appliance.call("POST", "/api/v1/agents/provision", {"hostname": "late"}).expect(201)
+def test_appliance_that_has_moved_enrols_renews_and_recovers_nobody(shared: Appliance, tmp_path: Path) -> None:
+    host = WireHost.enrolled(shared, tmp_path / "wire")
+    made = shared.call("POST", "/api/v1/agents/provision", {"hostname": "late"}).expect(201)
     csr = certificate_request()[1]
-    appliance.call("PUT", f"{PATH}/moved", {"address": "new.example.org:8000"}).expect(200)
+    shared.call("PUT", f"{PATH}/moved", {"address": "new.example.org:8000"}).expect(200)
 
-    refused = [register(appliance, made["token"], csr), host.call("POST", "/api/v1/agents/renew", {"csr": csr})]
+    refused = [register(shared, made["token"], csr), host.call("POST", "/api/v1/agents/renew", {"csr": csr})]
 
     assert [(409, "has-moved")] * 2 == [(answer.status, answer.body["code"]) for answer in refused]
     said = host.heartbeat()
     assert ("new.example.org:8000", True, False) == (said["addresses"][0], said["has_moved"], said["escrow_wanted"])
-    appliance.call("DELETE", f"{PATH}/moved").expect(200)
-    register(appliance, made["token"], csr).expect(201)  # and the token was not spent by the refusal
+    shared.call("DELETE", f"{PATH}/moved").expect(200)
+    register(shared, made["token"], csr).expect(201)  # and the token was not spent by the refusal
 
 
-@pytest.mark.parametrize(
-    "address", ["", "host", "host:", ":8000", "host:0", "host:65536", "::1:8000", "0.0.0.0:8000", "a b:1", "host:8x"]
-)
-def test_address_that_is_none_changes_nothing(appliance: Appliance, address: str) -> None:
+def test_address_that_is_none_changes_nothing(shared: Appliance) -> None:
+    before = shared.call("GET", PATH).expect(200)
+
     answers = [
-        appliance.call("PUT", PATH, {"further": [address]}),
-        appliance.call("PUT", f"{PATH}/moved", {"address": address}),
+        shared.call("PUT", PATH, {"further": ["nowhere"]}),
+        shared.call("PUT", f"{PATH}/moved", {"address": "nowhere"}),
+        shared.call("PUT", PATH, {"further": [f"192.0.2.{number}:1" for number in range(9)]}),
     ]
 
-    assert [(400, "invalid-request")] * 2 == [(answer.status, answer.body["code"]) for answer in answers]
-    assert [] == appliance.call("GET", PATH).expect(200)["further"]
+    assert [(400, "invalid-request")] * 3 == [(answer.status, answer.body["code"]) for answer in answers]
+    assert before == shared.call("GET", PATH).expect(200)
+
+
+def test_command_line_adds_shows_moves_and_comes_back(shared: Appliance, tmp_path: Path) -> None:
+    host = WireHost.enrolled(shared, tmp_path / "wire")
+    new = "192.0.2.20:8000"
+
+    added = json.loads(shared.cli("address", "add", new).stdout)
+    host.heartbeat(addresses_serial=added["serial"])
+    shown = json.loads(shared.cli("address", "list").stdout)
+    moved = json.loads(shared.cli("address", "moved", new).stdout)
+    refused = shared.cli("address", "remove", new)
+    back = json.loads(shared.cli("address", "here").stdout)
+    removed = json.loads(shared.cli("address", "remove", new).stdout)
+    wrong = shared.cli("address", "add", "nowhere")
+
+    assert (1, [new]) == (shown["holders_count"], shown["further"])
+    assert host.id not in [one["agent_id"] for one in shown["waiting"]]
+    assert (new, new) == (moved["moved_to"], moved["addresses"][0])
+    assert (1, "conflict") == (refused.returncode, json.loads(refused.stdout)["error"]["code"])
+    assert ("", [new], []) == (back["moved_to"], back["further"], removed["further"])
+    assert 2 == wrong.returncode
+    assert "no address" in wrong.stderr
+
+
+def test_download_carries_the_further_addresses(shared: Appliance, tmp_path: Path) -> None:
+    shared.call("PUT", PATH, {"further": ["192.0.2.20:8000"]}).expect(200)
+    made = shared.call("POST", "/api/v1/agents/provision", {"hostname": "web"}).expect(201)
+
+    content = shared.call("GET", f"/download/agent/linux?provisioning={made['provisioning']['id']}").expect(200)
+
+    (tmp_path / "agent").write_bytes(content)
+    stamped = stamp.read_back(tmp_path / "agent")
+    assert stamped is not None
+    assert (f"127.0.0.1:{shared.port}", "192.0.2.20:8000") == stamped.addresses

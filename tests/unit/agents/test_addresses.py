@@ -86,6 +86,20 @@ def test_further_addresses_are_bounded(database: Database) -> None:
         moving.change(database, BY, [f"192.0.2.{number}:1" for number in range(moving.FURTHER_LIMIT + 1)])
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["", "host", "host:", ":8000", "host:0", "host:65536", "::1:8000", "0.0.0.0:8000", "a b:1", "host:8x", "[::]:1"],
+)
+def test_address_that_is_none_changes_nothing(database: Database, text: str) -> None:
+    before = addresses.told(database.read)
+
+    for change in (lambda: moving.change(database, BY, [text]), lambda: moving.mark_moved(database, BY, text)):
+        with pytest.raises(InvalidRequest):
+            change()
+
+    assert before == addresses.told(database.read)
+
+
 def test_moved_appliance_keeps_its_serial_and_changes_nothing(database: Database) -> None:
     before = serial(database)
 
