@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from saveos.agent import loop, succession
+from saveos.agent.client import Client
 from saveos.agent.settings import Home, write_private
 from saveos.agent.succession import Mark, Succession
 from saveos.protocol import HeartbeatAnswer, JobId, JobReport, Outcome
@@ -220,9 +221,9 @@ def test_daemon_rests_between_heartbeats_while_its_update_cannot_be_confirmed(
             self.set()
             return True
 
-    client = SimpleNamespace(heartbeat=lambda _: HeartbeatAnswer(next_seconds=7), close=lambda: None)
-    monkeypatch.setattr(loop.Client, "for_host", lambda *_: client)
-    daemon = loop.Daemon(home, SimpleNamespace(heartbeat_seconds=1))
+    client = SimpleNamespace(heartbeat=lambda _: HeartbeatAnswer(next_seconds=7), close=lambda: None, addresses=())
+    monkeypatch.setattr(Client, "for_host", lambda *_: client)
+    daemon = loop.Daemon(home, SimpleNamespace(heartbeat_seconds=1, learns_addresses=False))
     daemon._succession, daemon._stopping = successor, Stopping()
     successor.begin()
 
