@@ -500,7 +500,7 @@ def m018_snapshots_by_end(db: UtilsDatabase) -> None:
 
 
 @migrations()
-def m019_addresses(db: UtilsDatabase) -> None:
+def m020_addresses(db: UtilsDatabase) -> None:
     """Keep which list of the appliance's addresses each host holds."""
     _execute(db, "ALTER TABLE agents ADD COLUMN addresses_serial INTEGER NOT NULL DEFAULT 0")
 
