@@ -23,6 +23,7 @@ from saveos.gate import Gate
 from saveos.installers import own_host
 from saveos.jobs import lifecycle
 from saveos.measurements.sample import Sampler
+from saveos.offsite.reaches import Reaches
 from saveos.parts import Parts
 from saveos.protocol import AgentId, Kind
 from saveos.repositories import holder, quotas
@@ -107,6 +108,7 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
         standing=standing,
         unlocks=unlocks,
         unsealing=Unsealing(settings, database, unlocks),
+        reaches=Reaches(settings, database),
         sessions=sessions,
     )
     return Appliance(
@@ -181,6 +183,7 @@ async def _background(appliance: Appliance) -> AsyncIterator[None]:
     )
     own_host.sweep(settings)
     holder.sweep()
+    appliance.parts.reaches.sweep()
     await appliance.parts.unsealing.start()
     await appliance.sessions.start()
     appliance.worker.start()
@@ -199,6 +202,7 @@ async def _background(appliance: Appliance) -> AsyncIterator[None]:
         await asyncio.to_thread(appliance.indexer.stop)
         await appliance.parts.unlocks.stop()
         await appliance.parts.unsealing.stop()
+        await appliance.parts.reaches.stop()
         await asyncio.to_thread(appliance.worker.stop)
         await appliance.sessions.stop()
 

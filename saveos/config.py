@@ -87,6 +87,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.repositories / ".offsite"
 
     @property
+    def offsite_reading(self) -> Path:
+        """What is needed at once of the copies that are read now; made anew with each start."""
+        return self.folder / "offsite-reading"
+
+    @property
     def repositories(self) -> Path:
         """One Borg repository per agent: `<tenant id>/<agent id>`."""
         return self.folder / "repositories"

@@ -8,8 +8,8 @@ SaveOSError                     code, message for a person, context for the log
 ├─ Conflict            409      ├─ AlreadyEnrolled · IllegalTransition · RepositoryLocked · AlreadyRunning
 │                               ├─ PlatformUnavailable · HostOffline · OfflineAndSealed · Locked
 │                               ├─ NotAFile · AlreadyCurrent · NotUpdatable
-│                               ├─ HasMoved
-│                               └─ OffsiteTaken · BeingRemoved · SecondPersonNeeded  ├─ LoneAdministrator
+│                               ├─ HasMoved · OffsiteTaken · OffsiteNoIndex
+│                               └─ BeingRemoved · SecondPersonNeeded  ├─ LoneAdministrator
 ├─ RangeWrong          416      the file does not have these bytes
 ├─ TooMany             429      slow down; says for how many seconds
 ├─ EngineError         502      borg: rc, msgid, last lines  ├─ SnapshotDamaged · RepositoryMissing · RepositoryDamaged
@@ -191,6 +191,12 @@ class OffsiteTaken(Conflict):
     """Another appliance keeps its copies under this prefix."""
 
     code = "offsite-taken"
+
+
+class OffsiteNoIndex(Conflict):
+    """A generation has no index: it can only be fetched whole."""
+
+    code = "offsite-no-index"
 
 
 class BeingRemoved(Conflict):

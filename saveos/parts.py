@@ -46,6 +46,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     standing: Standing
     unlocks: Unlocks
     unsealing: Unsealing
+    reaches: Any = None  # the offsite copies that are read now
     sessions: Any = None  # the tunnel's registry, for the metrics
     tickets: Tickets = msgspec.field(default_factory=Tickets)
     rescues: Rescues = msgspec.field(default_factory=Rescues)
@@ -53,7 +54,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def means(self) -> Means:
         """What it takes to read files out of snapshots."""
-        return Means(database=self.database, streams=self.streams, unlocks=self.unlocks)
+        return Means(database=self.database, streams=self.streams, unlocks=self.unlocks, reaches=self.reaches)
 
     @property
     def lending(self) -> lending.Means:

@@ -20,7 +20,9 @@ from borg.helpers import Error, IntegrityError, Location, Manifest
 from borg.repository import Repository
 
 from saveos.agent import engine, engine_items
+from saveos.agent.distance import Unreached
 from saveos.agent.engine_committed import Committed, Unsettled
+from saveos.agent.engine_distant import repository_in
 from saveos.protocol import entry_bytes
 
 if TYPE_CHECKING:
@@ -106,13 +108,13 @@ class Opened:
 
 
 @contextlib.contextmanager
-def opened(name: str) -> Iterator[Opened]:
-    """Open an archive. Raises Refused."""
+def opened(name: str, folder: str = "") -> Iterator[Opened]:
+    """Open an archive: of the repository in a folder, or behind it, else of Borg's environment. Raises Refused."""
     logger.setup_logging(level="warning", env_var=None)
     if borg.__version__ == engine.BORG_VERSION:
         engine.quicken(remote)
     try:
-        with repository_of_environment() as repository:
+        with repository_in(folder) if folder else repository_of_environment() as repository:
             manifest, key = Manifest.load(repository, (Manifest.Operation.READ,))
             SecurityManager(repository).assert_key_type(key)
             if not key.logically_encrypted:
@@ -120,6 +122,8 @@ def opened(name: str) -> Iterator[Opened]:
             if manifest.archives.get(name) is None:
                 raise Refused("snapshot-missing", "The repository does not hold this snapshot (any more).")
             yield Opened(Archive(repository, key, manifest, name))
+    except Unreached as error:
+        raise Refused("unreachable", "The store of the copy cannot be reached.") from error
     except Unsettled as error:
         raise Refused("damaged", "The repository's index tells of what is not there. Check the repository.") from error
     except Error as error:

@@ -1,4 +1,4 @@
-"""`saveos-agent read`: reads a ReadOrder on standard input, writes a ReadHead as a line of JSON, then the body.
+"""`saveos-agent read [FOLDER]`: reads a ReadOrder on standard input, writes a ReadHead as a line of JSON, then the body.
 
 A process of its own, started by the daemon (through the tunnel) or by the appliance for an unlocked host (a folder).
 Exit code 0 means that the body is whole; whoever passes it on has to break off visibly otherwise.
@@ -30,15 +30,15 @@ KINDS = {stat.S_IFDIR: EntryKind.FOLDER, stat.S_IFREG: EntryKind.FILE, stat.S_IF
 MESSAGE_LENGTH = 4000
 
 
-def main(_words: Sequence[str] = ()) -> int:
-    """Read an order and answer it."""
+def main(words: Sequence[str] = ()) -> int:
+    """Read an order and answer it. A word: the folder of a copy, instead of the repository of Borg's environment."""
     lifeline.hold_to_parent()
     parent = os.environ.get(PARENT_VARIABLE, "")
     if parent.isdigit():
         threading.Thread(target=end_with, args=(int(parent),), daemon=True).start()
     out = Output(sys.stdout.fileno())
     try:
-        _answer(msgspec.json.decode(sys.stdin.buffer.read(), type=ReadOrder), out)
+        _answer(msgspec.json.decode(sys.stdin.buffer.read(), type=ReadOrder), out, *words[:1])
     except Refused as refusal:
         out.refuse(refusal.code, str(refusal), refusal.whole_bytes)
     except engine_items.Damaged:
@@ -78,8 +78,8 @@ class Output:
             self.begin(ReadHead(error_code=code, message=text, whole_bytes=whole_bytes))
 
 
-def _answer(order: ReadOrder, out: Output) -> None:
-    with opened(order.archive) as archive:
+def _answer(order: ReadOrder, out: Output, folder: str = "") -> None:
+    with opened(order.archive, folder) as archive:
         if order.form is ReadForm.FILE:
             _send_file(archive, order, out)
         else:

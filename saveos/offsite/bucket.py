@@ -73,12 +73,16 @@ class Bucket:
                 raise ObjectAltered("An object in the store is larger than any that was written.", key=key)
         return bytes(found)
 
-    def read(self, key: str, version_id: str = "") -> Iterator[bytes]:
-        """Give what an object holds, in pieces; goes on where the line breaks. Raises ObjectMissing, Stopped."""
-        at = failures = 0
+    def read(self, key: str, version_id: str = "", *, first: int = 0, last: int | None = None) -> Iterator[bytes]:
+        """Give what an object holds, or its bytes from `first` to `last`, in pieces; goes on where the line breaks.
+
+        Raises ObjectMissing, Stopped, ObjectAltered: it is shorter.
+        """
+        at, failures = first, 0
+        end = "" if last is None else str(last)
         same: dict[str, Any] = {}
         while True:
-            words = {**same, "Range": f"bytes={at}-"} if at else {}
+            words = {**same, "Range": f"bytes={at}-{end}"} if at or end else {}
             answer = self._call("get_object", Key=key, **_version(version_id), **words)
             body, same = answer["Body"], {"IfMatch": answer["ETag"]} if answer.get("ETag") else {}
             try:

@@ -14,10 +14,11 @@ import msgspec
 
 from saveos import clock
 from saveos.errors import ObjectAltered, ObjectMissing, RepositoryDamaged
-from saveos.offsite import hands, layout, segments, table
+from saveos.offsite import hands, indexes, layout, segments, table
 from saveos.offsite.desk import listed, numbers_there, read_manifest
 from saveos.offsite.model import Generation, Stored
 from saveos.offsite.objects import Listed
+from saveos.offsite.segments import Local
 from saveos.offsite.upload import Sending, Uploader
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from saveos.offsite.desk import Desk
     from saveos.offsite.layout import Manifest
-    from saveos.offsite.segments import Local
 
 _NOWHERE = Listed(key="", bytes=-1, modified_at=datetime.min.replace(tzinfo=UTC))
 
@@ -54,7 +54,12 @@ def copy(desk: Desk, source: Path, manifest: Manifest) -> Copied:
     Raises StorageError, RepositoryDamaged, Stopped, OSError.
     """
     known = table.generations(desk.database.read, desk.store.id, desk.repository.agent_id)
-    brought = _bring(desk, segments.of_folder(source))
+    stored = _checked(desk, table.segments(desk.database.read, desk.store.id, desk.repository.agent_id))
+    sources = segments.of_folder(source)
+    index = indexes.chosen(stored, known, manifest, source, sources)
+    sources += [index] if isinstance(index, Local) else []
+    brought = _bring(desk, sources, stored)
+    brought += [_Brought(stored=index)] if isinstance(index, Stored) else []
     if known:
         _require_no_loss(desk, known[0], {one.stored.key for one in brought})
     held = _locked(desk, [one.stored for one in brought])
@@ -76,22 +81,24 @@ def _require_no_loss(desk: Desk, newest: Generation, keys: set[str]) -> None:
     if is_compacted or repository.generation != newest.life:
         return
     stored = table.segments(desk.database.read, desk.store.id, repository.agent_id)
-    lost = [one.number for one in stored if one.last_generation == newest.number and one.key not in keys]
+    segments_of_it = (one for one in stored if one.last_generation == newest.number and not layout.is_index(one.key))
+    lost = [one.number for one in segments_of_it if one.key not in keys]
     if lost:
         message = f"{len(lost)} segments of the repository, the first of them {lost[0]}, are gone or altered here."
         raise RepositoryDamaged(f"{message} The copy has them: nothing is copied over it.")
 
 
-def _bring(desk: Desk, sources: Sequence[Local]) -> list[_Brought]:
+def _bring(desk: Desk, sources: Sequence[Local], stored: Sequence[Stored]) -> list[_Brought]:
     """Bring there what is not: by size and time it is known what is, else by its hash. Each one is noted at once.
 
-    The store itself is asked, too: what somebody deleted there is sent again.
+    `stored`: as the store itself has it, so that what somebody deleted there is sent again.
     """
-    stored = _checked(desk, table.segments(desk.database.read, desk.store.id, desk.repository.agent_id))
-    by_file = {(one.number, one.bytes, one.mtime_ns): one for one in stored if not one.is_broken}
+    by_file = {
+        (one.number, one.bytes, one.mtime_ns, layout.is_index(one.key)): one for one in stored if not one.is_broken
+    }
     brought, unknown = [], []
     for local in sources:
-        found = by_file.get((local.number, local.bytes, local.mtime_ns))
+        found = by_file.get((local.number, local.bytes, local.mtime_ns, local.is_index))
         (brought.append(_Brought(stored=found)) if found else unknown.append(local))
     if not unknown:
         return brought
@@ -126,7 +133,7 @@ class _Carrier:
     def bring(self, local: Local) -> _Brought:
         """Hash a segment and send it, unless it is there."""
         sha256 = segments.digest(local.path, self._desk.is_cancelled)
-        key = layout.segment_key(local.number, sha256)
+        key = local.key(sha256)
         before = self._by_key.get(key)
         if before is not None and not before.is_broken:
             self._hear(local.bytes)
@@ -184,11 +191,13 @@ def _is_same(desk: Desk, newest: Generation, manifest: Manifest) -> bool:
 def _publish(desk: Desk, manifest: Manifest, held: list[Stored], known: Sequence[Generation]) -> Generation:
     """Write the manifest, then note it: only now there is a new generation."""
     number = 1 + max([one.number for one in known] + numbers_there(desk), default=0)
-    parts = tuple(
+    everything = [
         layout.Part(number=one.number, bytes=one.bytes, sha256=one.sha256, key=one.key, version_id=one.version_id)
         for one in sorted(held, key=lambda one: one.number)
-    )
-    whole = msgspec.structs.replace(manifest, number=number, segments=parts)
+    ]
+    parts = tuple(part for part in everything if not layout.is_index(part.key))
+    index = next((part for part in everything if layout.is_index(part.key)), None)
+    whole = msgspec.structs.replace(manifest, number=number, segments=parts, index=index)
     content, key, lock = layout.encoded(whole), layout.generation_key(number), desk.lock()
     sha256 = hashlib.sha256(content).hexdigest()
     version = desk.bucket.put(layout.below(desk.folder, key), content, lock=lock, sha256=sha256)
@@ -205,7 +214,7 @@ def _publish(desk: Desk, manifest: Manifest, held: list[Stored], known: Sequence
         locked_until=lock.until if lock else None,
         snapshots_count=len(manifest.snapshots),
     )
-    _note(desk, [], generation, [part.key for part in parts])
+    _note(desk, [], generation, [part.key for part in everything])
     return generation
 
 

@@ -21,6 +21,7 @@ from saveos.repositories import quarantine
 from saveos.repositories.evidence import sync
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from saveos.offsite.desk import Desk
@@ -48,7 +49,7 @@ def fetch(desk: Desk, manifest: Manifest, local: Path, place: Path) -> Fetched:
     try:
         making.mkdir(parents=True, exist_ok=True, mode=0o700)
         done = _segments(desk, manifest, local, making)
-        _write_rest(manifest, making)
+        write_rest(manifest, making)
         os.sync()  # the segments, before the folder has its name
         making.rename(place)
         sync(place.parent)
@@ -58,15 +59,15 @@ def fetch(desk: Desk, manifest: Manifest, local: Path, place: Path) -> Fetched:
 
 
 def _segments(desk: Desk, manifest: Manifest, local: Path, making: Path) -> Fetched:
-    per_folder = _segments_per_folder(manifest.config)
-    wanted = {f"{part.number // per_folder}/{part.number}" for part in manifest.segments}
+    name_of = namer(manifest)
+    wanted = {name_of(part) for part in manifest.segments}
     for path in (making / "data").glob("*/*"):
-        if f"{path.parent.name}/{path.name}" not in wanted:
+        if f"data/{path.parent.name}/{path.name}" not in wanted:
             path.unlink()  # unfinished
     (making / "data").mkdir(exist_ok=True, mode=0o700)
 
     def work(part: Part) -> tuple[int, int]:
-        name = f"data/{part.number // per_folder}/{part.number}"
+        name = name_of(part)
         (making / name).parent.mkdir(exist_ok=True, mode=0o700)
         if _is_there(making / name, part):
             return part.bytes, 0
@@ -74,7 +75,7 @@ def _segments(desk: Desk, manifest: Manifest, local: Path, making: Path) -> Fetc
             with contextlib.suppress(FileExistsError):
                 os.link(local / name, making / name)
             return part.bytes, 0
-        _fetch(desk, part, making / name)
+        fetch_part(desk, part, making / name)
         return 0, part.bytes
 
     size, linked, fetched = sum(part.bytes for part in manifest.segments), 0, 0
@@ -82,6 +83,12 @@ def _segments(desk: Desk, manifest: Manifest, local: Path, making: Path) -> Fetc
         linked, fetched = linked + one, fetched + other
         desk.hear("fetching", (linked + fetched) * 1000 // max(1, size))
     return Fetched(fetched_bytes=fetched, linked_bytes=linked)
+
+
+def namer(manifest: Manifest) -> Callable[[Part], str]:
+    """Return what tells where a segment lies in a repository."""
+    per_folder = _segments_per_folder(manifest.config)
+    return lambda part: f"data/{part.number // per_folder}/{part.number}"
 
 
 def _is_there(path: Path, part: Part) -> bool:
@@ -99,7 +106,7 @@ def _is_same(desk: Desk, path: Path, part: Part) -> bool:
         return False
 
 
-def _fetch(desk: Desk, part: Part, target: Path) -> None:
+def fetch_part(desk: Desk, part: Part, target: Path) -> None:
     """Fetch a segment by its version; where that is gone, as it was sent again, what is there under its name."""
     key = layout.below(desk.folder, part.key)
     try:
@@ -128,7 +135,8 @@ def _fetch_version(desk: Desk, key: str, version_id: str, part: Part, target: Pa
     unfinished.rename(target)
 
 
-def _write_rest(manifest: Manifest, making: Path) -> None:
+def write_rest(manifest: Manifest, making: Path) -> None:
+    """Write the files of a repository that are no segments; what is unfinished goes. Raises OSError."""
     for name, text in (("config", manifest.config), ("README", manifest.readme)):
         (making / name).write_text(text, encoding="utf-8")
     if manifest.nonce:

@@ -16,6 +16,7 @@ from saveos.protocol import Wire
 FORMAT = "saveos-offsite-1"
 DIGITS = 8
 HASH_LENGTH = 16
+INDEX = "segments/index-"  # kept, verified and let go as segments are
 
 README = """\
 What is kept here
@@ -29,6 +30,8 @@ README.txt                                            this text
 appliance.json                                        which appliance keeps its copies here; another one is refused
 <tenant>/<host>/segments/<number>-<hash>              a segment of the repository: its number, and the first 16 digits
                                                       of its SHA-256; never changed once it is written
+<tenant>/<host>/segments/index-<number>-<hash>        Borg's index of the repository at that segment, now and then:
+                                                      one file is read by it without fetching all; else not needed
 <tenant>/<host>/generations/<number>.json             the repository at one moment, written last: its segments with
                                                       size, SHA-256, key (below <tenant>/<host>/) and version, the
                                                       files `config` and `README`, the nonce, and the host's key as it
@@ -75,7 +78,8 @@ class KnownSnapshot(Wire, frozen=True, kw_only=True):
 class Manifest(Wire, frozen=True, kw_only=True):
     """A generation. `nonce`: hexadecimal; what was encrypted by then used smaller ones; later backups may have gone on.
 
-    `moment`: the segment of the commit; `life`: how often the repository had been replaced by then.
+    `moment`: the segment of the commit; `life`: how often the repository had been replaced by then. `index`: Borg's of
+    this commit or of an earlier one, whose segment is its number; None: there was none.
     """
 
     format: str = FORMAT
@@ -93,6 +97,7 @@ class Manifest(Wire, frozen=True, kw_only=True):
     seals: tuple[SealedKey, ...] = ()
     snapshots: tuple[KnownSnapshot, ...] = ()
     segments: tuple[Part, ...] = ()
+    index: Part | None = None
 
 
 class Lease(Wire, frozen=True, kw_only=True):
@@ -115,6 +120,16 @@ def host_folder(prefix: str, tenant_id: str, agent_id: str) -> str:
 def segment_key(number: int, sha256: str) -> str:
     """Return the key of a segment below its host's folder."""
     return f"segments/{number:0{DIGITS}d}-{sha256[:HASH_LENGTH]}"
+
+
+def index_key(number: int, sha256: str) -> str:
+    """Return the key of Borg's index at a segment below its host's folder."""
+    return f"{INDEX}{number:0{DIGITS}d}-{sha256[:HASH_LENGTH]}"
+
+
+def is_index(key: str) -> bool:
+    """Return whether the key below a host's folder is an index's."""
+    return key.startswith(INDEX)
 
 
 def generation_key(number: int) -> str:

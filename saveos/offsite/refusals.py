@@ -13,6 +13,7 @@ from saveos.errors import (
     BucketMissing,
     ClockSkewed,
     KeyRefused,
+    ObjectAltered,
     ObjectExists,
     ObjectMissing,
     StorageBusy,
@@ -30,6 +31,7 @@ _SENTENCES: dict[type[StorageError], str] = {
     BucketMissing: "The store has no such bucket.",
     ClockSkewed: "The clocks of the appliance and of the store differ too much.",
     ObjectMissing: "An object is not in the store.",
+    ObjectAltered: "An object in the store is shorter than what was written.",
     ObjectExists: "An object that was to be new is there already.",
     StorageBusy: "The store is too busy, or has an error of its own.",
     StorageUnsupported: "The store does not know how to do that.",
@@ -40,6 +42,7 @@ _CODES: dict[type[StorageError], tuple[str, ...]] = {
     BucketMissing: ("NoSuchBucket",),
     ClockSkewed: ("RequestTimeTooSkewed", "RequestExpired"),
     ObjectMissing: ("NoSuchKey", "NoSuchVersion", "NoSuchUpload", "NotFound", "404", "MethodNotAllowed", "405"),
+    ObjectAltered: ("InvalidRange", "416"),
     ObjectExists: ("PreconditionFailed", "ConditionalRequestConflict", "412"),
     StorageUnsupported: ("NotImplemented", "501"),
 }

@@ -1,4 +1,4 @@
-"""The segments of a repository, or of a checkpoint of one, as they lie on the disk; and their hashes."""
+"""The segments of a repository, or of a checkpoint of one, as they lie on the disk; its index; and their hashes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from saveos.offsite import layout
 from saveos.offsite.hands import Stopped
 
 if TYPE_CHECKING:
@@ -17,12 +18,18 @@ PIECE = 1 << 20
 
 
 class Local(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment in a file."""
+    """A segment in a file, or Borg's index at one."""
 
     number: int
     path: str
     bytes: int
     mtime_ns: int
+    is_index: bool = False
+
+    def key(self, sha256: str) -> str:
+        """Return its key below its host's folder."""
+        name = layout.index_key if self.is_index else layout.segment_key
+        return name(self.number, sha256)
 
 
 def of_folder(folder: Path) -> list[Local]:
@@ -34,6 +41,18 @@ def of_folder(folder: Path) -> list[Local]:
             local = Local(number=int(path.name), path=str(path), bytes=status.st_size, mtime_ns=status.st_mtime_ns)
             found.append(local)
     return sorted(found, key=lambda local: local.number)
+
+
+def index_of_folder(folder: Path, moment: int) -> Local | None:
+    """Return Borg's index of a commit, if it is there: Borg writes it after the commit. Raises OSError."""
+    path = folder / f"index.{moment}"
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return Local(
+        number=moment, path=str(path), bytes=status.st_size, mtime_ns=status.st_mtime_ns, is_index=True
+    )
 
 
 def digest(path: str, is_cancelled: threading.Event) -> str:

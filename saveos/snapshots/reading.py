@@ -19,6 +19,7 @@ from saveos.audit.record import listed, record
 from saveos.database.connection import Database
 from saveos.errors import HostOffline, InvalidRequest, NotFound, OfflineAndSealed, SaveOSError
 from saveos.identity.principals import Permission
+from saveos.offsite.layout import KnownSnapshot
 from saveos.protocol import READ_HEAD_LIMIT, ReadForm, ReadHead, ReadOrder, entry_bytes
 from saveos.snapshots import table
 from saveos.snapshots.lost import require_present
@@ -56,18 +57,22 @@ class Source(Protocol):
 
 
 class Means(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reading needs of the appliance. `unlocks`: the registry of opened keys, if there is one."""
+    """What a reading needs of the appliance. `unlocks`: the registry of opened keys, `reaches`: of copies that are read.
+
+    Either is None where there is none.
+    """
 
     database: Database
     streams: Streams
     unlocks: Any = None
+    reaches: Any = None
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose files are read, and as of when."""
+    """Whose files are read, and as of when: of a copy, as it was written down there."""
 
     hostname: str
-    snapshot: Snapshot
+    snapshot: Snapshot | KnownSnapshot
 
 
 class SourceLost(Exception):
@@ -181,17 +186,23 @@ async def begin(means: Means, principal: Principal, snapshot_id: str, order: Rea
     require_possible(order)
     host = await asyncio.to_thread(_known, means.database, principal, snapshot_id)
     order = msgspec.structs.replace(order, archive=host.snapshot.archive)
-    reading = await _start(means, principal, host, order)
+    return await hear(means, principal, await _start(means, principal, host, order))
+
+
+async def hear(means: Means, principal: Principal, reading: Reading, **facts: object) -> Reading:
+    """Return a reading once its head has come, and write down who reads what; else close it. Raises as `begin`."""
+    order, snapshot = reading.order, reading.host.snapshot
     try:
         await asyncio.wait_for(reading.hear_head(), HEAD_SECONDS)
         await means.database.write_async(
             lambda connection: record(
                 connection,
-                tenant_id=host.snapshot.tenant_id,
+                tenant_id=principal.tenant_id,
                 actor=principal.label,
                 action="files-downloaded",
-                target=host.snapshot.id,
+                target=snapshot.id,
                 form=order.form.value,
+                **facts,
                 **listed([chosen.path for chosen in order.chosen]),
             )
         )

@@ -156,7 +156,10 @@ class Copying:
         self.archives.append(f"archive-{number}")
         self.borg("create", f"::{self.archives[-1]}", ".")
         subprocess.run(["cp", "-a", self.tree, self.trees / self.archives[-1]], check=True)
-        return self.world.add_snapshot(self.agent_id)[0]
+        snapshot, _archive = self.world.add_snapshot(self.agent_id)
+        statement = "UPDATE snapshots SET archive = ? WHERE id = ?"
+        self.world.database.write(lambda connection: connection.execute(statement, (self.archives[-1], snapshot)))
+        return snapshot
 
     def copy(self, hear: Callable[[Hands], None] = lambda _hands: None) -> str:
         """Copy as the queue does, and return what the job says."""

@@ -23,11 +23,13 @@ class Line:
 
     port: int
     store_port: int
-    fault: str = ""  # busy, cut-request, cut-answer
+    fault: str = ""  # busy, cut-request, cut-answer; dead: from the next answer with some content on
     every: int = 3
     has_conditions: bool = True
     count: int = 0
     faults_count: int = 0
+    got_bytes: int = 0  # of the contents of objects
+    got_count: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -80,6 +82,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             connection.endheaders(body)
             answer = connection.getresponse()
             content = answer.read()
+        if self.command == "GET" and "?" not in self.path and answer.status in (200, 206):
+            line.got_bytes, line.got_count = line.got_bytes + len(content), line.got_count + 1
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in {*HOP_BY_HOP, "content-length"}:
