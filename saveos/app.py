@@ -78,10 +78,11 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
     contexts = Contexts(authority)
     standing.on_certificate = contexts.load
     waiting = Waiting(database)
+    reaches = Reaches(settings, database)
     sessions = Sessions(
         settings=settings,
         authority=authority,
-        authorise=Access(settings, database).authorise,
+        authorise=Access(settings, database, reaches.folder).authorise,
         on_written=lambda agent_id: _note_written(database, settings, agent_id),
         limits=Limits(settings, database),
     )
@@ -108,7 +109,7 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
         standing=standing,
         unlocks=unlocks,
         unsealing=Unsealing(settings, database, unlocks),
-        reaches=Reaches(settings, database),
+        reaches=reaches,
         sessions=sessions,
     )
     return Appliance(

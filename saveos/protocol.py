@@ -182,6 +182,7 @@ class Kind(StrEnum):
     DRILL = "drill"  # restore a sample, and compare it with what was noted at backups
     OFFSITE = "offsite"  # copy a repository to the store
     OFFSITE_VERIFY = "offsite-verify"  # look whether the copy is what was written
+    OFFSITE_DRILL = "offsite-drill"  # a drill, but out of the copy
     REHYDRATE = "rehydrate"  # fetch a repository back from its copy
 
 
@@ -352,6 +353,7 @@ class DrillOrder(Wire, frozen=True, kw_only=True):
     """Restore a sample of the files that were noted at backups, out of some of these archives, and compare.
 
     `archives`: newest first. `nonce` makes the answer one to this order. `is_sealed`: no names of files in the answer.
+    `copy_generation`: of the offsite copy that the appliance gives to read; 0: the repository itself.
     """
 
     nonce: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
@@ -359,6 +361,7 @@ class DrillOrder(Wire, frozen=True, kw_only=True):
     files_limit: Annotated[int, Meta(ge=1, le=1000)] = 24
     bytes_limit: Count = 256 * 1024**2
     is_sealed: bool = False
+    copy_generation: Count = 0
 
 
 class VerifyOrder(Wire, frozen=True, kw_only=True):
@@ -831,6 +834,7 @@ class DrillStatement(Wire, frozen=True, kw_only=True):
 
     `files_count` were compared; `passed_over`: noted files that had changed or gone since, which say nothing.
     `sample_sha256`: of the lines "SHA-256 of the content, space, SHA-256 of the path" of those compared, sorted.
+    `copy_generation`: out of which generation of the offsite copy, as the order said; 0: out of the repository itself.
     """
 
     version: Count = 1
@@ -849,6 +853,7 @@ class DrillStatement(Wire, frozen=True, kw_only=True):
     restore_seconds: Annotated[float, Meta(ge=0, le=10**8)] = 0.0
     began_at: datetime
     ended_at: datetime  # both on the host's clock
+    copy_generation: Count = 0
 
 
 class SignedDrill(Wire, frozen=True, kw_only=True):

@@ -89,6 +89,7 @@ def endings_of(stores: Stores) -> dict[Kind, Any]:
         Kind.RESTORE: restore.record_end,
         Kind.CHECK: checks.record_end,
         Kind.DRILL: drills.ending(stores.authority.root_pem),
+        Kind.OFFSITE_DRILL: drills.ending(stores.authority.root_pem),
         Kind.VERIFY: verifications.record_end,
         Kind.BUILD_AGENT: updates.after_build(settings),
         Kind.OFFSITE: offsite_orders.record_end,

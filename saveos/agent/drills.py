@@ -18,6 +18,7 @@ import msgspec
 
 from saveos import __version__
 from saveos.agent.archives import COMMON, failed
+from saveos.agent.borg import Lent
 from saveos.agent.drill_sample import Sample, choose, of_their_own
 from saveos.agent.engine import RESTORE
 from saveos.agent.engine_extract import Extracted, Plan
@@ -74,6 +75,8 @@ def drill(work: Work, order: DrillOrder) -> JobReport:
     work.note(phase="restoring")
     tally = Tally()
     with _scratch(work.home) as scratch:
+        if order.copy_generation:  # Borg would take what it remembers of the repository for a replay of the copy
+            work.lent = Lent(work.home.passphrase.read_bytes(), scratch / "borg")
         for sample in choose(work.home.noted, order):
             _require_room(scratch, sample)
             _restore(work, sample, scratch, tally)
@@ -221,6 +224,7 @@ def _statement(work: Work, order: DrillOrder, tally: Tally, began_at: datetime) 
         restore_seconds=round(tally.seconds, 3),
         began_at=began_at,
         ended_at=datetime.now(UTC),
+        copy_generation=order.copy_generation,
     )
 
 

@@ -152,7 +152,7 @@ class Work:
         if self.assignment.kind is Kind.UPDATE and self.assignment.update is not None:
             self.successor = update.prepare(self, self.assignment.update)
             return JobReport(outcome=Outcome.DONE, message="This is the ordered version already.")
-        if self.assignment.kind is Kind.DRILL and self.assignment.drill is not None:
+        if self.assignment.kind in (Kind.DRILL, Kind.OFFSITE_DRILL) and self.assignment.drill is not None:
             return drills.drill(self, self.assignment.drill)
         if self.assignment.kind is Kind.VERIFY and self.assignment.verify is not None:
             return verifying.verify(self, self.assignment.verify)

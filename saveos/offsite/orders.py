@@ -120,6 +120,12 @@ def queue_verifications(connection: sqlite3.Connection) -> int:
     return len(found)
 
 
+def ask_verification(connection: sqlite3.Connection, tenant_id: TenantId, agent_id: AgentId) -> None:
+    """Ask for all of a copy to be verified: something that came out of it was not right."""
+    if not jobs.waiting_of(connection, agent_id, Kind.OFFSITE_VERIFY):
+        _queue(connection, Kind.OFFSITE_VERIFY, tenant_id, agent_id, "system:drill", {"share": 1.0}, PRIORITY)
+
+
 def record_end(connection: sqlite3.Connection, job: Job, state: State, report: JobReport) -> None:
     """Keep that a copy failed, or did not. Called in the transaction that ends the job."""
     if job.agent_id is None or state is State.CANCELLED:

@@ -18,6 +18,8 @@ from saveos.repositories import table as repositories
 from saveos.repositories.space import FULL, DiskFull, free_bytes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from saveos.config import Settings
     from saveos.database.connection import Database
     from saveos.offsite.layout import Manifest
@@ -56,6 +58,10 @@ class Reaches:
         reach = await asyncio.shield(opening)
         reach.used_at = asyncio.get_running_loop().time()
         return reach
+
+    async def folder(self, agent_id: str, number: int) -> Path:
+        """Return where a generation is read from. Raises as `open`."""
+        return (await self.open(agent_id, number)).folder
 
     async def stop(self) -> None:
         """Close them all: the appliance ends."""

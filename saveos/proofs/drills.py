@@ -17,6 +17,7 @@ from saveos.agents import table as agents
 from saveos.agents.model import AgentState
 from saveos.alerts import raising
 from saveos.alerts.model import AlertKind
+from saveos.alerts.table import open_of_kind
 from saveos.audit.record import record
 from saveos.certificates import table as certificates
 from saveos.database.identifiers import new_id
@@ -25,6 +26,8 @@ from saveos.identity.principals import Permission
 from saveos.jobs import lifecycle
 from saveos.jobs import table as jobs
 from saveos.jobs.model import Job, NewJob, RunsOn, State
+from saveos.offsite import orders as offsite_orders
+from saveos.offsite import table_states
 from saveos.proofs import table, table_drills
 from saveos.proofs.model import Drill
 from saveos.proofs.signatures import NotGenuine, verify_drill
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 
     from saveos.database.connection import Database
     from saveos.identity.principals import Principal
+    from saveos.offsite.model import OffsiteState
     from saveos.protocol import AgentId, JobReport, SignedDrill, TenantId
 
     OnEnd = Callable[[sqlite3.Connection, Job, State, JobReport], None]
@@ -49,9 +53,13 @@ PRIORITY, PERSON_PRIORITY = -5, 6
 NAMED = 20
 
 
-def request(database: Database, principal: Principal, agent_id: str) -> Job:
-    """Ask a host for a drill now; one that waits already is returned. Raises NotFound, Conflict."""
+def request(database: Database, principal: Principal, agent_id: str, *, is_of_copy: bool = False) -> Job:
+    """Ask a host for a drill now; one that waits already is returned. `is_of_copy`: out of its newest offsite copy.
+
+    Raises NotFound, Conflict (also: there is no copy yet).
+    """
     principal.require(Permission.BACK_UP)
+    kind = Kind.OFFSITE_DRILL if is_of_copy else Kind.DRILL
 
     def write(connection: sqlite3.Connection) -> Job:
         agent = agents.get(connection, agent_id, principal.tenant_id)
@@ -59,13 +67,18 @@ def request(database: Database, principal: Principal, agent_id: str) -> Job:
             raise NotFound("There is no such agent.")
         if agent.state is not AgentState.READY or not agent.snapshots_count:
             raise Conflict(f"{agent.hostname} has no snapshot to restore from, or takes no jobs any more.")
-        if not agent.knows(Kind.DRILL):
+        if not agent.knows(kind):
             raise Conflict(TOO_OLD)
-        waiting = jobs.waiting_of(connection, agent.id, Kind.DRILL)
+        copy = table_states.state_of(connection, agent.id) if is_of_copy else None
+        if copy is not None and (not copy.generation or copy.snapshot_at is None):
+            raise Conflict(f"There is no offsite copy of {agent.hostname} with a snapshot in it yet.")
+        waiting = jobs.waiting_of(connection, agent.id, kind)
         if waiting:
             return waiting[0]
-        record(connection, tenant_id=agent.tenant_id, actor=principal.label, action="drill-requested", target=agent.id)
-        return queue(connection, agent.id, agent.tenant_id, principal.label, PERSON_PRIORITY)
+        tenant_id, actor = agent.tenant_id, principal.label
+        facts = {"copy": copy.generation} if copy else {}
+        record(connection, tenant_id=tenant_id, actor=actor, action="drill-requested", target=agent.id, **facts)
+        return queue(connection, agent.id, tenant_id, actor, PERSON_PRIORITY, copy)
 
     return database.write(write)
 
@@ -76,12 +89,14 @@ def queue(
     tenant_id: TenantId,
     requested_by: str,
     priority: int = PRIORITY,
+    copy: OffsiteState | None = None,
 ) -> Job:
-    """Queue a drill inside the caller's transaction."""
+    """Queue a drill inside the caller's transaction. `copy`: out of this offsite copy."""
     order = DrillOrder(
         nonce=secrets.token_hex(32),
-        archives=table_drills.good_archives(connection, agent_id, ARCHIVES),
+        archives=table_drills.good_archives(connection, agent_id, ARCHIVES, copy.snapshot_at if copy else None),
         is_sealed=names_of_tenant(connection, tenant_id) == Names.SEALED,
+        copy_generation=copy.generation if copy else 0,
     )
     return lifecycle.request(
         connection,
@@ -89,7 +104,7 @@ def queue(
             id=JobId(new_id("job")),
             tenant_id=tenant_id,
             agent_id=agent_id,
-            kind=Kind.DRILL,
+            kind=Kind.OFFSITE_DRILL if copy else Kind.DRILL,
             runs_on=RunsOn.HOST,
             order={"drill": msgspec.to_builtins(order)},
             requested_by=requested_by,
@@ -147,8 +162,9 @@ def believed(connection: sqlite3.Connection, job: Job, signed: SignedDrill, root
     """Return what a host signed for exactly this job, with a certificate of its own. Raises NotGenuine."""
     now = clock.now()
     statement, leaf = verify_drill(signed, root_pem, now)
-    nonce = job.order["drill"]["nonce"]
-    if (statement.agent_id, statement.job_id, statement.nonce) != (job.agent_id, job.id, nonce):
+    nonce, generation = job.order["drill"]["nonce"], int(job.order["drill"].get("copy_generation", 0))
+    told = statement.agent_id, statement.job_id, statement.nonce, statement.copy_generation
+    if told != (job.agent_id, job.id, nonce, generation):
         raise NotGenuine("The statement answers another order.")
     thumbprint = leaf.fingerprint(hashes.SHA256()).hex()
     known = certificates.by_thumbprint(connection, thumbprint)
@@ -175,13 +191,24 @@ def believed(connection: sqlite3.Connection, job: Job, signed: SignedDrill, root
 
 
 def _judge(connection: sqlite3.Connection, agent_id: AgentId, drill: Drill) -> None:
+    """Draw the consequences. A drill out of the copy says nothing of the repository itself, nor the other way round."""
+    statement, tenant_id = drill.statement, drill.tenant_id
+    alert = open_of_kind(connection, tenant_id, agent_id, AlertKind.UNPROVEN)
+    is_of_same = alert is None or bool(alert.evidence.get("copy")) == bool(statement.copy_generation)
     if drill.is_good:
-        table_drills.set_proven(connection, agent_id, drill.received_at)
-        raising.clear(connection, drill.tenant_id, agent_id, AlertKind.UNPROVEN)
+        if not statement.copy_generation:
+            table_drills.set_proven(connection, agent_id, drill.received_at)
+        if is_of_same:
+            raising.clear(connection, tenant_id, agent_id, AlertKind.UNPROVEN)
     elif drill.mismatches_count:
-        evidence = _evidence(connection, drill, drill.statement)
-        raising.raise_alert(connection, drill.tenant_id, agent_id, AlertKind.UNPROVEN, **evidence)
-        table.ask_for_check(connection, agent_id, drill.tenant_id)  # the disk is the first that is suspected
+        if not is_of_same and not statement.copy_generation:  # one alert of a kind: the repository's is the worse
+            raising.clear(connection, tenant_id, agent_id, AlertKind.UNPROVEN)
+        evidence = _evidence(connection, drill, statement)
+        raising.raise_alert(connection, tenant_id, agent_id, AlertKind.UNPROVEN, **evidence)
+        if statement.copy_generation:
+            offsite_orders.ask_verification(connection, tenant_id, agent_id)
+        else:
+            table.ask_for_check(connection, agent_id, tenant_id)  # the disk is the first that is suspected
 
 
 def _evidence(connection: sqlite3.Connection, drill: Drill, statement: DrillStatement) -> dict[str, Any]:
@@ -199,4 +226,5 @@ def _evidence(connection: sqlite3.Connection, drill: Drill, statement: DrillStat
         "snapshots_at": table.began_at(connection, drill.agent_id, ids),
         "files": list(dict.fromkeys(entry.path for entry in bad if entry.path)),  # one may be bad in two archives
         "what": list(dict.fromkeys(entry.what for entry in bad)),
+        **({"copy": statement.copy_generation} if statement.copy_generation else {}),
     }

@@ -102,6 +102,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     stored_bytes: int
     unlocated_at: datetime | None  # when damage was last found, or a snapshot made, that its host has not looked at
     verify_failures: int = 0  # verifications since the last one that came to an end
+    copied_at: datetime | None = None  # when the newest generation of its offsite copy was made
+    copy_drilled_at: datetime | None = None
 
 
 def turns(connection: sqlite3.Connection, seen_since: datetime, tried_since: datetime) -> list[Turn]:
@@ -124,9 +126,13 @@ def turns(connection: sqlite3.Connection, seen_since: datetime, tried_since: dat
         " (SELECT max(CASE WHEN d.located_at IS NULL THEN d.found_at ELSE (SELECT max(s.ended_at) FROM snapshots s"
         " WHERE s.agent_id = a.id AND s.standing <> 'lost' AND s.ended_at > d.located_at) END) FROM damages d"
         " WHERE d.agent_id = a.id AND d.cleared_at IS NULL AND length(d.place) = 64) AS unlocated_at"
+        " , (SELECT o.made_at FROM offsite_states o WHERE o.agent_id = a.id AND o.generation > 0"
+        " AND o.snapshot_at IS NOT NULL) AS copied_at,"
+        " (SELECT max(j.requested_at) FROM jobs j WHERE j.agent_id = a.id AND j.kind = 'offsite-drill')"
+        " AS copy_drilled_at"
         " FROM agents a JOIN policies p ON p.id = a.policy_id JOIN repositories r ON r.agent_id = a.id"
         " WHERE a.state = 'ready' AND a.seen_at >= ?1 AND backed_up_at IS NOT NULL"
-        " AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.agent_id = a.id AND j.kind IN ('drill', 'verify')"
+        " AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.agent_id = a.id AND j.kind IN ('drill', 'offsite-drill', 'verify')"
         " AND j.state IN ('queued', 'running'))",
         (clock.to_text(seen_since), clock.to_text(tried_since)),
     )
@@ -137,17 +143,20 @@ def active_count(connection: sqlite3.Connection) -> int:
     """Return how many drills and verifications wait or run."""
     row = one(
         connection,
-        "SELECT count(*) AS count FROM jobs WHERE state IN ('queued', 'running') AND kind IN ('drill', 'verify')",
+        "SELECT count(*) AS count FROM jobs WHERE state IN ('queued', 'running')"
+        " AND kind IN ('drill', 'offsite-drill', 'verify')",
     )
     return int(row["count"]) if row else 0
 
 
-def good_archives(connection: sqlite3.Connection, agent_id: AgentId, limit: int) -> tuple[NamedArchive, ...]:
-    """Return a host's archives that nothing is known against, the newest first."""
+def good_archives(
+    connection: sqlite3.Connection, agent_id: AgentId, limit: int, until: datetime | None = None
+) -> tuple[NamedArchive, ...]:
+    """Return a host's archives that nothing is known against, the newest first. `until`: that had ended by then."""
     rows = many(
         connection,
-        "SELECT archive AS name, archive_id FROM snapshots WHERE agent_id = ? AND standing = 'good'"
-        " ORDER BY id DESC LIMIT ?",
-        (agent_id, limit),
+        "SELECT archive AS name, archive_id FROM snapshots WHERE agent_id = ?1 AND standing = 'good'"
+        " AND (?3 IS NULL OR ended_at <= ?3) ORDER BY id DESC LIMIT ?2",
+        (agent_id, limit, clock.to_text(until) if until else None),
     )
     return tuple(msgspec.convert(dict(row), NamedArchive) for row in rows)

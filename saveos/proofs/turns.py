@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from saveos import clock
 from saveos.agents.model import SILENT_AFTER
+from saveos.offsite import table_states
 from saveos.proofs import drills, table_drills, verifications
 from saveos.protocol import Kind
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 DRILL_EVERY, DRILL_PATIENCE = timedelta(days=7), timedelta(days=2)
 FIRST_DRILL_AFTER = timedelta(hours=1)
+COPY_DRILL_EVERY = timedelta(days=30)  # out of the offsite copy: what travels is paid for
 DRILL_AGAIN = timedelta(days=1)  # after one that came to no verdict
 VERIFY_EVERY, VERIFY_PATIENCE = timedelta(hours=20), timedelta(days=3)
 LOCATE_AGAIN = timedelta(minutes=30)  # and twice as long after each time that it failed, a day at most
@@ -39,6 +41,9 @@ def queue_due(database: Database) -> int:
         for turn, kind in chosen:
             if kind is Kind.DRILL:
                 drills.queue(connection, turn.agent_id, turn.tenant_id, "system:schedule")
+            elif kind is Kind.OFFSITE_DRILL:
+                copy = table_states.state_of(connection, turn.agent_id)
+                drills.queue(connection, turn.agent_id, turn.tenant_id, "system:schedule", copy=copy)
             else:
                 verifications.queue(connection, turn.agent_id, turn.tenant_id, turn.stored_bytes)
 
@@ -48,7 +53,7 @@ def queue_due(database: Database) -> int:
 
 
 def wanted(turn: Turn, now: datetime) -> Kind | None:
-    """Return what a host is to do now: damage is located first, then come a drill and a part of the verification.
+    """Return what a host is to do now: damage is located first, then come drills and a part of the verification.
 
     A drill and a verification keep to the hours of maintenance, unless the host was never there in them for long.
     """
@@ -60,6 +65,10 @@ def wanted(turn: Turn, now: datetime) -> Kind | None:
     drill_at = turn.drilled_at + DRILL_EVERY if turn.drilled_at else first_at
     if Kind.DRILL in known and now >= drill_at and (is_calm or now >= drill_at + DRILL_PATIENCE):
         return Kind.DRILL
+    if Kind.OFFSITE_DRILL in known and turn.copied_at is not None:
+        copy_at = turn.copy_drilled_at + COPY_DRILL_EVERY if turn.copy_drilled_at else turn.copied_at
+        if now >= copy_at and (is_calm or now >= copy_at + DRILL_PATIENCE):
+            return Kind.OFFSITE_DRILL
     verify_at = turn.verified_at + VERIFY_EVERY if turn.verified_at else first_at
     if Kind.VERIFY in known and now >= verify_at and (is_calm or now >= verify_at + VERIFY_PATIENCE):
         return Kind.VERIFY

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saveos.agents import credentials
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from saveos.database.connection import Database
     from saveos.jobs.model import Job
 
-
+Copies = Callable[[AgentId, int], Awaitable[Path]]
 UPKEEP_SECONDS = 30
 WRITING = (Kind.BACKUP, Kind.PRUNE)
 
@@ -32,9 +34,10 @@ WRITING = (Kind.BACKUP, Kind.PRUNE)
 class Access:
     """Decides for the registry of sessions."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
-        """Keep where repositories lie and who has one."""
+    def __init__(self, settings: Settings, database: Database, copies: Copies | None = None) -> None:
+        """Keep where repositories lie and who has one. `copies`: opens a generation of an offsite copy to be read."""
         self._settings = settings
+        self._copies = copies
         self._database = database
 
     async def authorise(self, serial: str, thumbprint: str, token: str, mode: TunnelMode, job_id: str | None) -> Grant:
@@ -56,6 +59,9 @@ class Access:
             raise NotFound(message)
         path = repository_path(self._settings, agent.tenant_id, owner)
         if mode is not TunnelMode.WRITE:
+            number = _copy_generation(self._database.read, agent, job_id)
+            if number and self._copies is not None:
+                path = await self._copies(agent.agent_id, number)
             return Grant(agent_id=owner, path=path)
         if repository.upkeep_job:
             message = "The appliance works on this repository itself for a while."
@@ -82,6 +88,17 @@ def lender_of(job: Job | None, borrower: AgentId) -> AgentId | None:
         return None
     lender = job.order["restore"].get("lender")
     return AgentId(lender["agent_id"]) if lender else None
+
+
+def _copy_generation(connection: sqlite3.Connection, agent: AgentIdentity, job_id: str | None) -> int:
+    """Return the generation of its copy that a host's running drill is to read; 0: none."""
+    job = jobs.get(connection, JobId(job_id), agent.tenant_id) if job_id else None
+    if job is None or job.agent_id != agent.agent_id or job.kind is not Kind.OFFSITE_DRILL:
+        return 0
+    if job.state is not State.RUNNING:
+        message = "The copy is lent for reading while the drill runs."
+        raise NotAllowed(message)
+    return int(job.order["drill"]["copy_generation"])
 
 
 def _ordered(connection: sqlite3.Connection, agent: AgentIdentity, job_id: str | None) -> Job | None:

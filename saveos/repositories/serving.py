@@ -21,7 +21,8 @@ from borg.helpers import Error, format_file_size
 from borg.remote import BORG_VERSION, InvalidRPCMethod, PathNotAllowed
 from borg.repository import Repository
 
-from saveos.agent.engine_committed import Committed, Unsettled
+from saveos.agent.engine_committed import Unsettled
+from saveos.agent.engine_distant import repository_in
 from saveos.protocol import Frame, TunnelMode
 from saveos.repositories.evidence import Counter
 from saveos.repositories.guarded import Guarded
@@ -286,7 +287,7 @@ def prepare_borg(wire: Wire, path: Path) -> None:
 def _committed(path: Path) -> Any:
     """Return the last commit, None when it is to be replayed first: Borg does that, under its lock."""
     with contextlib.suppress(Unsettled):
-        return Committed(path)
+        return repository_in(path)
     return None
 
 

@@ -162,7 +162,9 @@ def _unproven(words: Words, told: Mapping[str, Any]) -> list[str]:
         return [words.problem("drill-not-genuine", "")]
     bad, compared = int(told.get("mismatches", 0)), int(told.get("compared", 0))
     differ = words.count("proof.differ", bad, all=words.number(compared)) + "." if bad else ""
-    return [differ, *damage_words.concerned(words, told)]
+    generation = int(told.get("copy", 0) or 0)
+    of_copy = words.say("alert.of_copy", number=words.number(generation)) if generation else ""
+    return [differ, of_copy, *damage_words.concerned(words, told)]
 
 
 def _plain(words: Words, told: Mapping[str, Any]) -> list[str]:

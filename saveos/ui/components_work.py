@@ -30,6 +30,7 @@ RUNNING = {
     Kind.DRILL: "proof.drilling",
     Kind.OFFSITE: "offsite.copying",
     Kind.OFFSITE_VERIFY: "offsite.verifying",
+    Kind.OFFSITE_DRILL: "proof.drilling",
     Kind.REHYDRATE: "offsite.rehydrating",
 }
 NAMES = {
@@ -47,6 +48,7 @@ NAMES = {
     Kind.DRILL: "proof.drill",
     Kind.OFFSITE: "offsite.copy",
     Kind.OFFSITE_VERIFY: "offsite.verification",
+    Kind.OFFSITE_DRILL: "proof.copy_drill",
     Kind.REHYDRATE: "offsite.rehydration",
 }
 # Their progress counts hundredths, thousandths or archives: no files.

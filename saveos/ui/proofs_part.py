@@ -80,7 +80,7 @@ class ProofsPart:
 
 
 def drill_words(words: Words, drill: Drill) -> str:
-    """Say how a drill ended."""
+    """Say how a drill ended, and whether it was one out of the copy."""
     if drill.mismatches_count:
         sentence = words.count("proof.differ", drill.mismatches_count, all=words.number(drill.files_count))
     elif drill.files_count:
@@ -88,7 +88,9 @@ def drill_words(words: Words, drill: Drill) -> str:
         sentence = words.count("proof.came_back", drill.files_count, size=size, span=span)
     else:
         sentence = words.say("proof.nothing")
-    return words.listing([words.exact(drill.received_at), sentence])
+    generation = drill.statement.copy_generation
+    of_copy = [words.say("proof.of_copy", number=words.number(generation))] if generation else []
+    return words.listing([words.exact(drill.received_at), *of_copy, sentence])
 
 
 def check_words(words: Words, check: Check) -> str:

@@ -87,10 +87,10 @@ def test_bucket_holds_segments_and_manifests_and_says_what_they_are(s3: Weed, co
 
     assert "generations" in text
     there = {key.removeprefix(f"{copying.folder}/"): size for key, size in keys(s3, copying, "segments/").items()}
-    assert {part["key"]: part["bytes"] for part in manifest["segments"]} == there
+    assert {part["key"]: part["bytes"] for part in [*manifest["segments"], manifest["index"]]} == there
     assert all(key.split("-")[1] == part["sha256"][:16] for part in manifest["segments"] for key in [part["key"]])
     assert (copying.repository / "config").read_text() == manifest["config"]
-    assert not any("index" in key or "hints" in key for key in keys(s3, copying))
+    assert not any("integrity" in key or "hints" in key for key in keys(s3, copying))
 
 
 def test_bucket_alone_is_enough_by_the_text_that_lies_in_it(s3: Weed, copying: Copying) -> None:
