@@ -1,6 +1,6 @@
 """SaveOS beside plain Borg, Borg over SSH and restic, on the same trees, in one run: medians and ratios.
 
-usage: packaging/run bench [--scale 1.0] [--rounds 3] [--folder FOLDER] [--dashboard | --catalogue | --read | --guard]
+usage: packaging/run bench [--scale 1.0] [--rounds 3] [--folder FOLDER] [--dashboard | --catalogue | --read | --guard | --offsite]
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ sys.path.insert(0, str(ROOT))
 import bench_catalogue  # noqa: E402 - beside this file
 import bench_dashboard  # noqa: E402
 import bench_guard  # noqa: E402
+import bench_offsite  # noqa: E402
 import bench_read  # noqa: E402
 
 from tests.support.appliance import Appliance, environment, wait_until  # noqa: E402 - a checkout, no package
@@ -66,6 +67,7 @@ def main() -> int:
     bench_catalogue.add_arguments(parser)
     parser.add_argument("--read", action="store_true", help="measure how soon one file of many comes, alone")
     parser.add_argument("--guard", action="store_true", help="measure the watch over changes, alone")
+    parser.add_argument("--offsite", action="store_true", help="measure copies in a store, and the way back, alone")
     parser.add_argument("--files", type=int, default=200_000, help="how many, for --read")
     options = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="saveos-bench-", dir=options.folder or _workplace(options.scale)))
@@ -79,6 +81,9 @@ def main() -> int:
             return 0
         if options.guard:
             bench_guard.measure(scratch / "guard", int(SMALL_FILES * options.scale), options.rounds)
+            return 0
+        if options.offsite:
+            bench_offsite.measure(scratch / "offsite", options.scale, options.rounds)
             return 0
         bench_dashboard.measure(scratch / "dashboard")
         if options.dashboard:

@@ -1,4 +1,4 @@
-"""Borg's index travels with some of the copies, so that one file can be read without fetching all; see note 29.
+"""Borg's index travels with some of the copies, so that one file can be read without fetching all; see note 28.
 
 It tells where each object lies. With each copy, one of millions of objects would be most of what travels; so a
 generation names an earlier one, which whoever reads brings up to date by the segments that came later.

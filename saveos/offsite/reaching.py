@@ -12,7 +12,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from saveos.agent.distance import ANSWER, REQUEST, Word, reachable
-from saveos.errors import ObjectMissing, OffsiteNoIndex, StorageError
+from saveos.errors import ObjectAltered, ObjectMissing, OffsiteNoIndex, StorageError
 from saveos.offsite import hands, layout
 from saveos.offsite.fetching import fetch_part, namer, write_rest
 
@@ -37,12 +37,22 @@ class Reach:
         self._desk = desk
         self._parts = {part.number: part for part in manifest.segments}
         self._readers: set[asyncio.StreamWriter] = set()
+        self._holds = 0
         self._server: asyncio.Server | None = None
 
     @property
     def is_used(self) -> bool:
         """Whether somebody reads."""
-        return bool(self._readers)
+        return bool(self._readers or self._holds)
+
+    def hold(self) -> None:
+        """Keep it for somebody who will read."""
+        self._holds += 1
+
+    def let_go(self) -> None:
+        """Keep it no more for them."""
+        self._holds -= 1
+        self.used_at = asyncio.get_running_loop().time()
 
     async def start(self) -> None:
         """Prepare the folder and answer from there. Raises StorageError, DiskFull, OSError."""
@@ -84,7 +94,7 @@ class Reach:
             return Word.HERE, b""
         try:
             return Word.HERE, self._read(part, first, last)
-        except ObjectMissing as error:
+        except (ObjectMissing, ObjectAltered) as error:
             self.failure = error
             return Word.MISSING, b""
         except (StorageError, hands.Stopped) as error:
@@ -95,11 +105,14 @@ class Reach:
         """Read by version; where that is gone, as it was sent again, what is there under its name."""
         key = layout.below(self._desk.folder, part.key)
         try:
-            return b"".join(self._desk.bucket.read(key, part.version_id, first=first, last=last))
+            data = b"".join(self._desk.bucket.read(key, part.version_id, first=first, last=last))
         except ObjectMissing:
             if not part.version_id:
                 raise
-            return b"".join(self._desk.bucket.read(key, first=first, last=last))
+            data = b"".join(self._desk.bucket.read(key, first=first, last=last))
+        if len(data) != last + 1 - first:
+            raise ObjectAltered(f"Segment {part.number} in the store is not what was written.", key=part.key)
+        return data
 
 
 def later_parts(manifest: Manifest) -> list[Part]:

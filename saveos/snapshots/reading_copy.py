@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from saveos.identity.principals import Principal
     from saveos.offsite.reaching import Reach
     from saveos.protocol import ReadOrder
+    from saveos.repositories.local_run import LocalRun
     from saveos.snapshots.reading import Means
 
 
@@ -78,8 +79,7 @@ async def begin(  # noqa: PLR0913 - which file of what
         raise NotFound("The copy does not hold this snapshot.")
     order = msgspec.structs.replace(order, archive=snapshot.archive)
     reach.failure = None
-    words = ["read", str(reach.folder)]
-    run = await means.unlocks.start(principal, agent.id, words, given=msgspec.json.encode(order))
+    run = await _started(means, principal, agent, reach, order)
     begun = Reading(means, Host(hostname=agent.hostname, snapshot=snapshot), order, run)
     try:
         return await reading.hear(means, principal, begun, copy=number)
@@ -87,6 +87,19 @@ async def begin(  # noqa: PLR0913 - which file of what
         if reach.failure is not None:  # the reader knows only that it did not come
             raise reach.failure from error
         raise
+
+
+async def _started(means: Means, principal: Principal, agent: Agent, reach: Reach, order: ReadOrder) -> LocalRun:
+    """Start who has the key; the copy is kept at hand for as long as they live."""
+    reach.hold()
+    try:
+        words = ["read", str(reach.folder)]
+        run: LocalRun = await means.unlocks.start(principal, agent.id, words, given=msgspec.json.encode(order))
+    except BaseException:
+        reach.let_go()
+        raise
+    run.on_end(reach.let_go)
+    return run
 
 
 def _known(database: Database, principal: Principal, agent_id: str) -> Agent:

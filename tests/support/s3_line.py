@@ -23,7 +23,7 @@ class Line:
 
     port: int
     store_port: int
-    fault: str = ""  # busy, cut-request, cut-answer; dead: from the next answer with some content on
+    fault: str = ""  # busy, cut-request, cut-answer, dead
     every: int = 3
     has_conditions: bool = True
     count: int = 0
@@ -51,6 +51,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _pass(self) -> None:
         line: Line = self.server.line
         fault, size = line.fault_of_next(), int(self.headers.get("Content-Length", 0))
+        if fault == "dead":
+            self.close_connection = True
+            return
         if fault == "cut-request" and size > 1000:
             self.rfile.read(size // 2)
             self.close_connection = True
