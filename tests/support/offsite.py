@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from saveos.database.secrets import Secret
     from saveos.jobs.model import Job
     from saveos.offsite.layout import Manifest
     from saveos.offsite.model import Generation, OffsiteState, Place, Store, Stored
@@ -67,11 +68,13 @@ class Copying:
     trees: Path
     lives: int = 0
     archives: list[str] = field(default_factory=list)
+    secret: Secret = SECRET
 
     @classmethod
-    def made(cls, folder: Path, place: Place | None = None) -> Copying:
+    def made(cls, folder: Path, place: Place | None = None, secret: Secret = SECRET) -> Copying:
         """Make one, whose tenant keeps copies at a place."""
         copying = cls.opened(folder)
+        copying.secret = secret
         copying.world.add_tenant(TENANT)
         copying.world.add_host("atelier")
         write = copying.world.database.write
@@ -135,7 +138,7 @@ class Copying:
         return read_manifest(bucket, self.folder, self.generations[0])
 
     def use(self, place: Place) -> Store:
-        return stores.keep_store(self.world.database, self.world.settings, self.world.principal, place, SECRET)
+        return stores.keep_store(self.world.database, self.world.settings, self.world.principal, place, self.secret)
 
     def limit(self, bytes_per_second: int) -> None:
         """Let copies go no faster; 0: as fast as they can."""

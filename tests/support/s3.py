@@ -80,7 +80,7 @@ class Weed:
 @contextlib.contextmanager
 def seaweed(folder: Path) -> Iterator[Weed]:
     """Start a store that keeps all in a folder; stop it at the end, by its process."""
-    ports = _free_ports(10)
+    ports = free_ports(10)
     identities = [
         {"name": name.lower(), "credentials": [{"accessKey": name, "secretKey": SECRET.value}], "actions": actions}
         for name, actions in KEYS.items()
@@ -133,7 +133,8 @@ def _wait(weed: Weed, process: subprocess.Popen[bytes], log: Path) -> None:
     raise AssertionError(log.read_text()[-3000:])
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
