@@ -1,6 +1,7 @@
 """SaveOS beside plain Borg, Borg over SSH and restic, on the same trees, in one run: medians and ratios.
 
-usage: packaging/run bench [--scale 1.0] [--rounds 3] [--folder FOLDER] [--dashboard | --catalogue | --read | --guard | --offsite]
+usage: packaging/run bench [--scale 1.0] [--rounds 3] [--folder FOLDER]
+       [--dashboard | --catalogue | --read | --guard | --offsite]
 """
 
 from __future__ import annotations

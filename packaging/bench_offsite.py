@@ -12,6 +12,7 @@ import asyncio
 import os
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -112,9 +113,7 @@ def _upload(place: Any, trusted: str, sources: list[segments.Local]) -> None:
     transfer = TransferConfig(use_threads=False)
     with ThreadPoolExecutor(HANDS) as hands:
         sent = [
-            hands.submit(
-                client.upload_file, one.path, place.bucket, f"{place.prefix}/{one.number}", Config=transfer
-            )
+            hands.submit(client.upload_file, one.path, place.bucket, f"{place.prefix}/{one.number}", Config=transfer)
             for one in sources
         ]
         for each in sent:
@@ -142,11 +141,11 @@ async def _one_file(copying: Copying, rounds: int, size: int) -> None:
                 began = time.monotonic()
                 content = await made.read(LETTER)
                 seconds.append(time.monotonic() - began)
-                assert content == (copying.tree / LETTER).read_bytes()
+                if content != (copying.tree / LETTER).read_bytes():
+                    sys.exit("bench: the file is another one")
             reach = await made.reaches.open(copying.agent_id, copying.generations[0].number)
             index = reach.manifest.index
-            assert index is not None
-            travelled = reach.read_bytes // 2 + index.bytes
+            travelled = reach.read_bytes // 2 + (index.bytes if index else 0)
     print(
         f"  one file of {LETTER_BYTES:,} bytes: {travelled:,} bytes travelled of {size:,} ({travelled / size:.1%});"
         f" {statistics.median(first):.2f} s, the next one {statistics.median(again):.2f} s"

@@ -1,4 +1,4 @@
-"""`saveos-agent read [FOLDER]`: reads a ReadOrder on standard input, writes a ReadHead as a line of JSON, then the body.
+"""`saveos-agent read [FOLDER]`: reads a ReadOrder on standard input, writes a ReadHead as JSON, then the body.
 
 A process of its own, started by the daemon (through the tunnel) or by the appliance for an unlocked host (a folder).
 Exit code 0 means that the body is whole; whoever passes it on has to break off visibly otherwise.

@@ -16,7 +16,12 @@ from saveos.agent.executable import own_build
 from saveos.agent.machine import machine as machine_class
 from saveos.protocol import Heartbeat, JobId, Kind, Platform
 
-KINDS = (Kind.DRILL.value, Kind.OFFSITE_DRILL.value, Kind.PRUNE.value, Kind.VERIFY.value)  # what an older agent would not understand
+KINDS = (
+    Kind.DRILL.value,
+    Kind.OFFSITE_DRILL.value,
+    Kind.PRUNE.value,
+    Kind.VERIFY.value,
+)  # what an older agent would not understand
 
 
 def platform() -> Platform:

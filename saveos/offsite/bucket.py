@@ -74,12 +74,8 @@ class Bucket:
         return bytes(found)
 
     def read(self, key: str, version_id: str = "", *, first: int = 0, last: int | None = None) -> Iterator[bytes]:
-        """Give what an object holds, or its bytes from `first` to `last`, in pieces; goes on where the line breaks.
-
-        Raises ObjectMissing, Stopped, ObjectAltered: it is shorter.
-        """
-        at, failures = first, 0
-        end = "" if last is None else str(last)
+        """Give an object's bytes from `first` to `last` in pieces; goes on where the line breaks. Raises StorageError."""
+        at, failures, end = first, 0, "" if last is None else str(last)
         same: dict[str, Any] = {}
         while True:
             words = {**same, "Range": f"bytes={at}-{end}"} if at or end else {}

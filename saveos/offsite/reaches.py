@@ -89,7 +89,7 @@ class Reaches:
         try:
             with contextlib.suppress(Exception):  # who asked is told
                 reach = await asyncio.shield(opening)
-                while (left := self._left(reach)) > 0:
+                while (left := self._left(reach)) > 0:  # noqa: ASYNC110 - it is the clock that is waited for
                     await asyncio.sleep(left)
         finally:
             self._open.pop(key, None)

@@ -55,8 +55,14 @@ class Reach:
         self.used_at = asyncio.get_running_loop().time()
 
     async def start(self) -> None:
-        """Prepare the folder and answer from there. Raises StorageError, DiskFull, OSError."""
-        await asyncio.to_thread(prepare, self._desk, self.manifest, self.folder)
+        """Prepare the folder and answer from there. Raises StorageError, OSError."""
+        preparing = asyncio.ensure_future(asyncio.to_thread(prepare, self._desk, self.manifest, self.folder))
+        try:
+            await asyncio.shield(preparing)
+        except asyncio.CancelledError:
+            self._desk.is_cancelled.set()
+            await asyncio.wait([preparing])  # it writes into the folder that goes now
+            raise
         with reachable(self.folder) as path:
             self._server = await asyncio.start_unix_server(self._answer_all, path)
 
@@ -130,7 +136,7 @@ def prepare(desk: Desk, manifest: Manifest, folder: Path) -> None:
 
     def work(part: Part) -> None:
         target = folder / name_of(part)
-        target.parent.mkdir(exist_ok=True, mode=0o700, parents=True)
+        target.parent.mkdir(exist_ok=True, mode=0o700)
         fetch_part(desk, part, target)
 
     (folder / "data").mkdir(parents=True, mode=0o700)

@@ -50,9 +50,7 @@ def index_of_folder(folder: Path, moment: int) -> Local | None:
         status = path.stat()
     except FileNotFoundError:
         return None
-    return Local(
-        number=moment, path=str(path), bytes=status.st_size, mtime_ns=status.st_mtime_ns, is_index=True
-    )
+    return Local(number=moment, path=str(path), bytes=status.st_size, mtime_ns=status.st_mtime_ns, is_index=True)
 
 
 def digest(path: str, is_cancelled: threading.Event) -> str:

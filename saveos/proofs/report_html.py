@@ -134,7 +134,8 @@ def _drill(drill: ReportDrill) -> Sequence[str]:
     bad = max(said.mismatches_count, len(said.mismatches))
     named = ", ".join(f"{_name(entry.path)} ({escape(entry.what)})" for entry in said.mismatches[:NAMED])
     return (
-        escape(said.hostname) + (f" {_both('report.of_copy', count=said.copy_generation)}" * bool(said.copy_generation)),
+        escape(said.hostname)
+        + (f" {_both('report.of_copy', count=said.copy_generation)}" * bool(said.copy_generation)),
         _moment(drill.received_at),
         str(said.files_count),
         _size(said.original_bytes),

@@ -125,15 +125,15 @@ def turns(connection: sqlite3.Connection, seen_since: datetime, tried_since: dat
         " AND g.kind = 'verify' AND g.state IN ('done', 'warned')), '')) AS verify_failures,"
         " (SELECT max(CASE WHEN d.located_at IS NULL THEN d.found_at ELSE (SELECT max(s.ended_at) FROM snapshots s"
         " WHERE s.agent_id = a.id AND s.standing <> 'lost' AND s.ended_at > d.located_at) END) FROM damages d"
-        " WHERE d.agent_id = a.id AND d.cleared_at IS NULL AND length(d.place) = 64) AS unlocated_at"
-        " , (SELECT o.made_at FROM offsite_states o WHERE o.agent_id = a.id AND o.generation > 0"
+        " WHERE d.agent_id = a.id AND d.cleared_at IS NULL AND length(d.place) = 64) AS unlocated_at,"
+        " (SELECT o.made_at FROM offsite_states o WHERE o.agent_id = a.id AND o.generation > 0"
         " AND o.snapshot_at IS NOT NULL) AS copied_at,"
         " (SELECT max(j.requested_at) FROM jobs j WHERE j.agent_id = a.id AND j.kind = 'offsite-drill')"
         " AS copy_drilled_at"
         " FROM agents a JOIN policies p ON p.id = a.policy_id JOIN repositories r ON r.agent_id = a.id"
         " WHERE a.state = 'ready' AND a.seen_at >= ?1 AND backed_up_at IS NOT NULL"
-        " AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.agent_id = a.id AND j.kind IN ('drill', 'offsite-drill', 'verify')"
-        " AND j.state IN ('queued', 'running'))",
+        " AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.agent_id = a.id"
+        " AND j.kind IN ('drill', 'offsite-drill', 'verify') AND j.state IN ('queued', 'running'))",
         (clock.to_text(seen_since), clock.to_text(tried_since)),
     )
     return [msgspec.convert(dict(row), Turn) for row in rows]

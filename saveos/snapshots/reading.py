@@ -20,7 +20,7 @@ from saveos.database.connection import Database
 from saveos.errors import HostOffline, InvalidRequest, NotFound, OfflineAndSealed, SaveOSError
 from saveos.identity.principals import Permission
 from saveos.offsite.layout import KnownSnapshot
-from saveos.protocol import READ_HEAD_LIMIT, ReadForm, ReadHead, ReadOrder, entry_bytes
+from saveos.protocol import READ_HEAD_LIMIT, AgentId, ReadForm, ReadHead, ReadOrder, entry_bytes
 from saveos.snapshots import table
 from saveos.snapshots.lost import require_present
 from saveos.snapshots.model import Snapshot
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from saveos.identity.principals import Principal
-    from saveos.protocol import AgentId, QuestionId
+    from saveos.protocol import QuestionId
 
 PART_BYTES = 256 * 1024
 HEAD_SECONDS = 120.0  # a folder is found by walking through the whole archive
@@ -57,10 +57,7 @@ class Source(Protocol):
 
 
 class Means(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reading needs of the appliance. `unlocks`: the registry of opened keys, `reaches`: of copies that are read.
-
-    Either is None where there is none.
-    """
+    """What a reading needs of the appliance. `unlocks`, `reaches`: the registries of opened keys and copies, if any."""
 
     database: Database
     streams: Streams
@@ -71,6 +68,7 @@ class Means(msgspec.Struct, frozen=True, kw_only=True):
 class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Whose files are read, and as of when: of a copy, as it was written down there."""
 
+    agent_id: AgentId
     hostname: str
     snapshot: Snapshot | KnownSnapshot
 
@@ -168,11 +166,11 @@ def require_known(means: Means, principal: Principal, snapshot_id: str) -> None:
 def require_source(means: Means, principal: Principal, snapshot_id: str) -> None:
     """Raise OfflineAndSealed when nobody could read a snapshot at this moment; NotFound."""
     principal.require(Permission.RESTORE)
-    snapshot = _known(means.database, principal, snapshot_id).snapshot
-    if means.unlocks is not None and means.unlocks.is_open(principal, snapshot.agent_id):
+    agent_id = _known(means.database, principal, snapshot_id).agent_id
+    if means.unlocks is not None and means.unlocks.is_open(principal, agent_id):
         return
     try:
-        questions.reachable(agents.get(means.database.read, snapshot.agent_id, principal.tenant_id))
+        questions.reachable(agents.get(means.database.read, agent_id, principal.tenant_id))
     except errors.Conflict as error:
         raise _nobody(error) from error
 
@@ -217,12 +215,12 @@ async def hear(means: Means, principal: Principal, reading: Reading, **facts: ob
 
 async def _start(means: Means, principal: Principal, host: Host, order: ReadOrder) -> Reading:
     """Start what has the key: here if it is open here, else the host itself."""
-    agent_id = host.snapshot.agent_id
+    agent_id = host.agent_id
     if means.unlocks is not None and await asyncio.to_thread(means.unlocks.is_open, principal, agent_id):
         local = await means.unlocks.start(principal, agent_id, ["read"], given=msgspec.json.encode(order))
         return Reading(means, host, order, local)
     question_id = questions.new_question()
-    stream = means.streams.open(host.snapshot.tenant_id, agent_id, question_id)
+    stream = means.streams.open(principal.tenant_id, agent_id, question_id)
     reading = Reading(means, host, order, stream)
     reading.question_id = question_id
     try:
@@ -255,4 +253,4 @@ def _known(database: Database, principal: Principal, snapshot_id: str) -> Host:
     if snapshot is None or agent is None:
         raise NotFound("There is no such snapshot.")
     require_present(snapshot)
-    return Host(hostname=agent.hostname, snapshot=snapshot)
+    return Host(agent_id=agent.id, hostname=agent.hostname, snapshot=snapshot)

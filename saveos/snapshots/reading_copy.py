@@ -1,7 +1,7 @@
 """Read files straight out of an offsite copy, whatever became of the repository here: only what is needed travels.
 
-The key has to be open, or the appliance's own. Who has it reads from a folder that leads to the store (offsite/reaching);
-it sees neither the store's address nor its key.
+The key has to be open, or the appliance's own. Who has it reads from a folder that leads to the store
+(offsite/reaching); it sees neither the store's address nor its key.
 """
 
 from __future__ import annotations
@@ -42,9 +42,7 @@ class CopyContents(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: tuple[KnownSnapshot, ...]
 
 
-def contents(
-    database: Database, settings: Settings, principal: Principal, agent_id: str, number: int
-) -> CopyContents:
+def contents(database: Database, settings: Settings, principal: Principal, agent_id: str, number: int) -> CopyContents:
     """Return what a generation of a host's copy holds; the store is asked. Raises NotFound, StorageError."""
     principal.require(Permission.READ)
     _known(database, principal, agent_id)
@@ -59,7 +57,7 @@ def contents(
     )
 
 
-async def begin(  # noqa: PLR0913 - which file of what
+async def begin(
     means: Means, principal: Principal, agent_id: str, number: int, snapshot_id: str, order: ReadOrder
 ) -> Reading:
     """Begin to read what is ordered of a snapshot in a generation (`order.archive` is filled in here).
@@ -80,7 +78,7 @@ async def begin(  # noqa: PLR0913 - which file of what
     order = msgspec.structs.replace(order, archive=snapshot.archive)
     reach.failure = None
     run = await _started(means, principal, agent, reach, order)
-    begun = Reading(means, Host(hostname=agent.hostname, snapshot=snapshot), order, run)
+    begun = Reading(means, Host(agent_id=agent.id, hostname=agent.hostname, snapshot=snapshot), order, run)
     try:
         return await reading.hear(means, principal, begun, copy=number)
     except SaveOSError as error:

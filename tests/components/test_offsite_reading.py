@@ -1,4 +1,4 @@
-"""One file straight out of a copy, when the repository here is lost: what travels, and what happens to what is broken."""
+"""One file straight out of a copy, when the repository here is lost: what travels, and what is broken is refused."""
 
 from __future__ import annotations
 
@@ -101,9 +101,7 @@ def test_folder_and_old_snapshot_come_out_of_the_copy_too(copying: Copying) -> N
             assert (copying.trees / "archive-1" / name).read_bytes() == archive.read(name)
 
 
-def test_generation_is_read_by_the_index_of_an_earlier_one(
-    copying: Copying, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_generation_is_read_by_the_index_of_an_earlier_one(copying: Copying, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexes, "SHARE", 10**6)
     copying.back_up(files=3)
     copying.copy()
@@ -161,9 +159,7 @@ def test_index_that_was_altered_in_the_store_is_refused_and_sent_again(s3: Weed,
     assert (copying.tree / "0-0").read_bytes() == read(copying, "0-0")
 
 
-def test_download_breaks_off_when_the_store_dies(
-    copying: Copying, line: Line, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_download_breaks_off_when_the_store_dies(copying: Copying, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offsite_bucket, "ATTEMPTS", 1)
     (copying.tree / "large").write_bytes(os.urandom(24_000_000))
     copying.back_up()
@@ -211,7 +207,7 @@ def test_what_was_fetched_goes_a_while_after_the_last_reader(copying: Copying) -
             begun = await made.begin("0-0")
             assert len(list(copying.world.settings.offsite_reading.iterdir())) == 1
             await begun.close()
-            while len(made.reaches):
+            while len(made.reaches):  # noqa: ASYNC110 - it goes by the clock
                 await asyncio.sleep(0.1)
             assert [] == list(copying.world.settings.offsite_reading.iterdir())
             assert (copying.tree / "0-0").read_bytes() == await made.read("0-0")  # anew
@@ -242,8 +238,6 @@ def test_what_cannot_be_read_says_why(copying: Copying, monkeypatch: pytest.Monk
         read(copying, "no such file")
     with pytest.raises(NotFound):
         read(copying, "0-0", snapshot="snp_of_nobody")
-    copying.world.database.write(
-        lambda connection: table_keys.forget(connection, copying.agent_id, Purpose.MANAGED)
-    )
+    copying.world.database.write(lambda connection: table_keys.forget(connection, copying.agent_id, Purpose.MANAGED))
     with pytest.raises(OfflineAndSealed):
         read(copying, "0-0")

@@ -1,4 +1,4 @@
-"""Another dialect: OpenStack Swift, which knows neither locks nor conditions. What it cannot do is said; the rest goes."""
+"""Another dialect: OpenStack Swift, which knows neither locks nor conditions. What it cannot do is said."""
 
 from __future__ import annotations
 

@@ -56,9 +56,14 @@ class Readers:
     async def begin(self, path: str, snapshot: str = "", form: ReadForm = ReadForm.FILE) -> Reading:
         copying = self.copying
         number = copying.generations[0].number
-        snapshot_id = snapshot or reading_copy.contents(
-            copying.world.database, copying.world.settings, copying.world.principal, copying.agent_id, number
-        ).snapshots[-1].id
+        snapshot_id = (
+            snapshot
+            or reading_copy.contents(
+                copying.world.database, copying.world.settings, copying.world.principal, copying.agent_id, number
+            )
+            .snapshots[-1]
+            .id
+        )
         order = ReadOrder(archive="", chosen=(Chosen(path=path),), form=form)
         principal = copying.world.principal
         return await reading_copy.begin(self.means, principal, copying.agent_id, number, snapshot_id, order)

@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 KEY, SECRET = "test:tester", Secret("testing")
 START_SECONDS = 120
 PARTS = ("account", "container", "object")
-SHARED = "[swift-hash]\nswift_hash_path_prefix = saveos\nswift_hash_path_suffix = saveos\n[storage-policy:0]\nname = one\ndefault = yes\n"
+SHARED = """\
+[swift-hash]
+swift_hash_path_prefix = saveos
+swift_hash_path_suffix = saveos
+[storage-policy:0]
+name = one
+default = yes
+"""
 SERVER = """\
 [DEFAULT]
 bind_ip = 127.0.0.1
