@@ -17,8 +17,9 @@ from saveos.certificates import authority as authorities
 from saveos.certificates import table as certificates
 from saveos.jobs import table as jobs
 from saveos.jobs.model import Job, State
+from saveos.offsite.model import OffsiteState
 from saveos.proofs import drills, table, table_drills
-from saveos.protocol import AgentId, DrillMismatch, JobReport, Outcome, SignedDrill, TenantId
+from saveos.protocol import AgentId, DrillMismatch, JobReport, Kind, Outcome, SignedDrill, TenantId
 from tests.support.catalogues import World
 from tests.support.proofs import Signer
 
@@ -55,9 +56,12 @@ def know(world: World, signer: Signer) -> None:
     )
 
 
-def ordered(world: World, host: Signer) -> Job:
+def ordered(world: World, host: Signer, generation: int = 0) -> Job:
+    copy = OffsiteState(agent_id=AgentId(host.agent_id), generation=generation, snapshot_at=clock.now())
     return world.database.write(
-        lambda connection: drills.queue(connection, AgentId(host.agent_id), TenantId(world.tenant), "test")
+        lambda connection: drills.queue(
+            connection, AgentId(host.agent_id), TenantId(world.tenant), "test", copy=copy if generation else None
+        )
     )
 
 
@@ -132,6 +136,43 @@ def test_mismatches_that_are_named_but_not_counted_count(world: World, authority
     assert proven_at(world, host) is None
 
 
+def test_drill_out_of_the_copy_says_nothing_of_the_repository(
+    world: World, authority: Authority, host: Signer
+) -> None:
+    job = ordered(world, host, 5)
+
+    end(world, authority, job, host.sign(job.id, nonce_of(job), copy_generation=5))
+
+    assert Kind.OFFSITE_DRILL is job.kind
+    (drill,) = table_drills.find(world.database.read, TenantId(world.tenant))
+    assert (True, 5) == (drill.is_good, drill.statement.copy_generation)
+    assert proven_at(world, host) is None
+
+
+def test_alert_about_the_copy_ends_with_a_good_drill_out_of_the_copy_alone(
+    world: World, authority: Authority, host: Signer
+) -> None:
+    bad = {"mismatches": (DrillMismatch(path="srv/a", archive="archive", what="damaged"),), "mismatches_count": 1}
+
+    def drilled(generation: int, **facts: Any) -> dict[str, Any] | None:
+        job = ordered(world, host, generation)
+        end(world, authority, job, host.sign(job.id, nonce_of(job), copy_generation=generation, **facts))
+        return unproven(world, host)
+
+    evidence = drilled(5, **bad)
+    assert evidence is not None
+    assert 5 == evidence["copy"]
+    [verification] = jobs.waiting_of(world.database.read, AgentId(host.agent_id), Kind.OFFSITE_VERIFY)
+    assert {"share": 1.0} == verification.order
+    assert not table.check_of(world.database.read, AgentId(host.agent_id), TenantId(world.tenant)).is_asked
+    assert evidence == drilled(0)
+    evidence = drilled(0, **bad)  # the repository's own is the worse, and stands before it
+    assert evidence is not None
+    assert "copy" not in evidence
+    assert evidence == drilled(5)
+    assert drilled(0) is None
+
+
 def spoilt(signed: SignedDrill) -> SignedDrill:
     raw = bytearray(base64.b64decode(signed.signature))
     raw[-1] ^= 1
@@ -141,6 +182,7 @@ def spoilt(signed: SignedDrill) -> SignedDrill:
 # How each is forged: from the host, the job's id and nonce, and another host of the same authority.
 FORGED: dict[str, Callable[[Signer, Job, Signer], SignedDrill]] = {
     "nonce": lambda host, job, _other: host.sign(job.id, "00" * 32),
+    "generation": lambda host, job, _other: host.sign(job.id, nonce_of(job), copy_generation=3),
     "job": lambda host, job, _other: host.sign("job_another", nonce_of(job)),
     "agent": lambda host, job, other: host.sign(job.id, nonce_of(job), agent_id=AgentId(other.agent_id)),
     "hostname": lambda host, job, _other: host.sign(job.id, nonce_of(job), hostname="bureau"),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NIGHT = datetime(2026, 3, 10, 4, 30, tzinfo=UTC)
 DAY = datetime(2026, 3, 10, 14, 0, tzinfo=UTC)
+COPIES, OFFSITE = "drill offsite-drill verify", Kind.OFFSITE_DRILL
 
 
 def turn(now: datetime, **more: Any) -> Turn:
@@ -62,6 +63,14 @@ def turn(now: datetime, **more: Any) -> Turn:
         (DAY, {"unlocated_at": DAY, "verified_at": None}, Kind.VERIFY),
         (NIGHT, {"drilled_at": None, "verified_at": None, "unlocated_at": NIGHT, "kinds": ""}, None),
         (NIGHT, {"drilled_at": None, "verified_at": None, "kinds": "verify"}, Kind.VERIFY),
+        (NIGHT, {"kinds": COPIES, "copied_at": NIGHT - timedelta(minutes=1)}, Kind.OFFSITE_DRILL),
+        (NIGHT, {"kinds": COPIES, "copied_at": None}, None),
+        (NIGHT, {"copied_at": NIGHT - timedelta(days=40)}, None),  # an older agent
+        (DAY, {"kinds": COPIES, "copied_at": DAY - timedelta(hours=1)}, None),  # it waits for the night
+        (NIGHT, {"kinds": COPIES, "copied_at": NIGHT, "copy_drilled_at": NIGHT - timedelta(days=29)}, None),
+        (NIGHT, {"kinds": COPIES, "copied_at": NIGHT, "copy_drilled_at": NIGHT - timedelta(days=30)}, OFFSITE),
+        (DAY, {"kinds": COPIES, "copied_at": DAY, "copy_drilled_at": DAY - timedelta(days=32)}, OFFSITE),
+        (NIGHT, {"kinds": COPIES, "copied_at": NIGHT, "drilled_at": NIGHT - timedelta(days=8)}, Kind.DRILL),
     ],
 )
 def test_host_is_asked_for(now: datetime, facts: dict[str, Any], kind: Kind | None) -> None:
