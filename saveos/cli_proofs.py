@@ -35,6 +35,7 @@ def add(commands: Any, verb: Callable[..., Any], by_default: Callable[..., Any])
     """Add the commands that need the data folder."""
     drill = verb(commands, "drill", "let a host restore a sample and compare it", by_default(_drill))
     drill.add_argument("agent", help="id or hostname")
+    drill.add_argument("--copy", action="store_true", help="out of its newest offsite copy")
     cli_wait.add(drill)
     check = verb(commands, "check", "read a host's repository from the disk next", by_default(_check))
     check.add_argument("agent", help="id or hostname")
@@ -75,7 +76,8 @@ def verify_report(_settings: Settings, parsed: argparse.Namespace) -> Shown:
 
 def _drill(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> Shown:
     agent = enrolment.by_name(stores.database, principal, parsed.agent)
-    return cli_wait.asked(stores, principal, drills.request(stores.database, principal, agent.id), parsed)
+    job = drills.request(stores.database, principal, agent.id, is_of_copy=parsed.copy)
+    return cli_wait.asked(stores, principal, job, parsed)
 
 
 def _check(stores: Stores, principal: Principal, parsed: argparse.Namespace) -> Shown:

@@ -36,6 +36,7 @@ from saveos.api.provisionings import Provisionings
 from saveos.api.questions import Answers, Questions
 from saveos.api.quotas import Quotas
 from saveos.api.reading import Downloads, HostStreams
+from saveos.api.reading_copy import CopyDownloads
 from saveos.api.recovery import Recoveries, rescue_executable
 from saveos.api.recovery_kit import recovery_kit
 from saveos.api.session import Session
@@ -68,6 +69,7 @@ def build(parts: Parts) -> Litestar:
             Answers,
             Listings,
             Downloads,
+            CopyDownloads,
             HostStreams,
             Catalogue,
             Offsite,

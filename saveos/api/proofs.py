@@ -80,9 +80,15 @@ class Proofs(Controller):
         sync_to_thread=True,
         responses=documented(409),
     )
-    def drill(self, agent_id: AgentIdPath, principal: Principal, parts: Parts) -> JobView:
+    def drill(
+        self,
+        agent_id: AgentIdPath,
+        principal: Principal,
+        parts: Parts,
+        of_copy: Annotated[bool, Parameter(description="Out of its newest offsite copy")] = False,  # noqa: FBT002
+    ) -> JobView:
         """Let a host restore a sample now, compare it with what was noted at backups, and sign what came of it."""
-        return job_view(drills.request(parts.database, principal, agent_id), None)
+        return job_view(drills.request(parts.database, principal, agent_id, is_of_copy=of_copy), None)
 
     @post(
         "/agents/{agent_id:str}/verify",

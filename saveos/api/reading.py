@@ -165,20 +165,33 @@ async def _download(
     request: Request[Any, Any, Any], principal: Principal, parts: Parts, snapshot_id: str, order: ReadOrder
 ) -> Stream:
     """Begin to read and return the response. Raises what `reading.begin` raises."""
+    wanted = asked(request, snapshot_id, order)
+    return await sent(await reading.begin(parts.means, principal, snapshot_id, wanted.order), wanted)
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """An order as the request's headers and method want it. `tag`: stands for the bytes."""
+
+    order: ReadOrder
+    tag: str
+    is_range: bool
+
+
+def asked(request: Request[Any, Any, Any], snapshot_id: str, order: ReadOrder) -> Asked:
+    """Return what a request wants of an order."""
     tag_ = tag(snapshot_id, order)
     wanted = wanted_range(request, tag_) if order.form is ReadForm.FILE else None
     if wanted is not None:
         order = msgspec.structs.replace(order, first_byte=wanted[0], last_byte=wanted[1])
     order = msgspec.structs.replace(order, is_head_only=request.method == "HEAD")
-    begun = await reading.begin(parts.means, principal, snapshot_id, order)
-    is_part = wanted is not None and begun.head.size_bytes != 0  # an empty file has no part: all of it is sent
-    return await _sent(begun, order, tag_, is_part=is_part)
+    return Asked(order=order, tag=tag_, is_range=wanted is not None)
 
 
-async def _sent(begun: Reading, order: ReadOrder, tag_: str, *, is_part: bool) -> Stream:
+async def sent(begun: Reading, wanted: Asked) -> Stream:
     """Return the response that sends a reading and closes it at last; when there is none, it is closed here."""
+    is_part = wanted.is_range and begun.head.size_bytes != 0  # an empty file has no part: all of it is sent
     try:
-        return Download(begun, 206 if is_part else 200, _headers(begun, order, tag_, is_part=is_part))
+        return Download(begun, 206 if is_part else 200, _headers(begun, wanted.order, wanted.tag, is_part=is_part))
     except BaseException:
         await begun.close()
         raise

@@ -74,7 +74,7 @@ class Bucket:
         return bytes(found)
 
     def read(self, key: str, version_id: str = "", *, first: int = 0, last: int | None = None) -> Iterator[bytes]:
-        """Give an object's bytes from `first` to `last` in pieces; goes on where the line breaks. Raises StorageError."""
+        """Give an object's bytes, `first` to `last`, in pieces; goes on where the line breaks. Raises StorageError."""
         at, failures, end = first, 0, "" if last is None else str(last)
         same: dict[str, Any] = {}
         while True:

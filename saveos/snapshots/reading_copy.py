@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from saveos.agents import table as agents
-from saveos.errors import NotFound, OfflineAndSealed, SaveOSError
+from saveos.errors import Locked, NotFound, SaveOSError
 from saveos.identity.principals import Permission
 from saveos.offsite.layout import KnownSnapshot
 from saveos.offsite.reaches import desk_of, manifest_of
@@ -63,14 +63,14 @@ async def begin(
     """Begin to read what is ordered of a snapshot in a generation (`order.archive` is filled in here).
 
     Returns once the head has come; what breaks off later ends the body visibly. Raises NotFound, PathNotFound,
-    NotAFile, RangeWrong, OfflineAndSealed (nobody opened the key), OffsiteNoIndex, StorageError, DiskFull, TooMany.
+    NotAFile, RangeWrong, Locked (nobody opened the key), OffsiteNoIndex, StorageError, DiskFull, TooMany.
     """
     principal.require(Permission.RESTORE)
     reading.require_possible(order)
     agent = await asyncio.to_thread(_known, means.database, principal, agent_id)
     if means.unlocks is None or not await asyncio.to_thread(means.unlocks.is_open, principal, agent.id):
         message = "Only an open key reads the copy: its key is sealed. Unlock it with the recovery code."
-        raise OfflineAndSealed(message)
+        raise Locked(message)
     reach: Reach = await means.reaches.open(agent.id, number)
     snapshot = next((one for one in reach.manifest.snapshots if one.id == snapshot_id), None)
     if snapshot is None:

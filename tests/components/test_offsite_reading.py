@@ -13,9 +13,9 @@ import pytest
 
 from saveos import clock
 from saveos.errors import (
+    Locked,
     NotFound,
     ObjectAltered,
-    OfflineAndSealed,
     OffsiteNoIndex,
     PathNotFound,
     SnapshotDamaged,
@@ -239,5 +239,5 @@ def test_what_cannot_be_read_says_why(copying: Copying, monkeypatch: pytest.Monk
     with pytest.raises(NotFound):
         read(copying, "0-0", snapshot="snp_of_nobody")
     copying.world.database.write(lambda connection: table_keys.forget(connection, copying.agent_id, Purpose.MANAGED))
-    with pytest.raises(OfflineAndSealed):
+    with pytest.raises(Locked):
         read(copying, "0-0")

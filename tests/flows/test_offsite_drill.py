@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -75,6 +76,7 @@ def test_drill_out_of_the_copy_proves_it_whatever_became_of_the_repository(
             (tree / "later").write_bytes(os.urandom(50_000))
             assert appliance.wait_for_job(host.back_up())["state"] == "done"  # its host has seen a newer manifest
             proven_at = appliance.call("GET", f"/api/v1/agents/{host.id}").expect(200)["proven_at"]
+            hand_key_over(appliance, host)
             shutil.rmtree(host.repository)
 
             job = drills.request(opened, principal, host.id, is_of_copy=True)
@@ -85,6 +87,7 @@ def test_drill_out_of_the_copy_proves_it_whatever_became_of_the_repository(
             assert drill.is_good
             assert proven_at == appliance.call("GET", f"/api/v1/agents/{host.id}").expect(200)["proven_at"]
 
+            assert_read_out_of_the_copy(appliance, host, state.generation, tree)
             spoil(s3, store)
             job = drills.request(opened, principal, host.id, is_of_copy=True)
 
@@ -97,6 +100,25 @@ def test_drill_out_of_the_copy_proves_it_whatever_became_of_the_repository(
             assert offsite_orders.of_host(opened, principal, host.id).damages
         finally:
             host.stop()
+
+
+def hand_key_over(appliance: Appliance, host: RealAgent) -> None:
+    path = f"/api/v1/agents/{host.id}/key"
+    appliance.call("PUT", path, {"mode": "managed"}).expect(200)
+    wait_until(lambda: appliance.call("GET", path).expect(200)["is_held"], 60, "the host to seal its key")
+
+
+def assert_read_out_of_the_copy(appliance: Appliance, host: RealAgent, generation: int, tree: Path) -> None:
+    base = f"/api/v1/agents/{host.id}/offsite/generations/{generation}"
+    held = appliance.call("GET", base).expect(200)
+    assert (True, 1) == (held["has_index"], len(held["snapshots"]))
+    path = quote(str(tree / "large 3").lstrip("/"))
+    address = f"{base}/snapshots/{held['snapshots'][0]['id']}/download?path={path}"
+    whole = appliance.call("GET", address)
+
+    assert (200, (tree / "large 3").read_bytes()) == (whole.status, whole.body)
+    part = appliance.call("GET", address, headers={"range": "bytes=10-19"})
+    assert (206, (tree / "large 3").read_bytes()[10:20]) == (part.status, part.body)
 
 
 def newest_jobs(appliance: Appliance) -> list[dict[str, Any]]:

@@ -136,9 +136,7 @@ def test_mismatches_that_are_named_but_not_counted_count(world: World, authority
     assert proven_at(world, host) is None
 
 
-def test_drill_out_of_the_copy_says_nothing_of_the_repository(
-    world: World, authority: Authority, host: Signer
-) -> None:
+def test_drill_out_of_the_copy_says_nothing_of_the_repository(world: World, authority: Authority, host: Signer) -> None:
     job = ordered(world, host, 5)
 
     end(world, authority, job, host.sign(job.id, nonce_of(job), copy_generation=5))
