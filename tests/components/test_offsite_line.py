@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from saveos.errors import OffsiteTaken
+from saveos.offsite import upload
 from saveos.offsite.model import StepName
 from saveos.offsite.probe import probe
 from tests.support.offsite import Copying
@@ -33,6 +34,22 @@ def test_copy_and_way_back_bear_a_line_that_fails_each_third_time(s3: Weed, tmp_
 
         assert line.faults_count > 5
         copying.assert_restores("archive-0")
+        copying.world.close()
+
+
+def test_parts_that_are_cut_in_the_middle_are_sent_again(
+    s3: Weed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "PART_BYTES", 5 * 1024**2)
+    with line_to(s3.port, fault="cut-request") as line:
+        copying = Copying.made(tmp_path, s3.place(s3.bucket(), endpoint=line.endpoint))
+        copying.borg("config", "::", "max_segment_size", "40000000")
+        copying.back_up(files=3, size=9_000_000)
+
+        copying.copy()
+
+        assert line.faults_count > 2
+        assert copying.verify().endswith("all as it was written.")
         copying.world.close()
 
 

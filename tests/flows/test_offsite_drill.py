@@ -23,6 +23,7 @@ from saveos.protocol import TenantId
 from tests.support.agent import RealAgent, back_up_only, database, put_base
 from tests.support.appliance import Appliance, wait_until
 from tests.support.s3 import SECRET
+from tests.support.s3_line import line_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from saveos.offsite.model import Store
     from tests.support.s3 import Weed
+    from tests.support.s3_line import Line
 
 
 @pytest.fixture
@@ -38,6 +40,12 @@ def appliance(tmp_path: Path) -> Iterator[Appliance]:
         appliance.set_up()
         put_base(appliance)
         yield appliance
+
+
+@pytest.fixture
+def line(s3: Weed) -> Iterator[Line]:
+    with line_to(s3.port) as line:
+        yield line
 
 
 @contextlib.contextmanager
@@ -53,7 +61,7 @@ def verbs(appliance: Appliance) -> Iterator[Any]:
 
 
 def test_drill_out_of_the_copy_proves_it_whatever_became_of_the_repository(
-    appliance: Appliance, s3: Weed, tmp_path: Path
+    appliance: Appliance, s3: Weed, line: Line, tmp_path: Path
 ) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
@@ -63,7 +71,8 @@ def test_drill_out_of_the_copy_proves_it_whatever_became_of_the_repository(
     with database(appliance) as connection:
         connection.execute("UPDATE policies SET schedule = ''")
     with verbs(appliance) as (settings, opened, principal):
-        store = stores.keep_store(opened, settings, principal, s3.place(s3.bucket()), SECRET)
+        place = s3.place(s3.bucket(), endpoint=line.endpoint)
+        store = stores.keep_store(opened, settings, principal, place, SECRET)
         host = RealAgent.enrolled(appliance, tmp_path / "host", hostname="host")
         host.start_daemon()
         try:
@@ -88,6 +97,15 @@ def test_drill_out_of_the_copy_proves_it_whatever_became_of_the_repository(
             assert proven_at == appliance.call("GET", f"/api/v1/agents/{host.id}").expect(200)["proven_at"]
 
             assert_read_out_of_the_copy(appliance, host, state.generation, tree)
+            line.fault, line.every = "dead", 1
+            job = drills.request(opened, principal, host.id, is_of_copy=True)
+
+            ended = appliance.wait_for_job(job.id)
+            assert "failed" == ended["state"]
+            assert "drill-failed" != ended["error_code"]  # a store that is away is no verdict
+            assert open_of_kind(opened.read, principal.tenant_id, host.id, AlertKind.UNPROVEN) is None
+
+            line.fault = ""
             spoil(s3, store)
             job = drills.request(opened, principal, host.id, is_of_copy=True)
 
