@@ -92,7 +92,7 @@ class Line:
         if word == Word.MISSING:
             raise Missing(segment)
         if word != Word.HERE or size > count * BLOCK:
-            raise Unreached
+            self._give_up(None)
         for step in range(count):
             self._blocks[segment, number + step] = data[step * BLOCK : (step + 1) * BLOCK]
         self._following = segment, number + count
@@ -108,9 +108,11 @@ class Line:
             found += part
         return bytes(found)
 
-    def _give_up(self, error: OSError) -> NoReturn:
+    def _give_up(self, error: OSError | None) -> NoReturn:
+        """Hang up for good: who asks for a thousand pieces is not to wait for each of them."""
         self._socket.close()
-        raise Unreached from error
+        message = "The store of the copy cannot be reached."
+        raise Unreached(message) from error
 
 
 @contextlib.contextmanager

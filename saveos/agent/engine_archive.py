@@ -123,7 +123,7 @@ def opened(name: str, folder: str = "") -> Iterator[Opened]:
                 raise Refused("snapshot-missing", "The repository does not hold this snapshot (any more).")
             yield Opened(Archive(repository, key, manifest, name))
     except Unreached as error:
-        raise Refused("unreachable", "The store of the copy cannot be reached.") from error
+        raise Refused("unreachable", str(error)) from error
     except Unsettled as error:
         raise Refused("damaged", "The repository's index tells of what is not there. Check the repository.") from error
     except Error as error:

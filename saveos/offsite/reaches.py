@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from saveos.database.identifiers import new_id
-from saveos.errors import NotFound, OffsiteNoIndex
+from saveos.errors import NotFound, OffsiteNoIndex, TooMany
 from saveos.offsite import stores, table
 from saveos.offsite.desk import Desk, read_manifest
 from saveos.offsite.reaching import Reach, later_parts
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from saveos.config import Settings
     from saveos.database.connection import Database
     from saveos.offsite.layout import Manifest
+    from saveos.offsite.model import Store
+    from saveos.repositories.model import Repository
 
 LINGER_SECONDS = 60.0  # the next file is often of the same copy
+LIMIT = 64  # of the appliance at once: each takes the room of an index
 Key = tuple[str, str, int]  # store, agent, generation
 
 
@@ -45,13 +48,15 @@ class Reaches:
     async def open(self, agent_id: str, number: int) -> Reach:
         """Return a generation of a host's copy, to be read from its folder soon.
 
-        Raises NotFound, OffsiteNoIndex, StorageError, DiskFull.
+        Raises NotFound, OffsiteNoIndex, StorageError, DiskFull, TooMany.
         """
-        desk = await asyncio.to_thread(desk_of, self._database, self._settings, agent_id)
-        key = desk.store.id, agent_id, number
+        _repository, store = await asyncio.to_thread(_place_of, self._database, agent_id)
+        key = store.id, agent_id, number
         opening = self._open.get(key)
         if opening is None:
-            opening = self._open[key] = asyncio.create_task(self._opened(desk, number))
+            if len(self._open) >= LIMIT:
+                raise TooMany("Too many copies are read at once. Try again in a minute.", retry_seconds=60)
+            opening = self._open[key] = asyncio.create_task(self._opened(agent_id, number))
             keeper = asyncio.create_task(self._keep(key, opening))
             self._keepers.add(keeper)
             keeper.add_done_callback(self._keepers.discard)
@@ -73,7 +78,8 @@ class Reaches:
         """Remove what a former process left."""
         shutil.rmtree(self._settings.offsite_reading, ignore_errors=True)
 
-    async def _opened(self, desk: Desk, number: int) -> Reach:
+    async def _opened(self, agent_id: str, number: int) -> Reach:
+        desk = await asyncio.to_thread(desk_of, self._database, self._settings, agent_id)
         manifest = await asyncio.to_thread(manifest_of, desk, number)
         await asyncio.to_thread(_require_room, self._settings, manifest)
         reach = Reach(desk, manifest, self._settings.offsite_reading / new_id("rea"))
@@ -104,10 +110,7 @@ class Reaches:
 
 def desk_of(database: Database, settings: Settings, agent_id: str) -> Desk:
     """Lay out what it takes to read a host's copy. Raises NotFound."""
-    repository = repositories.of_agent(database.read, agent_id)
-    store = table.store_of(database.read, repository.tenant_id) if repository else None
-    if repository is None or store is None:
-        raise NotFound("There is no copy of this host.")
+    repository, store = _place_of(database, agent_id)
     is_cancelled = threading.Event()
     return Desk(
         database=database,
@@ -127,6 +130,14 @@ def manifest_of(desk: Desk, number: int) -> Manifest:
     if generation is None:
         raise NotFound("There is no such generation.")
     return read_manifest(desk.bucket, desk.folder, generation)
+
+
+def _place_of(database: Database, agent_id: str) -> tuple[Repository, Store]:
+    repository = repositories.of_agent(database.read, agent_id)
+    store = table.store_of(database.read, repository.tenant_id) if repository else None
+    if repository is None or store is None:
+        raise NotFound("There is no copy of this host.")
+    return repository, store
 
 
 def _require_room(settings: Settings, manifest: Manifest) -> None:

@@ -20,9 +20,10 @@ from saveos.errors import (
     PathNotFound,
     SnapshotDamaged,
     StorageUnreachable,
+    TooMany,
 )
 from saveos.offsite import bucket as offsite_bucket
-from saveos.offsite import indexes, segments
+from saveos.offsite import indexes, reaches, segments
 from saveos.offsite.reaches import Reaches
 from saveos.protocol import ReadForm
 from saveos.repositories import table_keys
@@ -211,6 +212,24 @@ def test_what_was_fetched_goes_a_while_after_the_last_reader(copying: Copying) -
                 await asyncio.sleep(0.1)
             assert [] == list(copying.world.settings.offsite_reading.iterdir())
             assert (copying.tree / "0-0").read_bytes() == await made.read("0-0")  # anew
+
+    asyncio.run(go())
+
+
+def test_no_more_copies_are_read_at_once_than_there_is_room_for(
+    copying: Copying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reaches, "LIMIT", 1)
+    for _ in range(2):
+        copying.back_up(files=1)
+        copying.copy()
+
+    async def go() -> None:
+        async with readers(copying) as made:
+            await made.reaches.open(copying.agent_id, 1)
+            await made.reaches.open(copying.agent_id, 1)
+            with pytest.raises(TooMany):
+                await made.reaches.open(copying.agent_id, 2)
 
     asyncio.run(go())
 

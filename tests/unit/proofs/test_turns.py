@@ -10,6 +10,7 @@ import pytest
 from saveos import clock
 from saveos.jobs import table as jobs
 from saveos.jobs.model import State
+from saveos.offsite.model import OffsiteState
 from saveos.proofs import drills, table_drills, turns
 from saveos.proofs.table_drills import Turn
 from saveos.proofs.turns import is_within, wanted
@@ -115,7 +116,8 @@ def test_no_more_hosts_are_asked_than_may_work_at_once(tmp_path: Path, monkeypat
     assert turns.queue_due(world.database) == 3  # the other two, and a verification of one that has had its drill
 
 
-def test_drill_without_a_verdict_is_asked_for_again_the_next_day(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_of_copy", [False, True])
+def test_drill_without_a_verdict_is_asked_for_again_the_next_day(tmp_path: Path, *, is_of_copy: bool) -> None:
     world = World.made(tmp_path / "data")
     agent_id = AgentId(world.add_host("atelier"))
     world.add_snapshot(agent_id)
@@ -126,15 +128,16 @@ def test_drill_without_a_verdict_is_asked_for_again_the_next_day(tmp_path: Path)
 
         def write(connection: Any) -> None:
             connection.execute("UPDATE agents SET seen_at = ?", (clock.to_text(now),))
-            connection.execute("DELETE FROM jobs WHERE kind = 'drill'")
-            job = drills.queue(connection, agent_id, TenantId("ten_1"), "test")
+            connection.execute("DELETE FROM jobs WHERE kind IN ('drill', 'offsite-drill')")
+            copy = OffsiteState(agent_id=agent_id, generation=1, snapshot_at=now) if is_of_copy else None
+            job = drills.queue(connection, agent_id, TenantId("ten_1"), "test", copy=copy)
             jobs.end(connection, job.id, State.FAILED, code, "", 0)
             asked_at = clock.to_text(now - timedelta(hours=hours))
             connection.execute("UPDATE jobs SET requested_at = ? WHERE id = ?", (asked_at, job.id))
 
         world.database.write(write)
         (found,) = table_drills.turns(world.database.read, now - timedelta(minutes=1), now - turns.DRILL_AGAIN)
-        return found.drilled_at
+        return found.copy_drilled_at if is_of_copy else found.drilled_at
 
     assert drilled_at("lost", 30) is None
     assert drilled_at("lost", 3) is not None
