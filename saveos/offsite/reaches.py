@@ -13,7 +13,7 @@ from saveos.database.identifiers import new_id
 from saveos.errors import NotFound, OffsiteNoIndex, TooMany
 from saveos.offsite import stores, table
 from saveos.offsite.desk import Desk, read_manifest
-from saveos.offsite.reaching import Reach, later_parts
+from saveos.offsite.reaching import Reach, aside, later_parts
 from saveos.repositories import table as repositories
 from saveos.repositories.space import FULL, DiskFull, free_bytes
 
@@ -80,7 +80,7 @@ class Reaches:
 
     async def _opened(self, agent_id: str, number: int) -> Reach:
         desk = await asyncio.to_thread(desk_of, self._database, self._settings, agent_id)
-        manifest = await asyncio.to_thread(manifest_of, desk, number)
+        manifest = await aside(lambda: manifest_of(desk, number))
         await asyncio.to_thread(_require_room, self._settings, manifest)
         reach = Reach(desk, manifest, self._settings.offsite_reading / new_id("rea"))
         try:

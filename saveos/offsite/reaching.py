@@ -8,8 +8,11 @@ reader hung up, and nothing is shown that did not come whole.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import shutil
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, TypeVar
 
 from saveos.agent.distance import ANSWER, REQUEST, Word, reachable
 from saveos.errors import ObjectAltered, ObjectMissing, OffsiteNoIndex, StorageError
@@ -17,11 +20,13 @@ from saveos.offsite import hands, layout
 from saveos.offsite.fetching import fetch_part, namer, write_rest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from saveos.offsite.desk import Desk
     from saveos.offsite.layout import Manifest, Part
 
+T = TypeVar("T")
 PIECE_LIMIT = 32 * 1024**2  # an object has 20 MiB at most
 
 
@@ -56,7 +61,7 @@ class Reach:
 
     async def start(self) -> None:
         """Prepare the folder and answer from there. Raises StorageError, OSError."""
-        preparing = asyncio.ensure_future(asyncio.to_thread(prepare, self._desk, self.manifest, self.folder))
+        preparing = asyncio.ensure_future(aside(lambda: prepare(self._desk, self.manifest, self.folder)))
         try:
             await asyncio.shield(preparing)
         except asyncio.CancelledError:
@@ -80,7 +85,8 @@ class Reach:
         try:
             while True:
                 number, first, count = REQUEST.unpack(await reader.readexactly(REQUEST.size))
-                word, data = await asyncio.to_thread(self._piece, number, first, min(count, PIECE_LIMIT))
+                asked = number, first, min(count, PIECE_LIMIT)
+                word, data = await aside(functools.partial(self._piece, *asked))
                 self.read_bytes += len(data)
                 writer.write(ANSWER.pack(word, len(data)) + data)
                 await writer.drain()
@@ -111,14 +117,47 @@ class Reach:
         """Read by version; where that is gone, as it was sent again, what is there under its name."""
         key = layout.below(self._desk.folder, part.key)
         try:
-            data = b"".join(self._desk.bucket.read(key, part.version_id, first=first, last=last))
+            return self._read_version(key, part.version_id, first, last)
         except ObjectMissing:
             if not part.version_id:
                 raise
-            data = b"".join(self._desk.bucket.read(key, first=first, last=last))
-        if len(data) != last + 1 - first:
-            raise ObjectAltered(f"Segment {part.number} in the store is not what was written.", key=part.key)
-        return data
+            return self._read_version(key, "", first, last)
+
+    def _read_version(self, key: str, version_id: str, first: int, last: int) -> bytes:
+        wanted, found = last + 1 - first, bytearray()
+        for piece in self._desk.bucket.read(key, version_id, first=first, last=last):
+            found += piece
+            if len(found) > wanted:
+                break  # what somebody put there may be endless
+        if len(found) != wanted:
+            raise ObjectAltered("A segment in the store is not what was written.", key=key)
+        return bytes(found)
+
+
+async def aside(work: Callable[[], T]) -> T:
+    """Do what waits for a store in a thread of its own: those of the loop are few, and others need them."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.done():
+            return  # nobody waits any more
+        if error is None:
+            done.set_result(result)  # type: ignore[arg-type]
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - handed to who waits for it
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=run, name="offsite", daemon=True).start()
+    return await done
 
 
 def later_parts(manifest: Manifest) -> list[Part]:

@@ -122,6 +122,8 @@ def _drill(drill: ReportDrill, host: ReportHost | None, report: Report, root_pem
     if leaf.fingerprint(hashes.SHA256()).hex() != drill.thumbprint:
         raise NotGenuine("It is filed under another certificate.")
     when = f"drill of {host.hostname} on {drill.received_at:%Y-%m-%d %H:%M} UTC"
+    if statement.copy_generation:
+        when += f", out of generation {statement.copy_generation} of its offsite copy"
     count = max(statement.mismatches_count, len(statement.mismatches))
     if count:
         names = ", ".join(json.dumps(entry.path) for entry in statement.mismatches[:5] if entry.path)
@@ -149,7 +151,8 @@ def _is_proof(drill: ReportDrill) -> bool:
         said = msgspec.json.decode(drill.statement, type=DrillStatement)
     except msgspec.MsgspecError:
         return False
-    return said.files_count > 0 and not said.mismatches_count and not said.mismatches
+    is_good = said.files_count > 0 and not said.mismatches_count and not said.mismatches
+    return is_good and not said.copy_generation  # that one says nothing of the repository itself
 
 
 def _told(report: Report) -> Iterator[Finding]:

@@ -146,6 +146,15 @@ def test_segment_that_was_cut_in_the_store_is_refused(s3: Weed, copying: Copying
         read(copying, "0-0")
 
 
+def test_store_that_sends_more_than_was_asked_for_is_refused(copying: Copying, line: Line) -> None:
+    copying.back_up()
+    copying.copy()
+    line.has_ranges = False
+
+    with pytest.raises(ObjectAltered):
+        read(copying, "0-0")
+
+
 def test_index_that_was_altered_in_the_store_is_refused_and_sent_again(s3: Weed, copying: Copying) -> None:
     copying.back_up()
     copying.copy()

@@ -26,6 +26,7 @@ class Line:
     fault: str = ""  # busy, cut-request, cut-answer, dead
     every: int = 3
     has_conditions: bool = True
+    has_ranges: bool = True
     count: int = 0
     faults_count: int = 0
     got_bytes: int = 0  # of the contents of objects
@@ -80,7 +81,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with contextlib.closing(connection):
             connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
-                if name.lower() not in HOP_BY_HOP:
+                if name.lower() not in HOP_BY_HOP and (line.has_ranges or name.lower() != "range"):
                     connection.putheader(name, value)  # the host too: it is signed
             connection.endheaders(body)
             answer = connection.getresponse()

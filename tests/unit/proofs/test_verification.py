@@ -50,6 +50,8 @@ def world(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Wor
         )
         told = {"mismatches": bad, "mismatches_count": len(bad)} if name != "cave" else {"files_count": 0}
         end(world, authority, job, host.sign(job.id, nonce_of(job), **told))
+    job = ordered(world, host, 4)
+    end(world, authority, job, host.sign(job.id, nonce_of(job), copy_generation=4))
     return world
 
 
@@ -88,6 +90,7 @@ def test_report_is_genuine_and_tells_of_each_drill(
     good = lines(data, authority.root_pem, Level.GOOD)
     assert any("atelier" in line and "12 files came back" in line for line in good)
     assert any("cave" in line and "nothing could be compared" in line for line in good)
+    assert any("cave" in line and "generation 4 of its offsite copy: 12 files came back" in line for line in good)
 
 
 @pytest.mark.parametrize("form", ["json_report", "html_report"])
@@ -117,6 +120,13 @@ def test_another_root_is_refused(json_report: bytes, tmp_path: Path) -> None:
     assert Level.BAD in levels(json_report, other.root_pem)
 
 
+def test_page_tells_which_drill_was_out_of_the_copy(html_report: bytes) -> None:
+    page = html_report.decode()
+
+    assert 1 == page.count("(offsite copy, generation 4)")
+    assert 1 == page.count("(copie hors site, génération 4)")
+
+
 def test_page_escapes_what_hosts_say_and_holds_both_languages(html_report: bytes) -> None:
     page = html_report.decode()
 
@@ -142,7 +152,7 @@ def forged(authority: Authority, data: bytes, change: Callable[[dict[str, Any]],
 
 
 def swap_drills(told: dict[str, Any]) -> None:
-    one, other, _third = told["drills"]
+    one, other, *_more = told["drills"]
     one["agent_id"], other["agent_id"] = other["agent_id"], one["agent_id"]
 
 
