@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from saveos.errors import KeyRefused
-from saveos.offsite.model import StepName, StepState
+from saveos.offsite.model import Protection, StepName, StepState
 from saveos.offsite.probe import probe
 from tests.support import swift as swift_store
 from tests.support.offsite import Copying
@@ -33,7 +33,7 @@ def test_store_without_lock_can_be_used_and_is_not_safe_from_its_key(swift: Swif
 
     states = {step.name: step.state for step in report.steps}
     assert report.is_usable, report
-    assert not report.is_safe_from_the_key
+    assert Protection.NONE is report.protection  # whoever has the key can delete all of it
     assert StepState.UNSUPPORTED is states[StepName.LOCK]
     assert StepState.SKIPPED is states[StepName.LOCKED_DELETE]
     assert StepState.OK is states[StepName.DELETE]
