@@ -26,7 +26,7 @@ class Line:
     fault: str = ""  # busy, cut-request, cut-answer, dead
     every: int = 3
     has_conditions: bool = True
-    has_ranges: bool = True
+    surplus: bytes = b""  # comes with each range
     count: int = 0
     faults_count: int = 0
     got_bytes: int = 0  # of the contents of objects
@@ -81,13 +81,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with contextlib.closing(connection):
             connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
-                if name.lower() not in HOP_BY_HOP and (line.has_ranges or name.lower() != "range"):
+                if name.lower() not in HOP_BY_HOP:
                     connection.putheader(name, value)  # the host too: it is signed
             connection.endheaders(body)
             answer = connection.getresponse()
             content = answer.read()
         if self.command == "GET" and "?" not in self.path and answer.status in (200, 206):
             line.got_bytes, line.got_count = line.got_bytes + len(content), line.got_count + 1
+        content += line.surplus if answer.status == http.client.PARTIAL_CONTENT else b""
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in {*HOP_BY_HOP, "content-length"}:

@@ -124,7 +124,7 @@ def test_page_tells_which_drill_was_out_of_the_copy(html_report: bytes) -> None:
     page = html_report.decode()
 
     assert 1 == page.count("(offsite copy, generation 4)")
-    assert 1 == page.count("(copie hors site, génération 4)")
+    assert 1 == page.count("hors site, génération 4)")
 
 
 def test_page_escapes_what_hosts_say_and_holds_both_languages(html_report: bytes) -> None:
