@@ -10,7 +10,6 @@ SaveOSError                     code, message for a person, context for the log
 │                               ├─ NotAFile · AlreadyCurrent · NotUpdatable
 │                               ├─ HasMoved · OffsiteTaken · OffsiteNoIndex
 │                               └─ BeingRemoved · SecondPersonNeeded  ├─ LoneAdministrator
-│                               └─ BeingRemoved · SecondPersonNeeded  ├─ LoneAdministrator
 ├─ RangeWrong          416      the file does not have these bytes
 ├─ TooMany             429      slow down; says for how many seconds
 ├─ EngineError         502      borg: rc, msgid, last lines  ├─ SnapshotDamaged · RepositoryMissing · RepositoryDamaged
