@@ -1,7 +1,7 @@
 """SaveOS beside plain Borg, Borg over SSH and restic, on the same trees, in one run: medians and ratios.
 
 usage: packaging/run bench [--scale 1.0] [--rounds 3] [--folder FOLDER]
-       [--dashboard | --catalogue | --read | --guard | --offsite]
+       [--dashboard | --catalogue | --read | --guard | --offsite | --recover]
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ import bench_dashboard  # noqa: E402
 import bench_guard  # noqa: E402
 import bench_offsite  # noqa: E402
 import bench_read  # noqa: E402
+import bench_recover  # noqa: E402
 
 from tests.support.appliance import Appliance, environment, wait_until  # noqa: E402 - a checkout, no package
 from tests.support.host import WireHost  # noqa: E402
@@ -57,7 +58,7 @@ HEARTBEAT_SECONDS = 5.0
 Times = dict[tuple[str, str], list[float]]
 
 
-def main() -> int:
+def main() -> int:  # noqa: PLR0911 - one for each part that is measured alone
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="size of the trees; 1.0 is 100,000 files and 2 GB")
@@ -69,6 +70,7 @@ def main() -> int:
     parser.add_argument("--read", action="store_true", help="measure how soon one file of many comes, alone")
     parser.add_argument("--guard", action="store_true", help="measure the watch over changes, alone")
     parser.add_argument("--offsite", action="store_true", help="measure copies in a store, and the way back, alone")
+    parser.add_argument("--recover", action="store_true", help="measure how soon a burnt appliance is back, alone")
     parser.add_argument("--files", type=int, default=200_000, help="how many, for --read")
     options = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="saveos-bench-", dir=options.folder or _workplace(options.scale)))
@@ -85,6 +87,9 @@ def main() -> int:
             return 0
         if options.offsite:
             bench_offsite.measure(scratch / "offsite", options.scale, options.rounds)
+            return 0
+        if options.recover:
+            bench_recover.measure(scratch / "recover", options.scale, options.rounds)
             return 0
         bench_dashboard.measure(scratch / "dashboard")
         if options.dashboard:

@@ -43,6 +43,7 @@ from saveos.worker.indexing import Indexer
 from saveos.worker.installers import build_agent, protect_appliance
 from saveos.worker.offsite import Offsite
 from saveos.worker.queue import Worker
+from saveos.worker.selfbackup import SelfBackup
 from saveos.worker.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Appliance(msgspec.Struct, frozen=True, kw_only=True):
     indexer: Indexer
     upkeep: Upkeep
     offsite: Offsite
+    selfbackup: SelfBackup
     sessions: Sessions
     parts: Parts
     addresses: tuple[str, ...]
@@ -94,7 +96,8 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
     }
     upkeep = Upkeep(settings, database, sessions)
     offsite = Offsite(settings, database, endings)
-    handlers |= upkeep.handlers() | offsite.handlers()
+    selfbackup = SelfBackup(settings, database, standing.origins.file)
+    handlers |= upkeep.handlers() | offsite.handlers() | selfbackup.handlers()
     worker = Worker(settings, database, handlers, endings)
     unlocks = Unlocks(settings, database)
     addresses.keep_own(database, standing.addresses)
@@ -120,6 +123,7 @@ def build(stores: Stores, port: int, origins: Origins | None = None) -> Applianc
         indexer=Indexer(settings, database),
         upkeep=upkeep,
         offsite=offsite,
+        selfbackup=selfbackup,
         sessions=sessions,
         parts=parts,
         addresses=standing.addresses,
@@ -193,6 +197,7 @@ async def _background(appliance: Appliance) -> AsyncIterator[None]:
     clock = schedule.start(appliance.stores.database, hourly)
     schedule.add_upkeep(clock, appliance.stores.database, appliance.upkeep.tidy, appliance.upkeep.keep_before_alarms)
     schedule.add_offsite(clock, appliance.stores.database, appliance.offsite.tidy)
+    schedule.add_self_backup(clock, appliance.stores.database, appliance.selfbackup.tick)
     schedule.add_measurements(clock, appliance.stores.database, settings, _sampler(appliance))
     watch = asyncio.create_task(appliance.waiting.watch())
     try:

@@ -23,7 +23,9 @@ from saveos import (
     cli_proofs,
     cli_protection,
     cli_quota,
+    cli_recover,
     cli_restore,
+    cli_selfbackup,
     cli_snapshot,
     cli_unlock,
     config,
@@ -52,7 +54,8 @@ if TYPE_CHECKING:
     from saveos.stores import Stores
 
 EXIT_CODES = (
-    "Exit codes: 0 done, 1 error, 2 wrong usage, 3 done with warnings, 11 locked, 13 appliance unreachable,"
+    "Exit codes: 0 done, 1 error, 2 wrong usage, 3 done with warnings, 10 nothing there, 11 locked, 12 another kit's"
+    " code, 13 appliance or store unreachable,"
     " 130 interrupted."
 )
 FLAGS = {
@@ -169,6 +172,9 @@ def _add_features(
     cli_addresses.add(group, own)
     cli_protection.add(group, own)
     cli_offsite.add(group, own)
+    cli_selfbackup.add(group, own)
+    cli_recover.add_recover(remote("recover", "rebuild the appliance from a backup of itself", cli_recover.recover))
+    cli_recover.add_adopt(remote("adopt", "list the repositories in a folder", cli_recover.adopt))
     cli_quota.add(verb, group("quota", "limits of storage"), _by_default)
     cli_proofs.add(commands, verb, _by_default)
     cli_proofs.add_offline(remote("verify-report", "verify a report, offline", cli_proofs.verify_report))

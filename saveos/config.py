@@ -40,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     session_hours: Annotated[float, Meta(gt=0, le=8760)] = 12.0
     agent_certificate_days: Annotated[float, Meta(gt=0, le=3650)] = 90.0
     server_certificate_days: Annotated[float, Meta(gt=0, le=825)] = 397.0
+    self_backup_folder: str = ""
 
     @property
     def folder(self) -> Path:
@@ -90,6 +91,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def offsite_reading(self) -> Path:
         """What is needed at once of the copies that are read now; made anew with each start."""
         return self.folder / "offsite-reading"
+
+    @property
+    def self_backups(self) -> Path:
+        """Where the appliance's backups of itself lie; best on another disk."""
+        return Path(self.self_backup_folder) if self.self_backup_folder else self.folder / "self"
 
     @property
     def repositories(self) -> Path:

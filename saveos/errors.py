@@ -1,10 +1,10 @@
 """Every error SaveOS raises on purpose.
 
 SaveOSError                     code, message for a person, context for the log
-├─ InvalidRequest      400      a value is wrong; names the field  ├─ WrongCode
+├─ InvalidRequest      400      a value is wrong; names the field  ├─ WrongCode  ├─ OtherKit
 ├─ NotAuthenticated    401      ├─ TokenSpent · TokenExpired
 ├─ NotAllowed          403      ├─ QuotaExceeded · MethodRefused
-├─ NotFound            404      ├─ PathNotFound
+├─ NotFound            404      ├─ PathNotFound · SelfBackupMissing
 ├─ Conflict            409      ├─ AlreadyEnrolled · IllegalTransition · RepositoryLocked · AlreadyRunning
 │                               ├─ PlatformUnavailable · HostOffline · OfflineAndSealed · Locked
 │                               ├─ NotAFile · AlreadyCurrent · NotUpdatable
@@ -15,11 +15,11 @@ SaveOSError                     code, message for a person, context for the log
 ├─ EngineError         502      borg: rc, msgid, last lines  ├─ SnapshotDamaged · RepositoryMissing · RepositoryDamaged
 ├─ StorageError        502      S3  ├─ KeyRefused · StorageDenied · BucketMissing · ClockSkewed · StorageUnreachable
 │                                  ├─ StorageUntrusted · StorageBusy · StorageUnsupported · ObjectMissing
-│                                  └─ ObjectAltered · ObjectExists · ObjectLocked
+│                                  └─ ObjectAltered · ObjectExists · ObjectLocked · SelfBackupAltered
 ├─ HostError           502      the agent on the appliance's own machine: what it said
 ├─ CertificateError    500
 ├─ BuildError          500      PyInstaller or a packager: its last lines
-└─ Unavailable         503      a needed part is not there (borg missing, disk full)
+└─ Unavailable         503      a needed part is not there (borg missing, disk full)  ├─ DatabaseDamaged
 
 `code` is stable: programs may depend on it. `exit_code` is what a command line returns for it.
 """
@@ -92,6 +92,13 @@ class PathNotFound(NotFound):
     """A snapshot does not hold this path."""
 
     code = "path-not-found"
+
+
+class SelfBackupMissing(NotFound):
+    """There is no self-backup in that place."""
+
+    code = "self-backup-missing"
+    exit_code = 10
 
 
 class Conflict(SaveOSError):
@@ -173,6 +180,13 @@ class WrongCode(InvalidRequest):
     """A recovery code that opens nothing of what was asked for."""
 
     code = "wrong-recovery-code"
+
+
+class OtherKit(WrongCode):
+    """A recovery code that is right in itself, of another kit than what it is to open."""
+
+    code = "other-kit"
+    exit_code = 12
 
 
 class AlreadyCurrent(Conflict):
@@ -290,6 +304,7 @@ class StorageUnreachable(StorageError):
     """Nothing answers there, or the line broke."""
 
     code = "storage-unreachable"
+    exit_code = 13
 
 
 class StorageUntrusted(StorageError):
@@ -334,6 +349,12 @@ class ObjectLocked(StorageError):
     code = "storage-object-locked"
 
 
+class SelfBackupAltered(StorageError):
+    """A self-backup is not what was written, or not all of it."""
+
+    code = "self-backup-altered"
+
+
 class HostError(SaveOSError):
     """The agent on the appliance's own machine failed; the message is what it said."""
 
@@ -358,3 +379,9 @@ class Unavailable(SaveOSError):
 
     code = "unavailable"
     status = 503
+
+
+class DatabaseDamaged(Unavailable):
+    """SQLite finds that the database does not fit together."""
+
+    code = "database-damaged"

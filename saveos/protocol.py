@@ -184,6 +184,7 @@ class Kind(StrEnum):
     OFFSITE_VERIFY = "offsite-verify"  # look whether the copy is what was written
     OFFSITE_DRILL = "offsite-drill"  # a drill, but out of the copy
     REHYDRATE = "rehydrate"  # fetch a repository back from its copy
+    SELF_BACKUP = "self-backup"  # of the appliance
 
 
 class Outcome(StrEnum):

@@ -22,6 +22,7 @@ from saveos.installers import updates
 from saveos.offsite import orders as offsite_orders
 from saveos.proofs import checks, drills, verifications
 from saveos.protocol import NOT_IN_BACKUPS, Kind
+from saveos.selfbackup import orders as selfbackup_orders
 from saveos.snapshots import backup, pruning, restore
 from saveos.worker.upkeep import endings as upkeep_endings
 
@@ -93,5 +94,6 @@ def endings_of(stores: Stores) -> dict[Kind, Any]:
         Kind.VERIFY: verifications.record_end,
         Kind.BUILD_AGENT: updates.after_build(settings),
         Kind.OFFSITE: offsite_orders.record_end,
+        Kind.SELF_BACKUP: selfbackup_orders.record_end,
     }
     return endings | upkeep_endings(settings)

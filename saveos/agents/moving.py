@@ -96,13 +96,18 @@ def serve_here(database: Database, principal: Principal) -> Addresses:
     principal.require(Permission.SETTINGS)
 
     def write(connection: sqlite3.Connection) -> Addresses:
-        was = told(connection)
-        latest = max(was.serial, table_addresses.greatest(connection))
-        keep(connection, msgspec.structs.replace(was, serial=next_serial(latest), moved_to="", moved_at=None))
+        be_latest(connection)
         _note(connection, principal, "appliance-serves-here")
         return _shown(connection, principal)
 
     return database.write(write)
+
+
+def be_latest(connection: sqlite3.Connection) -> None:
+    """Let this be the appliance that serves: its list is later than any that a host is known to hold."""
+    was = told(connection)
+    latest = max(was.serial, table_addresses.greatest(connection))
+    keep(connection, msgspec.structs.replace(was, serial=next_serial(latest), moved_to="", moved_at=None))
 
 
 def _shown(connection: sqlite3.Connection, principal: Principal) -> Addresses:

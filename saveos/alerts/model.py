@@ -19,6 +19,8 @@ class AlertKind(StrEnum):
     DAMAGE = "damage"  # data of a repository is not what was written
     UNPROVEN = "restore-failed"  # a restore drill did not give back what was backed up
     DISK_FULL = "disk-full"
+    SELF_BACKUP = "self-backup"  # the appliance itself is not backed up as it should be
+    RECOVERED = "recovered"  # it came back from a backup of itself: what was changed after that is not in it
     QUOTA = "quota"
     OVERDUE = "overdue"
     OFFSITE = "offsite"  # the copy of a host does not keep up, or is damaged

@@ -39,6 +39,7 @@ from saveos.api.reading import Downloads, HostStreams
 from saveos.api.reading_copy import CopyDownloads
 from saveos.api.recovery import Recoveries, rescue_executable
 from saveos.api.recovery_kit import recovery_kit
+from saveos.api.selfbackup import SelfBackups
 from saveos.api.session import Session
 from saveos.api.settings import ApplianceSettings
 from saveos.api.snapshots import Snapshots
@@ -81,6 +82,7 @@ def build(parts: Parts) -> Litestar:
             Session,
             ApplianceSettings,
             ApplianceAddresses,
+            SelfBackups,
             agent_executable,
             agents_archive,
             agents_list,

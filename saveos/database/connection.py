@@ -11,10 +11,10 @@ import queue
 import sqlite3
 import threading
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from saveos.errors import Unavailable
+from saveos.errors import DatabaseDamaged, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -66,6 +66,28 @@ def immediate(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a database as it is at one moment, however much is written meanwhile; the copy is one file, and is checked.
+
+    Source: SQLite, "Online Backup API". In one step: else each write of another connection begins it anew.
+    Raises DatabaseDamaged, sqlite3.Error.
+    """
+    with closing(connect(source)) as whole, closing(sqlite3.connect(target, isolation_level=None)) as copy:
+        whole.backup(copy)
+        copy.execute("PRAGMA journal_mode=DELETE")
+        require_whole(copy)
+
+
+def require_whole(connection: sqlite3.Connection) -> None:
+    """Raise DatabaseDamaged unless all of a database fits together."""
+    try:
+        found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(3)")]
+    except sqlite3.DatabaseError as error:
+        found = [str(error)]
+    if found != ["ok"]:
+        raise DatabaseDamaged(f"The database is damaged: {found[0][:200]}.")
 
 
 class Database:

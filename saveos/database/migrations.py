@@ -388,6 +388,33 @@ CREATE TABLE offsite_states (
 """
 
 
+# What a self-backup is made anew for, within a minute: the columns, all if none are named. What changes with each
+# heartbeat or each job is none of them.
+WATCHED = {
+    "tenants": (),
+    "users": ("tenant_id", "email", "password_hash", "role", "is_disabled"),
+    "api_tokens": ("revoked_at",),
+    "policies": (),
+    "agents": ("state", "hostname", "policy_id"),
+    "certificates": ("revoked_at",),
+    "repositories": ("state", "engine_id", "key_mode", "away_at"),
+    "seals": (),
+    "holds": ("released_at",),
+    "offsite_stores": (),
+}
+SELF_BACKUP = """
+CREATE TABLE self_backup (
+    id INTEGER PRIMARY KEY CHECK (id = 1), changes INTEGER NOT NULL DEFAULT 1, records INTEGER NOT NULL DEFAULT 0,
+    covered_changes INTEGER NOT NULL DEFAULT 0, covered_records INTEGER NOT NULL DEFAULT 0,
+    name TEXT NOT NULL DEFAULT '', bytes INTEGER NOT NULL DEFAULT 0, seconds REAL NOT NULL DEFAULT 0,
+    made_at TEXT, store_made_at TEXT, tried_at TEXT,
+    error_code TEXT NOT NULL DEFAULT '', error_message TEXT NOT NULL DEFAULT ''
+) STRICT;
+INSERT INTO self_backup (id) VALUES (1);
+ALTER TABLE repositories ADD COLUMN away_at TEXT;
+"""
+
+
 @migrations()
 def m001_the_spine(db: UtilsDatabase) -> None:
     """Tenants, people, hosts, jobs, snapshots, certificates, the audit log."""
@@ -497,6 +524,25 @@ def m017_offsite_copies(db: UtilsDatabase) -> None:
 def m018_snapshots_by_end(db: UtilsDatabase) -> None:
     """Find what an offsite copy lacks without reading all snapshots of its host."""
     _execute(db, "CREATE INDEX snapshots_by_end ON snapshots(agent_id, ended_at)")
+
+
+@migrations()
+def m019_self_backup(db: UtilsDatabase) -> None:
+    """Keep how self-backups stand, count what changes, and know repositories that are only in the offsite copy."""
+    _execute(db, SELF_BACKUP)
+    counting = "BEGIN UPDATE self_backup SET {count} = {count} + 1; END"
+    for table, columns in WATCHED.items():
+        of = f" OF {', '.join(columns)}" if columns else ""
+        when = f" WHEN {' OR '.join(f'OLD.{name} IS NOT NEW.{name}' for name in columns)}" if columns else ""
+        for event in ("INSERT", "DELETE", f"UPDATE{of}"):
+            name, which = f"self_backup_{table}_{event.split()[0].lower()}", when if event.startswith("UPDATE") else ""
+            db.execute(f"CREATE TRIGGER {name} AFTER {event} ON {table}{which} {counting.format(count='changes')}")
+    db.execute(f"CREATE TRIGGER self_backup_snapshots AFTER INSERT ON snapshots {counting.format(count='records')}")
+    db.execute(
+        "CREATE TRIGGER self_backup_addresses AFTER UPDATE OF value ON facts"
+        " WHEN NEW.name IN ('addresses', 'addresses-told')"
+        f" AND OLD.value <> NEW.value {counting.format(count='changes')}"
+    )
 
 
 @migrations()

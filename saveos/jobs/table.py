@@ -25,17 +25,23 @@ JOB = (
     " j.ended_at, j.cancel_requested_at, j.error_code, j.message, j.warnings_count, a.hostname,"
     " j.error_facts_json, CASE WHEN j.state = 'queued' AND EXISTS (SELECT 1 FROM facts WHERE name = 'moved')"
     " THEN 'moved' WHEN j.state = 'queued' AND j.kind = 'backup' AND EXISTS"
-    " (SELECT 1 FROM facts WHERE name = 'disk-full') THEN 'disk-full' ELSE '' END AS held_by"
+    " (SELECT 1 FROM facts WHERE name = 'disk-full') THEN 'disk-full' WHEN j.state = 'queued' AND"
+    " (SELECT r.away_at FROM repositories r WHERE r.agent_id = j.agent_id) IS NOT NULL"
+    " THEN 'repository-away' ELSE '' END AS held_by"
     " FROM jobs j LEFT JOIN agents a ON a.id = j.agent_id"
 )
 # An appliance that has moved gives nothing out.
 _HERE = "NOT EXISTS (SELECT 1 FROM facts WHERE name = 'moved')"
-# What writes waits while the appliance itself works on the repository; backups, while its disk is full.
+# What writes waits while the appliance itself works on the repository; backups, while its disk is full; all, while a
+# repository is only in the offsite copy.
 _MAY = (
     f"{_HERE} AND "
     "NOT (kind = 'backup' AND EXISTS (SELECT 1 FROM facts WHERE name = 'disk-full')) AND "
     "NOT (kind IN ('backup', 'prune') AND EXISTS"
     " (SELECT 1 FROM repositories r WHERE r.agent_id = jobs.agent_id AND r.upkeep_job <> ''))"
+    " AND NOT (kind IN ('backup', 'prune', 'restore', 'drill', 'verify') AND EXISTS (SELECT 1 FROM repositories r WHERE"
+    " r.agent_id = coalesce(json_extract(order_json, '$.restore.lender.agent_id'), jobs.agent_id)"
+    " AND r.away_at IS NOT NULL))"
 )
 # What works on offsite copies: one at a time for a host, and two copies in all, so that others have hands left.
 _TURN = (

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from saveos.offsite.desk import Desk
     from saveos.offsite.layout import Manifest, Part
 
-NONCE_MARGIN = 1 << 40  # AES-CTR: what was encrypted after the copy was made used nonces that nobody here knows of
 SEGMENTS_PER_FOLDER = 1000  # Borg's, when a repository does not say
 
 
@@ -140,8 +139,7 @@ def write_rest(manifest: Manifest, making: Path) -> None:
     for name, text in (("config", manifest.config), ("README", manifest.readme)):
         (making / name).write_text(text, encoding="utf-8")
     if manifest.nonce:
-        nonce = int(manifest.nonce, 16) + NONCE_MARGIN
-        (making / "nonce").write_text(nonce.to_bytes(quarantine.NONCE_BYTES, "big").hex())
+        quarantine.keep_fresh(making, int(manifest.nonce, 16))
     for path in making.rglob("*.part"):
         path.unlink()
     sync(making)

@@ -28,6 +28,7 @@ of the hosts, when each was backed up, and how much it added.
 
 README.txt                                            this text
 appliance.json                                        which appliance keeps its copies here; another one is refused
+appliance/<moment>-<hash>.saveos                      backups of the appliance itself, sealed to its recovery kit
 <tenant>/<host>/segments/<number>-<hash>              a segment of the repository: its number, and the first 16 digits
                                                       of its SHA-256; never changed once it is written
 <tenant>/<host>/segments/index-<number>-<hash>        Borg's index of the repository at that segment, now and then:

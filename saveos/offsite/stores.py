@@ -136,6 +136,14 @@ def take_over(database: Database, settings: Settings, principal: Principal) -> N
     )
 
 
+def hold(database: Database, bucket: Bucket, store: Store) -> None:
+    """Make sure that a store's prefix is ours; after a recovery it is taken over once. Raises OffsiteTaken."""
+    is_inherited = table.is_inherited(database.read, store.id)
+    lease.hold(bucket, appliance_id(database), is_forced=is_inherited)
+    if is_inherited:
+        database.write(lambda connection: table.set_inherited(connection, [], [store.id]))
+
+
 def appliance_id(database: Database) -> str:
     """Return by what this appliance is known in stores."""
     made = new_id("apl")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _SEGMENT = tuple(Stored.__struct_fields__)
 _GENERATION = tuple(Generation.__struct_fields__)
 APPLIANCE = "appliance-id"
+INHERITED = "inherited-store:"
 
 
 def _to_store(row: sqlite3.Row) -> Store:
@@ -72,6 +73,33 @@ def appliance_id(connection: sqlite3.Connection, made: str) -> str:
     connection.execute("INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", (APPLIANCE, made))
     row = one(connection, "SELECT value FROM facts WHERE name = ?", (APPLIANCE,))
     return str(row["value"]) if row else made
+
+
+def set_appliance_id(connection: sqlite3.Connection, appliance_id: str) -> None:
+    """Let this appliance be another one in stores than the one whose database this was."""
+    connection.execute(
+        "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        (APPLIANCE, appliance_id),
+    )
+
+
+def every_store(connection: sqlite3.Connection) -> list[Store]:
+    """Return all stores, whoever's they are."""
+    return [_to_store(row) for row in many(connection, "SELECT * FROM offsite_stores ORDER BY id")]
+
+
+def is_inherited(connection: sqlite3.Connection, store_id: str) -> bool:
+    """Return whether a store was a former appliance's, whose place this one takes and has not taken there yet."""
+    return one(connection, "SELECT 1 FROM facts WHERE name = ?", (INHERITED + store_id,)) is not None
+
+
+def set_inherited(connection: sqlite3.Connection, inherited: Iterable[str], taken: Iterable[str] = ()) -> None:
+    """Note which stores are to be taken over, and which have been."""
+    connection.executemany(
+        "INSERT INTO facts (name, value) VALUES (?, '') ON CONFLICT DO NOTHING",
+        [(INHERITED + one,) for one in inherited],
+    )
+    connection.executemany("DELETE FROM facts WHERE name = ?", [(INHERITED + one,) for one in taken])
 
 
 def segments(connection: sqlite3.Connection, store_id: str, agent_id: str) -> list[Stored]:

@@ -84,7 +84,8 @@ def behind(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     rows = many(
         connection,
         "SELECT r.tenant_id, r.agent_id FROM repositories r LEFT JOIN offsite_states o ON o.agent_id = r.agent_id"
-        " WHERE EXISTS (SELECT 1 FROM offsite_stores t WHERE coalesce(t.tenant_id, r.tenant_id) = r.tenant_id)"
+        " WHERE r.away_at IS NULL"
+        " AND EXISTS (SELECT 1 FROM offsite_stores t WHERE coalesce(t.tenant_id, r.tenant_id) = r.tenant_id)"
         " AND EXISTS (SELECT 1 FROM snapshots s WHERE s.agent_id = r.agent_id AND s.standing <> 'lost'"
         " AND s.ended_at > coalesce(o.snapshot_at, ''))"
         " AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.agent_id = r.agent_id AND j.kind = 'offsite'"

@@ -65,7 +65,7 @@ def next_to_check(
     row = one(
         connection,
         "SELECT r.agent_id, r.tenant_id FROM repositories r LEFT JOIN checks c ON c.agent_id = r.agent_id"
-        " WHERE r.state = 'ready' AND (c.is_asked OR c.began_at IS NOT NULL OR c.checked_at < ?1"
+        " WHERE r.state = 'ready' AND r.away_at IS NULL AND (c.is_asked OR c.began_at IS NOT NULL OR c.checked_at < ?1"
         " OR c.generation <> r.generation OR (c.checked_at IS NULL AND r.created_at < ?2))"
         " AND (c.not_before IS NULL OR c.not_before <= ?3)"
         " ORDER BY coalesce(c.is_asked, 0) DESC, c.began_at IS NULL, coalesce(c.checked_at, r.created_at) LIMIT 1",

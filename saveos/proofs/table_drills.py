@@ -132,7 +132,7 @@ def turns(connection: sqlite3.Connection, seen_since: datetime, tried_since: dat
         " AND (j.state NOT IN ('failed', 'cancelled') OR j.error_code LIKE 'drill-%' OR j.requested_at >= ?2))"
         " AS copy_drilled_at"
         " FROM agents a JOIN policies p ON p.id = a.policy_id JOIN repositories r ON r.agent_id = a.id"
-        " WHERE a.state = 'ready' AND a.seen_at >= ?1 AND backed_up_at IS NOT NULL"
+        " WHERE a.state = 'ready' AND r.away_at IS NULL AND a.seen_at >= ?1 AND backed_up_at IS NOT NULL"
         " AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.agent_id = a.id"
         " AND j.kind IN ('drill', 'offsite-drill', 'verify') AND j.state IN ('queued', 'running'))",
         (clock.to_text(seen_since), clock.to_text(tried_since)),

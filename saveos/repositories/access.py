@@ -57,6 +57,9 @@ class Access:
         if repository is None:
             message = "This agent has no repository."
             raise NotFound(message)
+        if repository.away_at is not None:
+            message = "This repository is only in the offsite copy: it is fetched before it is used."
+            raise RepositoryLocked(message, retry_seconds=UPKEEP_SECONDS)
         path = repository_path(self._settings, agent.tenant_id, owner)
         if mode is not TunnelMode.WRITE:
             number = _copy_generation(self._database.read, agent, job_id)

@@ -8,7 +8,9 @@ from enum import StrEnum
 import msgspec
 
 from saveos.agents.model import KeyMode
-from saveos.protocol import AgentId, TenantId
+from saveos.protocol import AgentId, TenantId, Wire
+
+LABEL_FORMAT = "saveos-repository-1"
 
 
 class RepositoryState(StrEnum):
@@ -46,6 +48,26 @@ class Repository(msgspec.Struct, frozen=True, kw_only=True):
     retained_at: datetime | None = None  # when retention was carried out last
     compacted_at: datetime | None = None
     quarantine_bytes: int = 0  # what checkpoints hold that the repository itself does not
+    away_at: datetime | None = None  # since then it is only in the offsite copy: to be fetched before it is used
+
+
+class Seal(Wire, frozen=True, kw_only=True):
+    """A host's key as it sealed it to a recovery key; base64, both."""
+
+    public_key: str
+    sealed: str
+
+
+class Label(Wire, frozen=True, kw_only=True):
+    """What stands in a file beside a repository. `repository_id`: Borg's, hex."""
+
+    format: str = LABEL_FORMAT
+    tenant_id: str
+    tenant: str
+    agent_id: str
+    hostname: str
+    repository_id: str
+    seals: tuple[Seal, ...] = ()
 
 
 class CheckpointWhy(StrEnum):

@@ -25,6 +25,7 @@ NEXT = ".next"  # beside a repository: what it becomes
 COPIED = ("config", "README", "transactions")
 LINKED = ("index", "hints", "integrity")
 NONCE_BYTES = 8
+NONCE_MARGIN = 1 << 40  # AES-CTR: what was encrypted after a copy was made used nonces that nobody here knows of
 
 
 def place(settings: Settings, tenant_id: str, agent_id: str, checkpoint_id: str) -> Path:
@@ -135,6 +136,15 @@ def swap(repository: Path, spare: Path) -> None:
             _delete(path)
     except OSError as error:
         raise StorageError(f"The repository cannot be rolled back: {error.strerror or error}.") from error
+
+
+def keep_fresh(folder: Path, reserved: int | None = None) -> None:
+    """Let no nonce be used again that was used after a copy was made, of which `reserved` had been by then.
+
+    None: what its own file says.
+    """
+    known = (_nonce(folder) or 0) if reserved is None else reserved
+    (folder / "nonce").write_text((known + NONCE_MARGIN).to_bytes(NONCE_BYTES, "big").hex())
 
 
 def _following(repository: Path) -> Path:

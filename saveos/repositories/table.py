@@ -12,7 +12,8 @@ import msgspec
 from saveos import clock
 from saveos.database.connection import many, one
 from saveos.database.identifiers import new_id
-from saveos.repositories.model import Repository
+from saveos.repositories.model import Label, Repository, Seal
+from saveos.repositories.sealing import as_text
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _REPOSITORY = (
     "SELECT id, tenant_id, agent_id, state, engine_id, sealed_at, stored_bytes, measured_at, upkeep_job, frozen_at,"
     " frozen_why, settled_segment, manifest_bytes, manifest_compression,"
-    " generation, retained_at, compacted_at, quarantine_bytes"
+    " generation, retained_at, compacted_at, quarantine_bytes, away_at"
     " FROM repositories"
 )
 
@@ -127,9 +128,44 @@ def set_compacted(connection: sqlite3.Connection, agent_id: str, segment: int) -
 def set_rolled_back(connection: sqlite3.Connection, agent_id: str, segment: int) -> None:
     """Note that the repository is another one now: its host learns of it by the generation."""
     connection.execute(
-        "UPDATE repositories SET generation = generation + 1, settled_segment = ? WHERE agent_id = ?",
+        "UPDATE repositories SET generation = generation + 1, settled_segment = ?, away_at = NULL WHERE agent_id = ?",
         (segment, agent_id),
     )
+
+
+def away_count(connection: sqlite3.Connection) -> int:
+    """Return how many repositories are only in the offsite copy."""
+    row = one(connection, "SELECT count(*) AS count FROM repositories WHERE away_at IS NOT NULL")
+    return int(row["count"]) if row else 0
+
+
+def set_away(connection: sqlite3.Connection, agent_id: str) -> None:
+    """Note that a repository is not on this machine: nothing is to be begun in its place."""
+    connection.execute(
+        "UPDATE repositories SET away_at = ? WHERE agent_id = ? AND away_at IS NULL",
+        (clock.to_text(clock.now()), agent_id),
+    )
+
+
+def set_here(connection: sqlite3.Connection, agent_id: str) -> None:
+    """Note that a repository is on this machine."""
+    connection.execute("UPDATE repositories SET away_at = NULL WHERE agent_id = ? AND away_at IS NOT NULL", (agent_id,))
+
+
+def labels(connection: sqlite3.Connection) -> list[Label]:
+    """Return what is to stand beside each repository that has a sealed key."""
+    rows = many(
+        connection,
+        "SELECT r.tenant_id, t.name AS tenant, r.agent_id, a.hostname, r.engine_id AS repository_id FROM repositories r"
+        " JOIN tenants t ON t.id = r.tenant_id JOIN agents a ON a.id = r.agent_id WHERE r.state = 'ready'",
+    )
+    seals: dict[str, list[Seal]] = {}
+    for row in many(
+        connection, "SELECT agent_id, public_key, sealed FROM seals WHERE purpose = 'recovery' ORDER BY sealed_at"
+    ):
+        seal = Seal(public_key=as_text(row["public_key"]), sealed=row["sealed"])
+        seals.setdefault(row["agent_id"], []).append(seal)
+    return [Label(**dict(row), seals=tuple(seals.get(row["agent_id"], ()))) for row in rows]
 
 
 def set_quarantine_bytes(connection: sqlite3.Connection, agent_id: str, size: int) -> None:

@@ -12,7 +12,7 @@ from saveos.errors import Conflict, InvalidRequest, NotFound
 from saveos.jobs import table as jobs
 from saveos.jobs.model import OWNER_COMMAND, Job, State
 from saveos.protocol import Kind, OwnJob, OwnJobRequest, OwnSnapshot, OwnStatus
-from saveos.snapshots import backup, restore, table
+from saveos.snapshots import backup, rehydrating, restore, table
 
 if TYPE_CHECKING:
     import sqlite3
@@ -56,8 +56,10 @@ def snapshots(database: Database, agent: AgentIdentity) -> list[OwnSnapshot]:
 def request(database: Database, agent: AgentIdentity, asked: OwnJobRequest, lease_seconds: float) -> OwnJob:
     """Make a job that the host asked for; claimed at once if the command line runs it itself.
 
-    Raises InvalidRequest, NotFound (no such snapshot of this host), Conflict.
+    Raises InvalidRequest, NotFound (no such snapshot of this host), Conflict, RepositoryLocked.
     """
+    if asked.claim:
+        rehydrating.require_here(database, agent.agent_id)
 
     def write(connection: sqlite3.Connection) -> OwnJob:
         job = _queue(connection, agent, asked)

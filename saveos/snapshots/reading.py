@@ -21,7 +21,7 @@ from saveos.errors import HostOffline, InvalidRequest, NotFound, OfflineAndSeale
 from saveos.identity.principals import Permission
 from saveos.offsite.layout import KnownSnapshot
 from saveos.protocol import READ_HEAD_LIMIT, AgentId, ReadForm, ReadHead, ReadOrder, entry_bytes
-from saveos.snapshots import table
+from saveos.snapshots import rehydrating, table
 from saveos.snapshots.lost import require_present
 from saveos.snapshots.model import Snapshot
 
@@ -167,6 +167,7 @@ def require_source(means: Means, principal: Principal, snapshot_id: str) -> None
     """Raise OfflineAndSealed when nobody could read a snapshot at this moment; NotFound."""
     principal.require(Permission.RESTORE)
     agent_id = _known(means.database, principal, snapshot_id).agent_id
+    rehydrating.require_here(means.database, agent_id)
     if means.unlocks is not None and means.unlocks.is_open(principal, agent_id):
         return
     try:
@@ -178,11 +179,13 @@ def require_source(means: Means, principal: Principal, snapshot_id: str) -> None
 async def begin(means: Means, principal: Principal, snapshot_id: str, order: ReadOrder) -> Reading:
     """Begin to read what is ordered of a snapshot (`order.archive` is filled in here), once the head has come.
 
-    Raises NotFound, PathNotFound, NotAFile, RangeWrong, OfflineAndSealed, HostOffline, TooMany, EngineError.
+    Raises NotFound, PathNotFound, NotAFile, RangeWrong, OfflineAndSealed, HostOffline, TooMany, EngineError,
+    RepositoryLocked (it is only in the offsite copy).
     """
     principal.require(Permission.RESTORE)
     require_possible(order)
     host = await asyncio.to_thread(_known, means.database, principal, snapshot_id)
+    await asyncio.to_thread(rehydrating.require_here, means.database, host.agent_id)
     order = msgspec.structs.replace(order, archive=host.snapshot.archive)
     return await hear(means, principal, await _start(means, principal, host, order))
 

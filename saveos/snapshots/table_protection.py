@@ -193,7 +193,8 @@ def due_for_retention(connection: sqlite3.Connection, before: datetime) -> list[
     rows = many(
         connection,
         "SELECT r.agent_id FROM repositories r JOIN agents a ON a.id = r.agent_id WHERE a.state = 'ready'"
-        " AND r.frozen_at IS NULL AND r.upkeep_job = '' AND (r.retained_at IS NULL OR r.retained_at < ?)",
+        " AND r.frozen_at IS NULL AND r.away_at IS NULL AND r.upkeep_job = ''"
+        " AND (r.retained_at IS NULL OR r.retained_at < ?)",
         (clock.to_text(before),),
     )
     return [row["agent_id"] for row in rows]

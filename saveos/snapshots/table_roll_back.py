@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
+    from datetime import datetime
 
-    from saveos.protocol import AgentId, JobId
+    from saveos.protocol import AgentId, JobId, TenantId
     from saveos.snapshots.model import Snapshot
 
 # What an agent (?1) had at a moment (?2) and was removed, or lost, since.
@@ -86,3 +88,67 @@ def away_at(connection: sqlite3.Connection, agent_id: AgentId, moment: str) -> s
         (agent_id, moment),
     )
     return {row["archive_id"] for row in rows}
+
+
+def away(connection: sqlite3.Connection, tenant_id: TenantId | None) -> list[tuple[TenantId, AgentId]]:
+    """Return (tenant, agent) of the repositories that are only in the offsite copy, of a tenant or of all."""
+    rows = many(
+        connection,
+        "SELECT tenant_id, agent_id FROM repositories WHERE away_at IS NOT NULL AND (?1 IS NULL OR tenant_id = ?1)",
+        (tenant_id,),
+    )
+    return [(row["tenant_id"], row["agent_id"]) for row in rows]
+
+
+def wanted(connection: sqlite3.Connection, tried_before: datetime) -> list[tuple[TenantId, AgentId]]:
+    """Return (tenant, agent) of those of them that a job waits for, and that nobody has tried to fetch of late."""
+    rows = many(
+        connection,
+        "SELECT r.tenant_id, r.agent_id FROM repositories r WHERE r.away_at IS NOT NULL"
+        " AND EXISTS (SELECT 1 FROM jobs j WHERE j.state = 'queued'"
+        " AND j.kind IN ('backup', 'prune', 'restore', 'drill', 'verify')"
+        " AND coalesce(json_extract(j.order_json, '$.restore.lender.agent_id'), j.agent_id) = r.agent_id)"
+        " AND NOT EXISTS (SELECT 1 FROM jobs f WHERE f.agent_id = r.agent_id AND f.kind IN ('rehydrate', 'roll-back')"
+        " AND (f.state IN ('queued', 'running') OR f.ended_at > ? AND f.error_code <> 'lost'))",
+        (clock.to_text(tried_before),),
+    )
+    return [(row["tenant_id"], row["agent_id"]) for row in rows]
+
+
+def lose_others(
+    connection: sqlite3.Connection, agent_id: AgentId, moment: datetime, archive_ids: AbstractSet[str]
+) -> None:
+    """Call those snapshots of up to a moment lost whose archives were no more in the repository by then.
+
+    They were lost before it: whoever goes back to that moment does not find them.
+    """
+    archives = msgspec.json.encode(sorted(archive_ids)).decode()
+    connection.execute(
+        "UPDATE snapshots SET standing = 'lost', lost_at = ?1, lost_from = standing WHERE agent_id = ?2"
+        " AND standing <> 'lost' AND ended_at <= ?1 AND archive_id NOT IN (SELECT value FROM json_each(?3))",
+        (clock.to_text(moment - timedelta(microseconds=1)), agent_id, archives),
+    )
+    connection.execute(
+        "UPDATE snapshots SET standing = lost_from, lost_at = NULL WHERE agent_id = ?1 AND standing = 'lost'"
+        " AND archive_id IN (SELECT value FROM json_each(?2))",
+        (agent_id, archives),
+    )
+
+
+def insert_learned_job(
+    connection: sqlite3.Connection,
+    job_id: JobId,
+    tenant_id: TenantId,
+    agent_id: AgentId,
+    started_at: datetime,
+    ended_at: datetime,
+    why: str,
+) -> None:
+    """Add the backup that a snapshot is of which nothing else is known here."""
+    began, ended = clock.to_text(started_at), clock.to_text(ended_at)
+    connection.execute(
+        "INSERT INTO jobs (id, tenant_id, agent_id, kind, runs_on, state, order_json, not_before, requested_by,"
+        " requested_at, started_at, ended_at, message) VALUES (?1, ?2, ?3, 'backup', 'host', 'done',"
+        """ '{"backup":{"archive":"","sources":[]}}', ?4, 'system:offsite', ?4, ?4, ?5, ?6)""",
+        (job_id, tenant_id, agent_id, began, ended, why),
+    )

@@ -26,6 +26,8 @@ TITLES = {
     AlertKind.OVERDUE: "alert.overdue",
     AlertKind.QUOTA: "alert.quota",
     AlertKind.DISK_FULL: "alert.disk_full",
+    AlertKind.SELF_BACKUP: "alert.self_backup",
+    AlertKind.RECOVERED: "alert.recovered",
 }
 ADVICE = {
     AlertKind.HOSTILE: "alert.hostile_do",
@@ -36,6 +38,8 @@ ADVICE = {
     AlertKind.OVERDUE: "alert.overdue_do",
     AlertKind.QUOTA: "alert.quota_do",
     AlertKind.DISK_FULL: "alert.disk_full_do",
+    AlertKind.SELF_BACKUP: "alert.self_backup_do",
+    AlertKind.RECOVERED: "alert.recovered_do",
 }
 LIMITS = {  # by whether it is the hard one
     ("alert.quota", True): "alert.quota_hard",
@@ -95,6 +99,8 @@ def evidence(words: Words, alert: Alert) -> list[str]:
         AlertKind.HOSTILE: _hostile,
         AlertKind.DAMAGE: damage_words.damage,
         AlertKind.UNPROVEN: _unproven,
+        AlertKind.SELF_BACKUP: _self_backup,
+        AlertKind.RECOVERED: _recovered,
     }
     teller = known.get(alert.kind, _plain)
     lines = [line for line in teller(words, alert.evidence) if line]
@@ -165,6 +171,18 @@ def _unproven(words: Words, told: Mapping[str, Any]) -> list[str]:
     generation = int(told.get("copy", 0) or 0)
     of_copy = words.say("alert.of_copy", number=words.number(generation)) if generation else ""
     return [differ, of_copy, *damage_words.concerned(words, told)]
+
+
+def _self_backup(words: Words, told: Mapping[str, Any]) -> list[str]:
+    newest, reason = _moment(words, told, "made_at"), str(told.get("reason", ""))
+    return [
+        words.say("alert.self_newest", when=newest) if newest else words.say("self.none"),
+        words.say("self.failed", why=words.problem(str(told.get("code", "")), reason)) if reason else "",
+    ]
+
+
+def _recovered(words: Words, told: Mapping[str, Any]) -> list[str]:
+    return [words.say("alert.recovered_from", when=_moment(words, told, "made_at"))]
 
 
 def _plain(words: Words, told: Mapping[str, Any]) -> list[str]:

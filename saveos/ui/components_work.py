@@ -32,6 +32,7 @@ RUNNING = {
     Kind.OFFSITE_VERIFY: "offsite.verifying",
     Kind.OFFSITE_DRILL: "proof.drilling",
     Kind.REHYDRATE: "offsite.rehydrating",
+    Kind.SELF_BACKUP: "self.making",
 }
 NAMES = {
     Kind.BACKUP: "job.backup",
@@ -50,11 +51,12 @@ NAMES = {
     Kind.OFFSITE_VERIFY: "offsite.verification",
     Kind.OFFSITE_DRILL: "proof.copy_drill",
     Kind.REHYDRATE: "offsite.rehydration",
+    Kind.SELF_BACKUP: "self.job",
 }
 # Their progress counts hundredths, thousandths or archives: no files.
 PORTIONED = frozenset(
     {Kind.BUILD_AGENT, Kind.PROTECT_APPLIANCE, Kind.COMPACT, Kind.PRUNE, Kind.CHECK}
-    | {Kind.OFFSITE, Kind.OFFSITE_VERIFY, Kind.REHYDRATE}
+    | {Kind.OFFSITE, Kind.OFFSITE_VERIFY, Kind.REHYDRATE, Kind.SELF_BACKUP}
 )
 PHASES = {
     "starting": "job.starting",
@@ -67,8 +69,9 @@ PHASES = {
     "uploading": "offsite.uploading",
     "locking": "offsite.locking",
     "fetching": "offsite.fetching",
+    "sealing": "self.sealing",
 }
-HELD = {"disk-full": "space.waits", "moved": "moving.waits"}
+HELD = {"disk-full": "space.waits", "moved": "moving.waits", "repository-away": "self.waits"}
 STATES = {
     State.QUEUED: "job.queued",
     State.RUNNING: "job.running",

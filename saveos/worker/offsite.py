@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from saveos import clock
-from saveos.errors import Conflict, NotFound
+from saveos.errors import Conflict, NotFound, ObjectMissing
 from saveos.jobs import table as jobs
-from saveos.offsite import copying, fetching, keeping, lease, source, stores, verifying
+from saveos.offsite import copying, fetching, keeping, source, stores, verifying
 from saveos.offsite import table as table_offsite
 from saveos.offsite import table_states as table_offsite_states
 from saveos.offsite.desk import Desk, read_manifest
@@ -21,7 +21,7 @@ from saveos.repositories import maintenance, quarantine, space, table_checkpoint
 from saveos.repositories import table as repositories
 from saveos.repositories.model import CheckpointWhy
 from saveos.repositories.space import FULL, DiskFull
-from saveos.snapshots import rehydrating
+from saveos.snapshots import learning, rehydrating
 
 if TYPE_CHECKING:
     import sqlite3
@@ -58,7 +58,7 @@ class Offsite:
         desk = self._desk(running)
         if not desk.store.place.is_enabled:
             raise Conflict("Offsite copies are switched off.")
-        lease.hold(desk.bucket, stores.appliance_id(self._database))
+        stores.hold(self._database, desk.bucket, desk.store)
         with source.taken(self._database, self._settings, desk.repository) as (checkpoint, manifest):
             copied = copying.copy(desk, checkpoint, manifest)
         self._note(desk, copied, manifest)
@@ -91,9 +91,13 @@ class Offsite:
         if "roll_back" in running.job.order:  # it was cut off after that: the host may have written since
             return "It was fetched before; the roll-back follows, or has followed."
         desk = self._desk(running)
-        known = table_offsite.generations(self._database.read, desk.store.id, desk.repository.agent_id)
         number = int(running.job.order["generation"])
-        generation = next((one for one in known if one.number == number), None)
+        if number == rehydrating.NEWEST:
+            learning.learn(desk)  # what came there after the database was backed up
+        known = table_offsite.generations(self._database.read, desk.store.id, desk.repository.agent_id)
+        if number == rehydrating.NEWEST and not known:
+            raise ObjectMissing("There is no copy of this repository in the store.")
+        generation = next((one for one in known if number in (one.number, rehydrating.NEWEST)), None)
         if generation is None or running.job.order["store"] != desk.store.id:
             raise NotFound("There is no such generation any more.")
         checkpoint = self._checkpoint(desk.repository, generation, running.job.id)

@@ -16,7 +16,7 @@ from saveos.measurements.model import SAMPLE_SECONDS
 from saveos.offsite import orders as offsite_orders
 from saveos.offsite import watching
 from saveos.proofs import checks, turns
-from saveos.snapshots import backup, overdue, pruning
+from saveos.snapshots import backup, overdue, pruning, rehydrating
 from saveos.tenants import facts
 
 if TYPE_CHECKING:
@@ -75,6 +75,19 @@ def add_offsite(scheduler: BackgroundScheduler, database: Database, tidy: Callab
     ):
         scheduler.add_job(
             _while_here, "interval", [database, work], seconds=seconds, id=name, next_run_time=clock.now()
+        )
+
+
+def add_self_backup(scheduler: BackgroundScheduler, database: Database, tick: Callable[[], None]) -> None:
+    """Look whether the appliance is to back itself up, and whether a job waits for a repository to be fetched back."""
+
+    def fetch_back() -> None:
+        if rehydrating.is_wanted(database):
+            database.write(rehydrating.queue_wanted)
+
+    for name, work in (("self-backup", tick), ("fetch-back", fetch_back)):
+        scheduler.add_job(
+            _while_here, "interval", [database, work], seconds=TICK_SECONDS, id=name, next_run_time=clock.now()
         )
 
 

@@ -110,6 +110,10 @@ class Copying:
         return repositories.repository_path(self.world.settings, TENANT, self.agent_id)
 
     @property
+    def borg_id(self) -> str:
+        return str(self.borg("config", "::", "id").strip())
+
+    @property
     def store(self) -> Store:
         store = table_offsite.store_of(self.world.database.read, TENANT)
         assert store is not None

@@ -12,7 +12,7 @@ from nicegui import Client, ui
 from saveos import clock
 from saveos.agents import provisioning
 from saveos.agents.model import Provisioning
-from saveos.alerts.model import AlertPage
+from saveos.alerts.model import Alert, AlertPage
 from saveos.identity.principals import Permission
 from saveos.measurements.outlook import Outlook, storage_outlook
 from saveos.proofs import drills
@@ -21,6 +21,7 @@ from saveos.snapshots.fleet import NEEDY, Host, Need
 from saveos.snapshots.model import Hold
 from saveos.ui import components, frame, host_acts, host_cells
 from saveos.ui.alert_section import AlertSection
+from saveos.ui.appliance_notices import ApplianceNotices
 from saveos.ui.grid import Column, Grid
 from saveos.ui.hold_reminder import HoldReminder
 from saveos.ui.kit_reminder import KitReminder
@@ -54,6 +55,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     alerts: AlertPage  # of hosts, that go on
     asked_holds: list[Hold]  # legal holds whose end waits for this reader's agreement
     limits: LimitsNow
+    of_appliance: list[Alert]  # alerts of no host
     pending: list[Provisioning]  # rights to enrol that nobody has used yet
 
 
@@ -80,6 +82,7 @@ class Overview(frame.Page):
                 self._numbers = components.text("p", "", "muted num")
             self._add = components.link(say("overview.add"), "/downloads", "hidden")
         self._limits = LimitNotices(self.visit)
+        self._appliance = ApplianceNotices(self.visit)
         self._empty = components.element("section", "hidden")
         with self._empty:
             self._draw_empty()
@@ -119,6 +122,7 @@ class Overview(frame.Page):
             alerts=self._alerts.look(database, principal),
             asked_holds=self._holds.look(database, principal),
             limits=self._limits.look(database, principal),
+            of_appliance=self._appliance.look(database, principal),
             pending=pending,
         )
 
@@ -138,6 +142,7 @@ class Overview(frame.Page):
         self._needy.show(needy)
         self._working.show([host for host in look.hosts if host.job is not None and host.need not in NEEDY])
         self._limits.show(look.limits)
+        self._appliance.show(look.of_appliance)
         self._show_pending(look.pending)
         self._show_day(look)
         if look.outlook is not None:

@@ -21,6 +21,7 @@ from saveos.ui.pages.settings_addresses import HostAddresses
 from saveos.ui.pages.settings_names import FileNames
 from saveos.ui.pages.settings_quarantine import Quarantine
 from saveos.ui.pages.settings_quota import AllStorage
+from saveos.ui.pages.settings_self_backup import SelfBackups
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +82,7 @@ class SettingsPage(frame.Page):
                 self._certificate = components.element("div", "certificate")
             if self.visit.principal.may(Permission.KEYS):
                 kit_reminder.draw(self.visit)
+            self._self_backups = SelfBackups(self.visit)
             self._file_names = FileNames(self.visit)
             self._limits = LimitFields(self.visit)
             self._quarantine = Quarantine(self.visit, self._quarantine.typed if self._quarantine else None)
@@ -102,6 +104,7 @@ class SettingsPage(frame.Page):
                 settings_facts.draw_certificate(self.visit, look.names)
         if self._host_addresses is not None:
             await self._host_addresses.refresh()
+        await self._self_backups.refresh()
         await self._file_names.refresh()
         await self._limits.refresh()
         if self._quarantine is not None:
