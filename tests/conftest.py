@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,6 +32,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def usual_umask() -> None:
     """Make files as most people do: an appliance that was opened in this process has changed that for itself."""
     os.umask(0o022)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_pytest_for_others() -> None:
+    """Let the processes that tests start find what they find on an appliance, which has no pytest."""
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent / "support" / "absent")
 
 
 @pytest.fixture(scope="session")

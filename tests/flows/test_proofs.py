@@ -101,6 +101,7 @@ def object_of(agent: RealAgent, path: Path) -> tuple[str, Path, int]:
             "BORG_BASE_DIR": str(agent.folder / "stock"),
             "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
             "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes",
+            "BORG_SELFTEST": "disabled",
         },
         capture_output=True,
         text=True,

@@ -22,6 +22,7 @@ LEFT_OUT = ("/api/v1/session", "/api/v1/tokens/{token_id}", "/api/v1/agents/prot
 
 def run(appliance: Appliance, url: str, schema: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = Path(sys.executable).with_name("schemathesis")
+    usual = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # it needs pytest
     return subprocess.run(
         [
             str(command), "run", str(schema), "--url", url,
@@ -32,7 +33,7 @@ def run(appliance: Appliance, url: str, schema: Path, *arguments: str) -> subpro
         text=True,
         timeout=200,
         check=False,
-        env={**os.environ, "REQUESTS_CA_BUNDLE": str(appliance.data / "authority" / "root.pem")},
+        env={**usual, "REQUESTS_CA_BUNDLE": str(appliance.data / "authority" / "root.pem")},
         cwd=schema.parent,
     )  # fmt: skip
 

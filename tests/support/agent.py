@@ -209,6 +209,7 @@ def stock_borg(
         "BORG_PASSPHRASE": passphrase,
         "BORG_BASE_DIR": str(home),
         "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
+        "BORG_SELFTEST": "disabled",
         "LC_ALL": "C.UTF-8",
     }
     return subprocess.run(

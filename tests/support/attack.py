@@ -50,7 +50,7 @@ def attack(agent: RealAgent, name: str, *, has_job: bool = True, is_reported: bo
         done = subprocess.run(
             [sys.executable, "-m", "tests.support.attack", name],
             env=agent_borg.environment(home, Path(settings.name), reading)
-            | {"BORG_BASE_DIR": str(agent.folder / f"attacker-{name}"), "PYTHONPATH": os.getcwd(), "ARCHIVE": archive},
+            | {"BORG_BASE_DIR": str(agent.folder / f"attacker-{name}"), "ARCHIVE": archive},
             pass_fds=[reading],
             capture_output=True,
             text=True,

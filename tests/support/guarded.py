@@ -13,7 +13,6 @@ import sys
 import zipfile
 from dataclasses import dataclass, field
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saveos.agent import guard
@@ -23,6 +22,7 @@ from saveos.protocol import ArchiveFacts, GuardFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 PASSPHRASE = "of a test"
 UNGUARDED = (
@@ -82,7 +82,6 @@ class LocalHost:
             "BORG_PASSPHRASE": PASSPHRASE,
             "BORG_BASE_DIR": str(self.home.borg),
             "BORG_SELFTEST": "disabled",
-            "PYTHONPATH": str(Path(guard.__file__).parent.parent.parent),
         }
         more |= {VARIABLE: str(self.home.listings)}
         start = ["-m", "saveos.agent", "borg"] if is_guarded else ["-c", UNGUARDED]

@@ -65,6 +65,7 @@ def environment(store: Store) -> dict[str, str]:
         "BORG_PASSPHRASE": PASSPHRASE,
         "BORG_BASE_DIR": str(store.home),
         "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
+        "BORG_SELFTEST": "disabled",
         "LC_ALL": "C.UTF-8",
     }
 

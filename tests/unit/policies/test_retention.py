@@ -52,6 +52,7 @@ def borg(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
         "BORG_REPO": str(folder / "repository"),
         "BORG_BASE_DIR": str(folder),
         "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes",
+        "BORG_SELFTEST": "disabled",
         "TZ": "UTC",
     }
 
