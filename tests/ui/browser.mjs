@@ -15,8 +15,11 @@ const executablePath = existsSync(OF_THE_SYSTEM)
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const shots = new URL("./screenshots/", import.meta.url).pathname;
 
+let browser;
+
+/** Open a page in a context of its own; the browser is started once, and again if it has died. */
 export async function open({ address, storage, width = 1280, height = 800, scheme = "light", locale = "en-US" }) {
-  const browser = await chromium.launch({ executablePath, args: FLAGS });
+  if (!browser?.isConnected()) browser = await chromium.launch({ executablePath, args: FLAGS });
   const context = await browser.newContext({
     ignoreHTTPSErrors: true, viewport: { width, height }, colorScheme: scheme, locale,
     timezoneId: "Europe/Paris", storageState: storage, acceptDownloads: true,

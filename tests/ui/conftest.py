@@ -23,18 +23,37 @@ EMAIL = "anna@example.org"
 PASSWORD = "correct horse battery staple"
 
 
-class Journey:
-    """A script that drives the browser, told what it needs and telling what happens."""
+class Driver:
+    """The script that drives the browser: one for all journeys, each with cookies and storage of its own."""
 
-    def __init__(self, name: str, options: dict[str, Any]) -> None:
-        self._process = subprocess.Popen(
-            ["node", "journeys.mjs", name, json.dumps(options)],
-            cwd=HERE,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._wrong: list[str] | None = None
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[str] | None = None
+        self.journey: Journey | None = None
+
+    def begin(self, name: str, options: dict[str, Any]) -> Journey:
+        """Begin a journey; in a new browser, if the one before was left on its way or has died."""
+        if self.journey is not None and self.journey.wrong is None:
+            self.end()
+        if self.process is None or self.process.poll() is not None:
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            self.process = subprocess.Popen(["node", "journeys.mjs"], cwd=HERE, text=True, **pipes)
+        self.journey = Journey(self.process)
+        self.journey.say(json.dumps({"name": name, **options}))
+        return self.journey
+
+    def end(self) -> None:
+        """Close the browser."""
+        if self.process is not None:
+            self.process.terminate()  # which closes the browser; the end of its input ends the script
+            self.process.communicate(timeout=60)
+
+
+class Journey:
+    """A journey in the browser, told what it needs and telling what happens."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.wrong: list[str] | None = None
 
     def until(self, event: str) -> dict[str, Any]:
         """Wait until the script tells this; fail with what went wrong if it ends before."""
@@ -42,30 +61,35 @@ class Journey:
         for line in self._process.stdout:
             told: dict[str, Any] = json.loads(line)
             if told["event"] == "end":
-                self._wrong = told["wrong"]
+                self.wrong = told["wrong"]
             if told["event"] == event:
                 return told
-        message = f"the journey ended before {event!r}: {self._wrong}"
+            if self.wrong is not None:
+                break
+        message = f"the journey ended before {event!r}: {self.wrong}"
         raise AssertionError(message)
+
+    def say(self, line: str) -> None:
+        """Give the script a line."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
 
     def go_on(self) -> None:
         """Tell a script that waits for it that the test has done its part."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("go on\n")
-        self._process.stdin.flush()
+        self.say("go on")
 
     def end(self) -> None:
         """Wait for the end; nothing may have been found wrong."""
-        wrong = self.until("end")["wrong"]
-        self._process.wait(timeout=30)
-        assert wrong == []
+        assert self.until("end")["wrong"] == []
 
 
 class Dashboard:
     """The appliance and how to take a journey through it."""
 
-    def __init__(self, appliance: Appliance, folder: Path) -> None:
+    def __init__(self, appliance: Appliance, driver: Driver, folder: Path) -> None:
         self.appliance = appliance
+        self.driver = driver
         self.folder = folder
         self.fleet = Fleet(appliance, folder / "hosts")
         self.recovery_code = ""
@@ -93,7 +117,7 @@ class Dashboard:
             "storage": str(self.folder / "storage.json"),
             **options,
         }
-        return Journey(name, given)
+        return self.driver.begin(name, given)
 
     def sign_in(self) -> None:
         """Give the test an API token of its own."""
@@ -105,11 +129,19 @@ class Dashboard:
 
 
 @pytest.fixture(scope="session")
-def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+def driver() -> Iterator[Driver]:
+    """One browser."""
+    driver = Driver()
+    yield driver
+    driver.end()
+
+
+@pytest.fixture(scope="session")
+def dashboard(driver: Driver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
     """An appliance whose administrator was made in the browser, through the printed link."""
     folder = tmp_path_factory.mktemp("dashboard")
     with Appliance.started(folder, "--address", "127.0.0.1") as appliance:
-        made = Dashboard(appliance, folder)
+        made = Dashboard(appliance, driver, folder)
         made.put_base()
         journey = made.journey("setup", setup=appliance.ready["setup"])
         made.recovery_code = journey.until("recovery")["code"]

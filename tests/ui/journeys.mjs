@@ -1,11 +1,11 @@
-// node journeys.mjs NAME JSON: one journey through the dashboard, as a person takes it. Prints a JSON line for each
-// thing that the test must do or know, and a last one with what was found wrong.
+// node journeys.mjs: journeys through the dashboard, as a person takes them, one for each line of JSON on its input.
+// Prints a JSON line for each thing that the test must do or know, and a last one with what was found wrong.
+import { createInterface } from "node:readline";
 import { open, shot, faults } from "./browser.mjs";
 
-const [, , name, given] = process.argv;
-const options = JSON.parse(given);
-const { address, email, password } = options;
-const wrong = [];
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const told = async () => (await lines.next()).value;
+let name, options, address, email, password, wrong;
 const tell = (event, more = {}) => console.log(JSON.stringify({ event, ...more }));
 
 function expect(condition, what) {
@@ -377,8 +377,7 @@ const journeys = {
     await row.locator(".dot.online").waitFor(patiently);
     await row.locator("text=1 snapshot").waitFor(patiently);
     tell("protected");
-    await new Promise((resolve) => process.stdin.once("data", resolve));
-    process.stdin.unref();
+    await told();
     await row.locator("button:has-text('Back up now')").click();
     await row.locator(".work").waitFor();
     await row.locator("text=2 snapshots").waitFor(patiently);
@@ -712,14 +711,20 @@ const journeys = {
   },
 };
 
-const session = await open({ ...options, storage: name === "setup" || name === "session" ? undefined : options.storage });
-try {
-  await journeys[name](session);
-} catch (error) {
-  wrong.push(`${error.message}\n${error.stack?.split("\n").find((line) => line.includes("journeys.mjs")) ?? ""}`);
-  await shot(session.page, `failed-${name}`).catch(() => {});
-}
 // A refused sign-in, wrong groups of a code, a missing host and an editor that a viewer may not open are answers, though the console reports them.
 const expected = (complaint) => /status of 40[014]/.test(complaint) && ["kit", "session", "viewer"].includes(name);
-tell("end", { wrong: [...wrong, ...session.complaints.filter((complaint) => !expected(complaint))] });
-await session.browser.close();
+for (let line = await told(); line; line = await told()) {
+  ({ name, ...options } = JSON.parse(line));
+  ({ address, email, password } = options);
+  wrong = [];
+  const session = await open({ ...options, storage: name === "setup" || name === "session" ? undefined : options.storage });
+  try {
+    await journeys[name](session);
+  } catch (error) {
+    wrong.push(`${error.message}\n${error.stack?.split("\n").find((where) => where.includes("journeys.mjs")) ?? ""}`);
+    await shot(session.page, `failed-${name}`).catch(() => {});
+  }
+  const complaints = session.complaints.filter((complaint) => !expected(complaint));
+  await session.context.close();
+  tell("end", { wrong: [...wrong, ...complaints] });
+}
