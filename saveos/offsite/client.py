@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -23,20 +25,11 @@ if TYPE_CHECKING:
     from saveos.offsite.model import Place
 
 CONNECT_SECONDS, READ_SECONDS = 10, 60
+_turn = threading.Lock()  # a session makes one client at a time
 
 
 def of(place: Place, secret: Secret, trusted: str) -> Any:
     """Return a client of boto3. `trusted`: a file with the certificates that alone are, empty for the usual ones."""
-    core = botocore.session.Session()
-    known = {name: ConstantProvider(said[2]) for name, said in BOTOCORE_DEFAUT_SESSION_VARIABLES.items()}
-    nothing = dict.fromkeys(("config_file", "credentials_file"), ConstantProvider(os.devnull))
-    core.register_component("config_store", ConfigValueStore(mapping=known | nothing))
-    session = boto3.Session(
-        aws_access_key_id=place.access_key_id,
-        aws_secret_access_key=secret.value,
-        region_name=place.region,
-        botocore_session=core,
-    )
     config = Config(
         signature_version="s3v4",
         s3={"addressing_style": "path" if place.is_path_style else "virtual"},
@@ -50,10 +43,29 @@ def of(place: Place, secret: Secret, trusted: str) -> Any:
         response_checksum_validation="when_required",
         user_agent=f"SaveOS/{__version__}",
     )
-    client = session.client("s3", endpoint_url=place.endpoint, config=config, verify=trusted or True)
+    with _turn:
+        client = _session().client(
+            "s3",
+            aws_access_key_id=place.access_key_id,
+            aws_secret_access_key=secret.value,
+            region_name=place.region,
+            endpoint_url=place.endpoint,
+            config=config,
+            verify=trusted or True,
+        )
     for operation in ("PutObject", "UploadPart"):
         client.meta.events.register(f"before-send.s3.{operation}", _note_sending)
     return client
+
+
+@cache
+def _session() -> boto3.Session:
+    """Return what makes clients, told of no key; kept, since it reads megabytes of what the protocol is."""
+    core = botocore.session.Session()
+    known = {name: ConstantProvider(said[2]) for name, said in BOTOCORE_DEFAUT_SESSION_VARIABLES.items()}
+    nothing = dict.fromkeys(("config_file", "credentials_file"), ConstantProvider(os.devnull))
+    core.register_component("config_store", ConfigValueStore(mapping=known | nothing))
+    return boto3.Session(botocore_session=core)
 
 
 def _note_sending(request: Any, **_more: Any) -> None:

@@ -40,13 +40,19 @@ class Weed:
     ca_pem: str
     buckets: set[str] = field(default_factory=set)
     count: int = 0
+    clients: dict[str, Any] = field(default_factory=dict)
 
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def client(self, key: str = "ADMINISTRATOR") -> Any:
-        """Return a client that is not ours."""
+        """Return a client that is not ours, one for each key."""
+        if key not in self.clients:
+            self.clients[key] = self._client(key)
+        return self.clients[key]
+
+    def _client(self, key: str) -> Any:
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint,
