@@ -31,7 +31,7 @@ def run(appliance: Appliance, url: str, schema: Path, *arguments: str) -> subpro
         ],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
         check=False,
         env={**usual, "REQUESTS_CA_BUNDLE": str(appliance.data / "authority" / "root.pem")},
         cwd=schema.parent,
