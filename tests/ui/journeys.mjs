@@ -481,7 +481,7 @@ const journeys = {
     await page.waitForSelector("table.checkpoints tr:has-text('What was before')");
     await judge(page, `frozen ${as}`);
     await shot(page, `frozen-${as}`);
-    await page.locator("table.checkpoints").scrollIntoViewIfNeeded();
+    await page.locator("table.checkpoints tr:has-text('What was before')").scrollIntoViewIfNeeded();
     await shot(page, `checkpoints-${as}`);
     await page.focus("button:has-text('It was meant')");
     await page.keyboard.press("Enter");
