@@ -20,7 +20,7 @@ from saveos.errors import InvalidRequest, SaveOSError
 from saveos.identity.principals import Principal
 from saveos.parts import Parts
 from saveos.protocol import AnswerReceipt, Chosen, Count, EntryPath, ReadForm, ReadOrder
-from saveos.snapshots import reading
+from saveos.snapshots import reading, reading_copy
 from saveos.snapshots.reading import Reading
 
 MEDIA = {
@@ -164,9 +164,9 @@ class HostStreams(Controller):
 async def _download(
     request: Request[Any, Any, Any], principal: Principal, parts: Parts, snapshot_id: str, order: ReadOrder
 ) -> Stream:
-    """Begin to read and return the response. Raises what `reading.begin` raises."""
+    """Begin to read and return the response. Raises what `begin_anywhere` raises."""
     wanted = asked(request, snapshot_id, order)
-    return await sent(await reading.begin(parts.means, principal, snapshot_id, wanted.order), wanted)
+    return await sent(await reading_copy.begin_anywhere(parts.means, principal, snapshot_id, wanted.order), wanted)
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

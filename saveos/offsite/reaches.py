@@ -64,6 +64,13 @@ class Reaches:
         reach.used_at = asyncio.get_running_loop().time()
         return reach
 
+    def is_here(self, agent_id: str) -> bool:
+        """Return whether a host's repository is on this disk. For any thread."""
+        repository = repositories.of_agent(self._database.read, agent_id)
+        if repository is None or repository.away_at is not None:
+            return False
+        return repositories.repository_path(self._settings, repository.tenant_id, repository.agent_id).exists()
+
     async def folder(self, agent_id: str, number: int) -> Path:
         """Return where a generation is read from. Raises as `open`."""
         return (await self.open(agent_id, number)).folder

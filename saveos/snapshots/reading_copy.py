@@ -15,9 +15,10 @@ import msgspec
 from saveos.agents import table as agents
 from saveos.errors import Locked, NotFound, SaveOSError
 from saveos.identity.principals import Permission
+from saveos.offsite import table as table_offsite
 from saveos.offsite.layout import KnownSnapshot
 from saveos.offsite.reaches import desk_of, manifest_of
-from saveos.snapshots import reading
+from saveos.snapshots import reading, table
 from saveos.snapshots.reading import Host, Reading
 
 if TYPE_CHECKING:
@@ -55,6 +56,34 @@ def contents(database: Database, settings: Settings, principal: Principal, agent
         has_index=manifest.index is not None,
         snapshots=manifest.snapshots,
     )
+
+
+async def begin_anywhere(means: Means, principal: Principal, snapshot_id: str, order: ReadOrder) -> Reading:
+    """Begin to read what is ordered of a snapshot, out of the copy if that is all there is. Raises as both ways do."""
+    source = await asyncio.to_thread(_copy_of, means, principal, snapshot_id)
+    if source is None:
+        return await reading.begin(means, principal, snapshot_id, order)
+    agent_id, number = source
+    return await begin(means, principal, agent_id, number, snapshot_id, order)
+
+
+def require_source(means: Means, principal: Principal, snapshot_id: str) -> None:
+    """Raise what says that nobody could read a snapshot at this moment, here or out of its copy; NotFound."""
+    if _copy_of(means, principal, snapshot_id) is None:
+        reading.require_source(means, principal, snapshot_id)
+
+
+def _copy_of(means: Means, principal: Principal, snapshot_id: str) -> tuple[str, int] | None:
+    """Return host and generation to read from: the repository is not here, its key is open, and there is a copy."""
+    reading.require_known(means, principal, snapshot_id)
+    snapshot = table.get(means.database.read, snapshot_id, principal.tenant_id)
+    if snapshot is None or means.reaches is None or means.reaches.is_here(snapshot.agent_id):
+        return None
+    if means.unlocks is None or not means.unlocks.is_open(principal, snapshot.agent_id):
+        return None
+    store = table_offsite.store_of(means.database.read, principal.tenant_id)
+    known = table_offsite.generations(means.database.read, store.id, snapshot.agent_id) if store else []
+    return (snapshot.agent_id, known[0].number) if known else None
 
 
 async def begin(

@@ -9,7 +9,7 @@ from nicegui import ui
 from saveos.errors import OfflineAndSealed
 from saveos.identity.principals import Permission
 from saveos.protocol import Chosen, ReadForm, ReadOrder
-from saveos.snapshots import reading
+from saveos.snapshots import reading, reading_copy
 from saveos.ui import unlock
 
 if TYPE_CHECKING:
@@ -61,5 +61,5 @@ class Downloads:
         chosen = tuple(Chosen(path=entry.path, place=entry.place) for entry in entries)
         order = ReadOrder(archive="", chosen=chosen, form=form)
         reading.require_possible(order)
-        reading.require_source(parts.means, principal, snapshot.id)
+        reading_copy.require_source(parts.means, principal, snapshot.id)
         return parts.tickets.issue(principal, snapshot.id, order)

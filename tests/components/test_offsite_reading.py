@@ -25,9 +25,10 @@ from saveos.errors import (
 from saveos.offsite import bucket as offsite_bucket
 from saveos.offsite import indexes, reaches, segments
 from saveos.offsite.reaches import Reaches
-from saveos.protocol import ReadForm
+from saveos.protocol import Chosen, ReadForm, ReadOrder
 from saveos.repositories import table_keys
 from saveos.repositories.model import Purpose
+from saveos.snapshots import reading_copy
 from saveos.snapshots.reading import SourceLost
 from tests.support.offsite import Copying
 from tests.support.offsite_reading import hand_over_key, read, readers
@@ -70,6 +71,30 @@ def test_one_file_of_a_lost_repository_takes_little_of_its_copy(copying: Copying
     whole = sum(part.bytes for part in copying.manifest.segments)
     assert letter == content
     assert line.got_bytes - before < whole / 10
+
+
+def test_download_takes_the_copy_once_the_repository_is_not_here(copying: Copying, line: Line) -> None:
+    (copying.tree / "letter").write_bytes(letter := os.urandom(20_000))
+    snapshot = copying.back_up()
+    copying.copy()
+    order = ReadOrder(archive="", chosen=(Chosen(path="letter"),), form=ReadForm.FILE)
+
+    async def go() -> bytes:
+        async with readers(copying) as made:
+            begun = await reading_copy.begin_anywhere(made.means, copying.world.principal, snapshot, order)
+            try:
+                return b"".join([part async for part in begun.body()])
+            finally:
+                await begun.close()
+
+    before = line.got_bytes
+    assert letter == asyncio.run(go())
+    assert before == line.got_bytes
+
+    shutil.rmtree(copying.repository)
+
+    assert letter == asyncio.run(go())
+    assert before < line.got_bytes
 
 
 def spoil(s3: Weed, copying: Copying, key: str, *, size: int = -1) -> None:
