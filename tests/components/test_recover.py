@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ from tests.support.offsite import PASSPHRASE, TENANT, Copying
 from tests.support.selfbackup import Burning, modes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
@@ -51,13 +52,12 @@ def burning(tmp_path: Path) -> Burning:
 
 
 @pytest.fixture(autouse=True)
-def later(monkeypatch: pytest.MonkeyPatch) -> None:
+def later() -> Iterator[None]:
     """Let a minute pass with each look at the clock: two self-backups of one second have no order."""
-    from datetime import UTC, datetime, timedelta
-
     moments = iter(range(10**6))
     clock.set_source(lambda: datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=next(moments)))
-    monkeypatch.setattr(clock, "_source", clock._source)  # brings the system's back
+    yield
+    clock.set_source(None)
 
 
 def nothing_came(burning: Burning) -> bool:
@@ -412,7 +412,11 @@ def test_adopt_lists_and_opens_what_a_label_knows(burning: Burning) -> None:
     copying = burning.copying
     copying.back_up()
     key = EscrowContents(
-        agent_id=copying.agent_id, repository_id=copying.borg_id, passphrase=PASSPHRASE, key_export="key"
+        agent_id=copying.agent_id,
+        hostname="atelier",
+        repository_id=copying.borg_id,
+        passphrase=PASSPHRASE,
+        key_export="key",
     )
     contents = msgspec.json.encode(key)
     public = burning.key.public_key()
