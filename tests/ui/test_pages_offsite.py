@@ -161,6 +161,7 @@ def test_host_is_copied_verified_and_brought_back_from_its_page(parts: Parts, s3
         table.put_generation(connection, store, agent, made)
         table_states.set_state(connection, agent, tenant, **copied)
         connection.execute("DELETE FROM jobs WHERE kind = 'offsite'")
+        connection.execute("UPDATE agents SET kinds = 'offsite-drill'")
 
     parts.database.write(write)
     asked = lambda kind: parts.database.read.execute("SELECT 1 FROM jobs WHERE kind LIKE ?", (kind,)).fetchall()  # noqa: E731
@@ -170,6 +171,8 @@ def test_host_is_copied_verified_and_brought_back_from_its_page(parts: Parts, s3
         hands.press("Copy now")
         hands.press("Verify all")
         await hands.until(lambda: len(asked("offsite%")) == 2)
+        hands.press("Try a restore from it")
+        await hands.until(lambda: asked("offsite-drill"))
         hands.act("4", "fetch")
         await hands.read(f"Bring {name} back from its copy")
         hands.type(f"Type {name} to confirm", name)

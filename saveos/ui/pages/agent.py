@@ -214,7 +214,7 @@ class AgentPage(frame.Page):
         self._protection.show(look.protection, is_live=is_live)
         self._storage.show(look.quota)
         self._proofs.show(host, look.health)
-        self._offsite.show(look.offsite)
+        self._offsite.show(look.offsite, host)
         self._key.show(look.key, is_live=is_live)
         self._danger.show(is_live=is_live)
 

@@ -10,6 +10,8 @@ from saveos import clock
 from saveos.identity.principals import Permission
 from saveos.offsite import orders
 from saveos.offsite.model import Generation, Health, OffsiteState
+from saveos.proofs import drills
+from saveos.protocol import Kind
 from saveos.snapshots import rehydrating
 from saveos.ui import components, offsite_words
 from saveos.ui.facts import Facts
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from saveos.database.connection import Database
     from saveos.identity.principals import Principal
+    from saveos.snapshots.fleet import Host
     from saveos.ui.frame import Visit
 
 FETCH = "fetch"
@@ -59,6 +62,7 @@ class OffsitePart:
             with components.element("div", "row"):
                 self._copy = components.button(say("offsite.copy_now"), visit.doing(self._ask_copy), "hidden")
                 self._verify = components.button(say("offsite.verify_now"), visit.doing(self._ask_verify), "hidden")
+                self._drill = components.button(say("offsite.drill_now"), visit.doing(self._ask_drill), "hidden")
                 components.link(say("offsite.title"), "/offsite", "button")
             self._title = components.text("h3", say("offsite.generations"), "hidden")
             columns = [
@@ -83,7 +87,7 @@ class OffsitePart:
                 go = self._visit.doing(self._fetch)
                 self._go = components.button(say("offsite.fetch"), go, "primary danger", disabled=True)
 
-    def show(self, found: HostOffsite) -> None:
+    def show(self, found: HostOffsite, host: Host) -> None:
         """Show how it stands now."""
         words, say, state = self._visit.words, self._visit.say, found.state
         health = state.health(clock.now())
@@ -102,6 +106,8 @@ class OffsitePart:
         may = self._visit.principal.may(Permission.BACK_UP) and state.is_asked
         components.dress(self._copy, "button" if may and not state.is_copying else "hidden")
         components.dress(self._verify, "button" if may and health is not Health.NONE and state.generation else "hidden")
+        can_drill = may and state.snapshot_at is not None and host.agent.knows(Kind.OFFSITE_DRILL)
+        components.dress(self._drill, "button" if can_drill else "hidden")
         can_fetch = self._visit.principal.may(Permission.ROLL_BACK)
         rows = [self._row(one, can_fetch=can_fetch) for one in found.generations[:SHOWN]]
         self._grid.show(rows)
@@ -156,6 +162,11 @@ class OffsitePart:
 
     async def _ask_copy(self) -> None:
         await self._visit.change(orders.request_copy, self._id)
+        await self._on_change()
+
+    async def _ask_drill(self) -> None:
+        await self._visit.change(drills.request, self._id, is_of_copy=True)
+        self._visit.notify(self._visit.say("offsite.drill_asked"))
         await self._on_change()
 
     async def _ask_verify(self) -> None:
