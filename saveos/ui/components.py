@@ -30,7 +30,8 @@ TYPED = """(event) => {
 }"""
 
 
-# A press of the same form as a moment ago says nothing new; one after something was typed does.
+# A press of the same form as a moment ago says nothing new; one after something was typed does. Until the page has its
+# line, each event waits by a clock of its own: a press has to wait longer, or it comes before what was typed.
 ONCE = """(event) => {
   event.preventDefault();
   const form = event.target, now = Date.now();
@@ -38,7 +39,8 @@ ONCE = """(event) => {
   if (said === form.saveosSaid && now - form.saveosAt < 1000) return;
   form.saveosSaid = said;
   form.saveosAt = now;
-  emit();
+  const wait = () => setTimeout(window.did_handshake ? emit : wait, 100);
+  window.did_handshake ? emit() : wait();
 }"""
 
 

@@ -78,6 +78,15 @@ class Board:
             self._houses[principal.tenant_id] = (time.monotonic(), house)
         return house
 
+    def host(self, database: Database, principal: Principal, agent_id: str) -> Host | None:
+        """Return one of them; who is not among those of a moment ago may have come since."""
+        for _attempt in range(2):
+            found = next((host for host in self.hosts(database, principal) if host.agent.id == agent_id), None)
+            if found is not None:
+                return found
+            self.forget(principal.tenant_id)
+        return None
+
     def forget(self, tenant_id: TenantId) -> None:
         """Read anew: something has just been changed from here."""
         self._fleets.pop(tenant_id, None)

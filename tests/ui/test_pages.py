@@ -20,6 +20,7 @@ from tests.ui.board import visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from nicegui.testing import User
 
@@ -132,6 +133,20 @@ def test_agents_of_a_policy_are_found_by_the_address(fleet: Parts) -> None:
         assert 50 == len(rows(user, "hosts"))
 
     visit(fleet, journey)
+
+
+def test_host_that_came_a_moment_ago_has_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saveos.ui.frame.FRESH_SECONDS", 3600.0)
+    with board.appliance(tmp_path) as parts:
+
+        async def journey(user: User) -> None:
+            await user.open("/agents")
+            plant(parts.settings.database, 1, 1)
+            await user.open(f"/agents/{first(parts, 'agents')}")
+
+            await user.should_see("Back up now")
+
+        visit(parts, journey)
 
 
 def test_agent_shows_its_snapshots_jobs_and_facts(fleet: Parts) -> None:

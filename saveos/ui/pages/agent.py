@@ -97,11 +97,9 @@ class AgentPage(frame.Page):
         self._show(self._now)
 
     def _look(self, database: Database, principal: Principal) -> Look:
-        host = next((host for host in self.visit.board.hosts(database, principal) if host.agent.id == self._id), None)
+        host = self.visit.board.host(database, principal, self._id)
         if host is None:
-            enrolment.get(database, principal, self._id)
-            message = "There is no such agent."
-            raise NotFound(message)
+            raise NotFound("There is no such agent.")
         names = {policy.id: policy.name for policy in defaults.find(database, principal)}
         return Look(
             host=host,
