@@ -238,13 +238,14 @@ def test_what_was_fetched_goes_a_while_after_the_last_reader(copying: Copying) -
 
     async def go() -> None:
         async with readers(copying) as made:
-            made.reaches.linger_seconds = 0.5
+            folder = copying.world.settings.offsite_reading
+            made.reaches.linger_seconds = 3.0
             begun = await made.begin("0-0")
-            assert len(list(copying.world.settings.offsite_reading.iterdir())) == 1
+            assert len(list(folder.iterdir())) == 1
             await begun.close()
-            while len(made.reaches):  # noqa: ASYNC110 - it goes by the clock
+            while len(made.reaches) or list(folder.iterdir()):  # noqa: ASYNC110 - it goes by the clock
                 await asyncio.sleep(0.1)
-            assert [] == list(copying.world.settings.offsite_reading.iterdir())
+            made.reaches.linger_seconds = 60.0
             assert (copying.tree / "0-0").read_bytes() == await made.read("0-0")  # anew
 
     asyncio.run(go())
