@@ -223,7 +223,7 @@ def test_lost_catalogue_is_asked_for_at_the_next_start(appliance: Appliance, hos
 
     appliance.start()
 
-    wait_until(lambda: wanted(host)["archives"], 10, "the listing to be asked for")
+    wait_until(lambda: wanted(host)["archives"], 60, "the listing to be asked for")
     assert ("waiting", []) == (folder(host)["state"], folder(host)["entries"])
 
 

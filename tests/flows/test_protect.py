@@ -183,7 +183,7 @@ def test_cancel_of_a_running_backup_stops_borg_on_the_host(served: RealAgent, pr
 
 def test_interrupt_of_a_waited_for_backup_cancels_it(alone: RealAgent, proxy: Proxy, tmp_path: Path) -> None:
     config = json.loads(alone.config.read_text())
-    alone.config.write_text(json.dumps(config | {"addresses": [proxy.address]}))
+    alone.config.write_text(json.dumps(config | {"addresses": [proxy.address], "learns_addresses": False}))
     (tmp_path / "large").write_bytes(os.urandom(30_000_000))
     with proxy.slowed(SLOW):
         process = alone.start("backup", "--wait", str(tmp_path / "large"))
@@ -295,7 +295,7 @@ def test_daemon_renews_its_certificate_by_itself_and_keeps_working(served: RealA
 
 def test_unreachable_appliance_is_said_with_its_exit_code(alone: RealAgent) -> None:
     config = json.loads(alone.config.read_text())
-    alone.config.write_text(json.dumps(config | {"addresses": ["127.0.0.1:9"]}))
+    alone.config.write_text(json.dumps(config | {"addresses": ["127.0.0.1:9"], "learns_addresses": False}))
 
     for words in (("status",), ("backup", "--wait", "/etc/hostname"), ("snapshots",)):
         done = alone.run(*words)
