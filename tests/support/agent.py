@@ -84,10 +84,14 @@ class RealAgent:
         )
         (folder / "stamp.json").write_bytes(msgspec.json.encode(stamp))
         agent.succeed("enrol", "--stamp", str(folder / "stamp.json"))
-        if address:  # a line that a test cuts is to be the only one
-            config = json.loads(agent.config.read_text()) | {"learns_addresses": False}
-            agent.config.write_text(json.dumps(config))
+        if address:
+            agent.stay_where_it_enrolled()
         return agent
+
+    def stay_where_it_enrolled(self) -> None:
+        """Let it know no other address: a line that a test cuts is to be the only one."""
+        config = json.loads(self.config.read_text()) | {"learns_addresses": False}
+        self.config.write_text(json.dumps(config))
 
     @property
     def config(self) -> Path:

@@ -56,6 +56,8 @@ class FrozenAgent(RealAgent):
         )
         stamp.write(ready_base(), payload, agent.executable)
         agent.succeed("enrol")
+        if address:
+            agent.stay_where_it_enrolled()
         agent.start_daemon()
         return agent
 
