@@ -41,7 +41,7 @@ def begun(source: Source, head: ReadHead) -> Reading:
 
 
 def sent(reading: Reading) -> Any:
-    return asyncio.run(api._sent(reading, ORDER, '"tag"', is_part=False))
+    return asyncio.run(api.sent(reading, api.Asked(order=ORDER, tag='"tag"', is_range=False)))
 
 
 def test_reading_without_a_response_is_closed() -> None:
