@@ -86,7 +86,7 @@ def _place(parsed: argparse.Namespace) -> Place:
         limit = sizes.parse(parsed.limit) or 0
     except (OSError, ValueError) as error:
         raise InvalidRequest(f"It cannot be used: {error}", field="ca_pem" if parsed.ca else "rate") from error
-    place = Place(
+    return Place(
         endpoint=parsed.endpoint,
         bucket=parsed.bucket or "",
         access_key_id=parsed.key_id,
@@ -101,10 +101,6 @@ def _place(parsed: argparse.Namespace) -> Place:
         prices=costs.KNOWN.get(parsed.prices),
         is_enabled=not parsed.off,
     )
-    try:
-        return msgspec.convert(msgspec.to_builtins(place), Place)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(f"It cannot be used: {error}") from error
 
 
 def _secret() -> Secret | None:

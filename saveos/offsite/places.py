@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -13,9 +12,7 @@ import msgspec
 from cryptography import x509
 
 from saveos.errors import InvalidRequest
-
-if TYPE_CHECKING:
-    from saveos.offsite.model import Place
+from saveos.offsite.model import Place
 
 URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -50,7 +47,12 @@ def valid(place: Place, *, is_own_network: bool) -> Place:
     for field, is_right, sentence in checks:
         if not is_right:
             raise InvalidRequest(sentence, field=field)
-    return place
+    try:
+        return msgspec.convert(
+            msgspec.to_builtins(place), Place
+        )  # as it will be read: a struct made here proves nothing
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"It cannot be used: {error}.") from error
 
 
 def _is_url(text: str) -> bool:

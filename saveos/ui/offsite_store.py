@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from saveos import sizes
 from saveos.database.secrets import Secret
 from saveos.errors import InvalidRequest
 from saveos.offsite import stores
-from saveos.offsite.model import LockMode, Place, Rate
+from saveos.offsite.model import LockMode, Place
 from saveos.ui import components, offsite_words
 from saveos.ui.offsite_prices import PriceFields
-from saveos.ui.quota import typed
+from saveos.ui.offsite_rate import RateFields, whole
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,7 +36,7 @@ WRONG = {
     "until_hour": "offsite.wrong_hour",
     "prices": "offsite.wrong_prices",
 }
-HOURS, DAYS = 24, 3650
+DAYS = 3650
 
 
 class StoreForm:
@@ -58,7 +57,7 @@ class StoreForm:
         with form:
             self._draw_where(place, is_new=store is None)
             self._draw_lock(place)
-            with components.element("details"):
+            with components.element("details") as self._more:
                 components.text("summary", say("offsite.more"))
                 self._draw_more(place)
             if store is not None:
@@ -107,16 +106,9 @@ class StoreForm:
         )
 
     def _draw_more(self, place: Place) -> None:
-        say, words = self._visit.say, self._visit.words
-        rate = place.rate
+        say = self._visit.say
         with components.element("div", "fields"):
-            hint = say("offsite.limit_hint")
-            self._limit = components.Field(say("offsite.limit"), value=typed(words, rate.bytes_per_second), hint=hint)
-            self._other = components.Field(
-                say("offsite.other_limit"), value=typed(words, rate.other_bytes_per_second), hint=hint
-            )
-            self._begin = components.Field(say("offsite.from_hour"), value=_hour(rate, rate.other_from_hour))
-            self._end = components.Field(say("offsite.until_hour"), value=_hour(rate, rate.other_until_hour))
+            self._rate = RateFields(self._visit, place.rate)
             self._class = components.Field(
                 say("offsite.storage_class"), value=place.storage_class, hint=say("offsite.storage_class_hint")
             )
@@ -166,14 +158,6 @@ class StoreForm:
 
     def _place(self) -> Place:
         """Return what is typed. Raises InvalidRequest, naming the field."""
-        begin, end = _whole(self._begin.value, "from_hour", HOURS), _whole(self._end.value, "until_hour", HOURS)
-        rate = Rate(
-            bytes_per_second=_size(self._limit.value, "limit"),
-            other_bytes_per_second=_size(self._other.value, "other_limit"),
-            other_from_hour=begin,
-            other_until_hour=end,
-            time_zone=self._visit.words.zone_name,
-        )
         return Place(
             endpoint=self._endpoint.value,
             bucket=self._bucket.value.strip(),
@@ -184,8 +168,8 @@ class StoreForm:
             storage_class=self._class.value.strip(),
             ca_pem=self._ca.value,
             lock_mode=self._lock,
-            keep_days=_whole(self._days.value, "keep_days", DAYS),
-            rate=rate,
+            keep_days=whole(self._days.value, "keep_days", DAYS),
+            rate=self._rate.value(),
             prices=self._prices.value(),
             is_enabled=self._is_enabled,
         )
@@ -242,10 +226,7 @@ class StoreForm:
             "storage_class": self._class,
             "ca_pem": self._ca,
             "keep_days": self._days,
-            "limit": self._limit,
-            "other_limit": self._other,
-            "from_hour": self._begin,
-            "until_hour": self._end,
+            **self._rate.fields,
             "prices": self._prices.currency,
         }
 
@@ -262,25 +243,6 @@ class StoreForm:
             self._visit.notify(self._visit.words.problem(error.code, error.message), is_bad=True)
             return
         field.error.show(self._visit.say(WRONG[name]))
+        if self._more in field.box.ancestors():
+            components.put(self._more, "open", "open")
         components.put(field.input, "aria-invalid", "true")
-
-
-def _hour(rate: Rate, hour: int) -> str:
-    return str(hour) if rate.other_from_hour != rate.other_until_hour else ""
-
-
-def _whole(text: str, field: str, most: int) -> int:
-    """Return a whole number up to `most`; 0 for nothing. Raises InvalidRequest."""
-    typed_text = text.strip()
-    if not typed_text:
-        return 0
-    if not (typed_text.isascii() and typed_text.isdigit() and int(typed_text) <= most):
-        raise InvalidRequest(f"A whole number up to {most}.", field=field)
-    return int(typed_text)
-
-
-def _size(text: str, field: str) -> int:
-    try:
-        return sizes.parse(text) or 0
-    except ValueError as error:
-        raise InvalidRequest(str(error), field=field) from error

@@ -123,6 +123,16 @@ def test_place_that_is_none_is_refused(world: World, field: str, value: Any) -> 
     assert raised.value.context["field"] == field
 
 
+@pytest.mark.parametrize("wrong", [{"keep_days": -1}, {"rate": Rate(bytes_per_second=2**60)}, {"keep_days": 10**9}])
+def test_place_that_could_not_be_read_again_is_not_kept(world: World, wrong: dict[str, Any]) -> None:
+    place = msgspec.structs.replace(PLACE, **wrong)
+
+    with pytest.raises(InvalidRequest):
+        stores.keep_store(world.database, world.settings, world.principal, place, SECRET)
+
+    assert stores.own_store(world.database, world.principal) is None
+
+
 def test_store_is_kept_without_its_secret(world: World) -> None:
     store = stores.keep_store(world.database, world.settings, world.principal, PLACE, SECRET)
 
