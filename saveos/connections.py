@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import httptools
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 
 HEAD_SECONDS = 30.0
 HEAD_LIMIT = 64 * 1024
+REFUSAL = msgspec.json.encode(
+    {
+        "type": "about:blank",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": f"This is no HTTP request, or its head is larger than {HEAD_LIMIT // 1024} KiB.",
+        "code": "invalid-request",
+    }
+)
 
 
 class PeerCertificate:
@@ -81,6 +91,13 @@ class Http(PeerCertificate, HttpToolsProtocol):
         """Stop the timer: the head is whole."""
         self._stop_head_timer()
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what never reaches the application as it would: by a problem of RFC 9457."""
+        del msg
+        head = f"content-type: application/problem+json\r\ncontent-length: {len(REFUSAL)}\r\nconnection: close\r\n\r\n"
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n" + head.encode() + REFUSAL)
+        self.transport.close()
 
     def _count(self, size: int) -> None:
         self._head_bytes += size

@@ -119,7 +119,7 @@ def _whole_items(
                 end = unpacker.tell()
     except msgpack.OutOfData:
         return end
-    except (ValueError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, msgpack.UnpackException) as error:  # TypeError: a map is the key of a map
         raise Damaged from error
 
 
@@ -189,7 +189,7 @@ def _parse(text: bytes) -> dict[bytes, Any] | None:
                 return None
             last = BETWEEN.index(key)
             item[key] = unpacker.unpack()
-    except (msgpack.OutOfData, ValueError, msgpack.UnpackException):
+    except (msgpack.OutOfData, ValueError, TypeError, msgpack.UnpackException):
         return None
     return item if isinstance(item.get(b"mode"), int) else None
 

@@ -32,6 +32,13 @@ def send_raw(appliance: Appliance, payload: bytes) -> bytes:
         return received
 
 
+def test_request_line_without_end_is_explained(shared_appliance: Appliance) -> None:
+    answer = shared_appliance.call("GET", "/api/v1/agents?search=" + "a" * 70_000)
+
+    assert 400 == answer.status
+    assert ("application/problem+json", "invalid-request") == (answer.headers["content-type"], answer.body["code"])
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from saveos.agent import engine_items
@@ -145,6 +145,7 @@ def test_bytes_of_others_are_never_taken_for_an_item(forged: bytes, where: str) 
 
 
 @given(st.binary(min_size=1, max_size=200), st.lists(st.integers(0, 200), max_size=3))
+@example(b"\x81\x80\x00", [])  # a map whose key is a map
 def test_stream_that_is_none_is_damaged_or_empty(data: bytes, cuts: list[int]) -> None:
     stream = Chunked(data, cuts)
 
