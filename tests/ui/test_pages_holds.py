@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +28,7 @@ from tests.ui.test_pages import become
 from tests.ui.test_pages_policies import button, elements, labelled, named, somebody, trigger
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator
 
     from nicegui.testing import User
@@ -43,7 +45,17 @@ BERND, PASSWORD = "bernd@example.org", "correct horse battery staple"
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     with board.appliance(tmp_path_factory.mktemp("holds")) as made:
         plant(made.settings.database, 1, 30)
+        made.database.write(_one_a_day)
         yield made
+
+
+def _one_a_day(connection: sqlite3.Connection) -> None:
+    """Let each snapshot be of a day of its own in every zone near this one, whatever the time is now."""
+    noon = clock.now().replace(hour=12, minute=0, second=0, microsecond=0)
+    rows = connection.execute("SELECT id FROM snapshots ORDER BY started_at DESC").fetchall()
+    for days, row in enumerate(rows, 1):
+        moment = clock.to_text(noon - timedelta(days=days))
+        connection.execute("UPDATE snapshots SET started_at = ?1, ended_at = ?1 WHERE id = ?2", (moment, row["id"]))
 
 
 def snapshots(parts: Parts) -> list[Snapshot]:
