@@ -6,6 +6,7 @@ Whoever has the database alone reads nothing, and a sealed value that is moved t
 from __future__ import annotations
 
 import contextlib
+import hmac
 import os
 import tempfile
 from pathlib import Path
@@ -45,6 +46,12 @@ def unseal(key_file: Path, sealed: bytes, row: str) -> Secret:
     except (OSError, ValueError, InvalidTag) as error:
         raise Unavailable("A secret in the database cannot be opened: its key file is missing or another.") from error
     return Secret(opened.decode())
+
+
+def mac(key_file: Path, content: bytes, purpose: bytes) -> str:
+    """Return what shows that a content is this appliance's: HMAC-SHA256 (RFC 2104) by a key of its own per purpose."""
+    key = hmac.digest(_key(key_file), purpose, "sha256")
+    return hmac.digest(key, content, "sha256").hex()
 
 
 def _key(path: Path) -> bytes:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from saveos.offsite.desk import Desk
     from saveos.offsite.layout import Manifest
 
+FAR_AHEAD = 10**12
 _NOWHERE = Listed(key="", bytes=-1, modified_at=datetime.min.replace(tzinfo=UTC))
 
 
@@ -190,7 +191,10 @@ def _is_same(desk: Desk, newest: Generation, manifest: Manifest) -> bool:
 
 def _publish(desk: Desk, manifest: Manifest, held: list[Stored], known: Sequence[Generation]) -> Generation:
     """Write the manifest, then note it: only now there is a new generation."""
-    number = 1 + max([one.number for one in known] + numbers_there(desk), default=0)
+    there = set(numbers_there(desk))  # a former appliance's, too; and what somebody wrote far ahead, which is no end
+    number = 1 + max([one.number for one in known] + [other for other in there if other < FAR_AHEAD], default=0)
+    while number in there:
+        number += 1
     everything = [
         layout.Part(number=one.number, bytes=one.bytes, sha256=one.sha256, key=one.key, version_id=one.version_id)
         for one in sorted(held, key=lambda one: one.number)
@@ -198,7 +202,7 @@ def _publish(desk: Desk, manifest: Manifest, held: list[Stored], known: Sequence
     parts = tuple(part for part in everything if not layout.is_index(part.key))
     index = next((part for part in everything if layout.is_index(part.key)), None)
     whole = msgspec.structs.replace(manifest, number=number, segments=parts, index=index)
-    content, key, lock = layout.encoded(whole), layout.generation_key(number), desk.lock()
+    content, key, lock = layout.encoded(whole, desk.column_key), layout.generation_key(number), desk.lock()
     sha256 = hashlib.sha256(content).hexdigest()
     version = desk.bucket.put(layout.below(desk.folder, key), content, lock=lock, sha256=sha256)
     generation = Generation(

@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,9 +29,13 @@ MANIFEST_LIMIT = 256 * 1024**2  # a terabyte takes some three
 
 
 class Desk(msgspec.Struct, frozen=True, kw_only=True):
-    """What one job on a host's copy works with. `keep`: of generations; `hear`: of a thousand, how much is done."""
+    """What one job on a host's copy works with. `keep`: of generations; `hear`: of a thousand, how much is done.
+
+    `column_key`: the file of the key that signs manifests.
+    """
 
     database: Database
+    column_key: Path
     store: Store
     bucket: Bucket
     repository: Repository

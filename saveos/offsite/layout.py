@@ -6,16 +6,27 @@ of segments again. Manifests are written last.
 
 from __future__ import annotations
 
+import hmac
+import re
 from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+from msgspec import Meta
 
+from saveos.database import secrets
 from saveos.errors import ObjectAltered
-from saveos.protocol import Wire
+from saveos.protocol import Count, Wire
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FORMAT = "saveos-offsite-1"
 DIGITS = 8
 HASH_LENGTH = 16
+NUMBER = re.compile(r"(?:.*/)?([0-9]{8,15})\.json")  # of eight digits at least, and of no more than anybody counts to
+PURPOSE = b"saveos offsite manifest v1"
+Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 INDEX = "segments/index-"  # kept, verified and let go as segments are
 
 README = """\
@@ -51,9 +62,9 @@ it, Borg asks for the passphrase, which the recovery kit opens: see SaveOS's man
 class Part(Wire, frozen=True, kw_only=True):
     """A segment of a generation. `key`: below the folder of the host."""
 
-    number: int
-    bytes: int
-    sha256: str
+    number: Count
+    bytes: Count
+    sha256: Hash
     key: str
     version_id: str = ""
 
@@ -80,25 +91,27 @@ class Manifest(Wire, frozen=True, kw_only=True):
     """A generation. `nonce`: hexadecimal; what was encrypted by then used smaller ones; later backups may have gone on.
 
     `moment`: the segment of the commit; `life`: how often the repository had been replaced by then. `index`: Borg's of
-    this commit or of an earlier one, whose segment is its number; None: there was none.
+    this commit or of an earlier one, whose segment is its number; None: there was none. `mac`: of all of it with this
+    empty, by a key of the appliance that its self-backups hold, too.
     """
 
     format: str = FORMAT
-    number: int
+    number: Count
     made_at: datetime
     tenant_id: str
     agent_id: str
     hostname: str
     engine_id: str
-    moment: int
-    life: int
+    moment: Count
+    life: Count
     config: str
     readme: str
-    nonce: str
+    nonce: Annotated[str, Meta(pattern="^[0-9a-f]{0,16}$")]
     seals: tuple[SealedKey, ...] = ()
     snapshots: tuple[KnownSnapshot, ...] = ()
     segments: tuple[Part, ...] = ()
     index: Part | None = None
+    mac: str = ""
 
 
 class Lease(Wire, frozen=True, kw_only=True):
@@ -140,14 +153,20 @@ def generation_key(number: int) -> str:
 
 def generation_number(key: str) -> int:
     """Return the number in the key of a manifest, -1 for another key."""
-    name = key.rpartition("/")[2]
-    number = name.removesuffix(".json")
-    return int(number) if name != number and number.isdigit() else -1
+    found = NUMBER.fullmatch(key)
+    return int(found[1]) if found else -1
 
 
-def encoded(manifest: Manifest) -> bytes:
-    """Return the manifest as it is kept: JSON, a line for each field and each segment's on one."""
-    return msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+def encoded(manifest: Manifest, column_key: Path) -> bytes:
+    """Return the manifest as it is kept: JSON, a line for each field and each segment's on one, with its `mac`."""
+    plain = msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(manifest, mac="")), indent=1)
+    return plain.replace(_told(""), _told(secrets.mac(column_key, plain, PURPOSE)), 1)
+
+
+def is_genuine(content: bytes, manifest: Manifest, column_key: Path) -> bool:
+    """Return whether this appliance, or the one whose place it takes, wrote a manifest; no key of a store is enough."""
+    plain = content.replace(_told(manifest.mac), _told(""), 1)
+    return hmac.compare_digest(manifest.mac.encode(), secrets.mac(column_key, plain, PURPOSE).encode())
 
 
 def decoded(content: bytes) -> Manifest:
@@ -159,3 +178,8 @@ def decoded(content: bytes) -> Manifest:
     if manifest.format != FORMAT:
         raise ObjectAltered("A manifest in the store is of a newer SaveOS.")
     return manifest
+
+
+def _told(mac: str) -> bytes:
+    """Return how the JSON says it; no text inside a string of it looks like this, as its quotes are escaped there."""
+    return f'"mac": "{mac}"'.encode()

@@ -121,6 +121,7 @@ def desk_of(database: Database, settings: Settings, agent_id: str) -> Desk:
     is_cancelled = threading.Event()
     return Desk(
         database=database,
+        column_key=settings.column_key,
         store=store,
         bucket=stores.bucket_of(database, settings, store, is_cancelled),
         repository=repository,

@@ -84,6 +84,7 @@ def _take(settings: Settings, database: Database, store: Store) -> int:
         if repository.engine_id and known is not None and known.id == store.id:
             desk = Desk(
                 database=database,
+                column_key=settings.column_key,
                 store=store,
                 bucket=bucket,
                 repository=repository,

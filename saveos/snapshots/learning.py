@@ -1,17 +1,20 @@
 """What the offsite copy knows better than the database: generations that came after the backup the database is from.
 
-Only what manifests say is taken up; what they show is Borg's, which reads nothing that its host's key did not write.
+Whoever has the store's key can write manifests there. Taken up is what this appliance signed, or the one whose place it
+takes; the rest is passed over, whatever number it has.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from typing import TYPE_CHECKING
 
 from saveos.database.identifiers import new_id
+from saveos.errors import ObjectAltered, ObjectMissing, StorageDenied, StorageUnsupported
 from saveos.offsite import layout
 from saveos.offsite import table as table_offsite
-from saveos.offsite.desk import MANIFEST_LIMIT, numbers_there
+from saveos.offsite.desk import MANIFEST_LIMIT
 from saveos.offsite.model import Generation, Stored
 from saveos.protocol import JobId, SnapshotId
 from saveos.snapshots import table, table_roll_back
@@ -22,24 +25,27 @@ if TYPE_CHECKING:
 
     from saveos.offsite.desk import Desk
     from saveos.offsite.layout import KnownSnapshot, Manifest
+    from saveos.offsite.objects import Held
 
+log = logging.getLogger("saveos.snapshots")
 WHY = "Learned from the offsite copy."
 
 
 def learn(desk: Desk) -> int:
     """Take up the generations of a host's copy that are not known here, oldest first; return how many.
 
-    Raises StorageError.
+    Raises StorageError: the store cannot be asked.
     """
     agent_id = desk.repository.agent_id
     known = {one.number for one in table_offsite.generations(desk.database.read, desk.store.id, agent_id)}
-    unknown = sorted(set(numbers_there(desk)) - known)
-    for number in unknown:
+    count = 0
+    for number, versions in sorted(_unknown(desk, known).items()):
+        found = _genuine(desk, number, versions)
+        if found is None:
+            log.warning("Generation %s of %s in the store is none that an appliance of ours wrote.", number, agent_id)
+            continue
+        held, content, manifest = found
         key = layout.generation_key(number)
-        whole = layout.below(desk.folder, key)
-        held = desk.bucket.head(whole)
-        content = desk.bucket.read_whole(whole, held.version_id, limit_bytes=MANIFEST_LIMIT)
-        manifest = layout.decoded(content)
         generation = Generation(
             number=number,
             made_at=manifest.made_at,
@@ -54,7 +60,38 @@ def learn(desk: Desk) -> int:
             snapshots_count=len(manifest.snapshots),
         )
         desk.database.write(lambda connection: _keep(connection, desk, generation, manifest))  # noqa: B023 - done at once
-    return len(unknown)
+        count += 1
+    return count
+
+
+def _unknown(desk: Desk, known: set[int]) -> dict[int, list[str]]:
+    """Return the versions of each manifest that is not known, the newest first, also what a mark hides."""
+    prefix, found = layout.below(desk.folder, "generations") + "/", dict[int, list[str]]()
+    try:
+        entries = list(desk.bucket.listing(prefix, with_versions=True))
+    except (StorageDenied, StorageUnsupported):
+        entries = list(desk.bucket.listing(prefix))
+    for entry in entries:
+        number = layout.generation_number(entry.key)
+        if number >= 0 and number not in known and not entry.is_marker:
+            found.setdefault(number, []).append(entry.version_id)
+    return found
+
+
+def _genuine(desk: Desk, number: int, versions: list[str]) -> tuple[Held, bytes, Manifest] | None:
+    """Return the newest version of a manifest that we wrote, for this host and under this number."""
+    whole = layout.below(desk.folder, layout.generation_key(number))
+    for version_id in versions:
+        try:
+            content = desk.bucket.read_whole(whole, version_id, limit_bytes=MANIFEST_LIMIT)
+            manifest = layout.decoded(content)
+            held = desk.bucket.head(whole, version_id)
+        except (ObjectMissing, ObjectAltered):
+            continue
+        is_meant = (manifest.number, manifest.agent_id) == (number, desk.repository.agent_id)
+        if is_meant and layout.is_genuine(content, manifest, desk.column_key):
+            return held, content, manifest
+    return None
 
 
 def _keep(connection: sqlite3.Connection, desk: Desk, generation: Generation, manifest: Manifest) -> None:

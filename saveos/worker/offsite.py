@@ -151,6 +151,7 @@ class Offsite:
             days = max(days, 1)  # who asks for locks has some
         return Desk(
             database=self._database,
+            column_key=self._settings.column_key,
             store=store,
             bucket=stores.bucket_of(self._database, self._settings, store, running.is_cancelled),
             repository=repository,

@@ -266,16 +266,30 @@ def test_copies_of_one_host_take_turns_and_two_run_in_all(world: World) -> None:
     assert 2 == len(claimed) == len(set(claimed))
 
 
-def test_manifest_of_a_newer_form_is_not_understood() -> None:
+def test_manifest_of_a_newer_form_is_not_understood(tmp_path: Path) -> None:
     manifest = offsite_layout.Manifest(
         format="saveos-offsite-2", number=1, made_at=NOW, tenant_id="t", agent_id="a", hostname="h", engine_id="e",
         moment=1, life=0, config="", readme="", nonce="",
     )  # fmt: skip
 
     with pytest.raises(ObjectAltered):
-        offsite_layout.decoded(offsite_layout.encoded(manifest))
+        offsite_layout.decoded(offsite_layout.encoded(manifest, tmp_path / "key"))
     with pytest.raises(ObjectAltered):
         offsite_layout.decoded(b"{}")
+
+
+def test_manifest_is_genuine_by_the_key_that_signed_it_alone(tmp_path: Path) -> None:
+    manifest = offsite_layout.Manifest(
+        number=1, made_at=NOW, tenant_id="t", agent_id="a", hostname='"mac": ""', engine_id="e", moment=1, life=0,
+        config='"mac": ""', readme="", nonce="0f",
+    )  # fmt: skip
+    content = offsite_layout.encoded(manifest, tmp_path / "key")
+    read = offsite_layout.decoded(content)
+
+    assert offsite_layout.is_genuine(content, read, tmp_path / "key")
+    assert not offsite_layout.is_genuine(content, read, tmp_path / "another key")
+    for altered in (content.replace(b"0f", b"0e"), content.replace(read.mac.encode(), b""), content + b" "):
+        assert not offsite_layout.is_genuine(altered, offsite_layout.decoded(altered), tmp_path / "key")
 
 
 def test_hands_give_all_that_is_done_and_the_first_error() -> None:
